@@ -1,0 +1,1 @@
+"""What the API and the workers share: tables, job moves, reads, previews, wake-ups and settings."""

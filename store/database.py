@@ -1,0 +1,39 @@
+"""Engines and sessions for PostgreSQL, blocking and asyncio, from one URL."""
+
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+
+def _options(url: str, pool_size: int) -> dict[str, Any]:
+    return {
+        "url": make_url(url).set(drivername="postgresql+psycopg"),
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": 10,
+        "pool_pre_ping": True,
+        # A database that is gone must be an error within seconds, not a hang; every time is UTC.
+        "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC"},
+    }
+
+
+def sync_engine(url: str, pool_size: int = 5) -> Engine:
+    """An engine for threads, holding up to ``pool_size`` connections and as many again under load."""
+    return create_engine(**_options(url, pool_size))
+
+
+def async_engine(url: str, pool_size: int = 5) -> AsyncEngine:
+    """An engine for asyncio, holding up to ``pool_size`` connections and as many again under load."""
+    return create_async_engine(**_options(url, pool_size))
+
+
+def sync_sessions(engine: Engine) -> sessionmaker[Session]:
+    """Makes sessions whose objects stay readable after the commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def async_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Makes sessions whose objects stay readable after the commit."""
+    return async_sessionmaker(engine, expire_on_commit=False)

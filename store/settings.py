@@ -1,0 +1,98 @@
+"""Settings, read from environment variables that begin with ``UNDERPAINT_``.
+
+Each class holds what one kind of process needs; a process builds the classes that it uses, once, at its start.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHIPPED_CATALOG = Path(__file__).resolve().parent.parent / "models" / "catalog.toml"
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="UNDERPAINT_", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+
+class StoreSettings(_Settings):
+    """Where the data lives."""
+
+    database_url: str = "postgresql://underpaint:underpaint@localhost/underpaint"
+    """PostgreSQL, as a URL. ``postgresql://`` means psycopg 3, for blocking and asyncio code alike."""
+
+    redis_url: str = "redis://localhost:6379/0"
+    """Redis or Valkey, as a URL: the Celery broker, wake-ups, hot previews and worker presence."""
+
+
+class JobSettings(_Settings):
+    """The life of a job."""
+
+    lease_seconds: PositiveFloat = 15
+    """How long a claim or a heartbeat keeps a job with its worker, in seconds."""
+
+    heartbeat_seconds: PositiveFloat = 3
+    """Time between two heartbeats of a worker, in seconds; below half of ``lease_seconds``."""
+
+    max_crashes: PositiveInt = 3
+    """A job whose lease ran out this many times fails instead of being queued again."""
+
+    resend_seconds: PositiveFloat = 30
+    """A job that was sent this long ago and is still queued, while the broker's queue is empty, is sent again."""
+
+    retention_seconds: PositiveFloat = 7 * 86400
+    """Finished jobs and their pictures are deleted after this many seconds."""
+
+    preview_cache_seconds: PositiveInt = 600
+    """How long the pictures of a job stay hot in Redis after its newest one, in whole seconds."""
+
+    @model_validator(mode="after")
+    def _heartbeat_fits_lease(self) -> Self:
+        if self.heartbeat_seconds >= self.lease_seconds / 2:
+            raise ValueError(
+                f"UNDERPAINT_HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) must be less than half of "
+                f"UNDERPAINT_LEASE_SECONDS ({self.lease_seconds:g}), so that one late heartbeat loses no job"
+            )
+        return self
+
+
+class CatalogSettings(_Settings):
+    """Which models are served."""
+
+    catalog: Path = SHIPPED_CATALOG
+    """The TOML file that lists the models; by default the one that ships with the project."""
+
+
+class ApiSettings(_Settings):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 lets the system choose."""
+
+    max_body_bytes: PositiveInt = 65536
+    """Larger request bodies are refused with 413."""
+
+    public_url: str | None = None
+    """The address that clients see, for links; by default the one that the request came to."""
+
+
+class WorkerSettings(_Settings):
+    """The worker process."""
+
+    concurrency: PositiveInt = 8
+    """Jobs that one worker runs at once."""
+
+    width: PositiveInt | None = None
+    """Evaluations that one round may hold; by default what the catalogue says of the model."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+
+    soft_shutdown_seconds: PositiveFloat = 20
+    """How long a worker that was told to stop may take to hand its jobs back, in seconds."""

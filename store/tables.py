@@ -1,0 +1,162 @@
+"""The tables. Rows are changed in ``store.moves`` and ``store.saves`` only."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+State = Literal["queued", "running", "succeeded", "failed", "canceled"]
+Stopped = Literal["converged", "exact", "max_iterations", "accepted"]
+EventKind = Literal["state", "iterate", "done"]
+
+TERMINAL: tuple[State, ...] = ("succeeded", "failed", "canceled")
+
+_now = func.now()
+
+
+class Base(DeclarativeBase):
+    """The declarative base; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: DateTime(timezone=True), str: Text, dict[str, Any]: JSONB}
+
+
+class Job(Base):
+    """One request and where it stands. ``attempt`` counts claims: a worker writes under the attempt it claimed."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    state: Mapped[State] = mapped_column(Text)
+    stopped: Mapped[Stopped | None] = mapped_column(Text)
+    """Why a succeeded job stopped; of several images, the least exact."""
+    error: Mapped[str | None]
+    """Why a failed job failed, in words for the client."""
+    model: Mapped[str]
+    generation: Mapped[dict[str, Any]]
+    """A ``store.generation.Generation``, dumped."""
+    seq: Mapped[int]
+    """Events so far: the cursor of streams, and the version of the job."""
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    crashes: Mapped[int] = mapped_column(server_default=text("0"))
+    worker: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+    sent_at: Mapped[datetime | None]
+    """When the broker last took the job; None until it did."""
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+    __table_args__ = (
+        CheckConstraint("state in ('queued', 'running', 'succeeded', 'failed', 'canceled')", name="state"),
+        CheckConstraint("stopped in ('converged', 'exact', 'max_iterations', 'accepted')", name="stopped"),
+        CheckConstraint("(state = 'succeeded') = (stopped is not null)", name="stopped_if_succeeded"),
+        CheckConstraint("(state = 'failed') = (error is not null)", name="error_if_failed"),
+        CheckConstraint("(state = 'running') = (worker is not null)", name="worker_if_running"),
+        CheckConstraint("(state = 'running') = (lease_expires_at is not null)", name="lease_if_running"),
+        CheckConstraint(
+            "(state in ('succeeded', 'failed', 'canceled')) = (finished_at is not null)", name="finished_if_terminal"
+        ),
+        Index("ix_jobs_newest", text("created_at desc"), text("id desc")),
+        Index("ix_jobs_queued", "created_at", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_running", "lease_expires_at", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at is not null")),
+    )
+
+
+class Image(Base):
+    """One picture of a job and its progress. The figures are those of ``iterate``, the newest saved one."""
+
+    __tablename__ = "images"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    iterate: Mapped[int | None]
+    residual: Mapped[float | None]
+    rounds: Mapped[int] = mapped_column(server_default=text("0"))
+    evaluations: Mapped[int] = mapped_column(server_default=text("0"))
+    blocks: Mapped[int | None]
+    predicted_rounds: Mapped[int | None]
+    predicted_evaluations: Mapped[int | None]
+    stopped: Mapped[Stopped | None] = mapped_column(Text)
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("stopped in ('converged', 'exact', 'max_iterations', 'accepted')", name="stopped"),
+    )
+
+
+class Iterate(Base):
+    """One saved iterate of an image. ``picture`` is loaded only where it is selected by name."""
+
+    __tablename__ = "iterates"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    image: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    iterate: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    residual: Mapped[float | None]
+    rounds: Mapped[int]
+    evaluations: Mapped[int]
+    elapsed: Mapped[float]
+    """Seconds since the job was first claimed."""
+    picture: Mapped[bytes | None] = mapped_column(deferred=True, deferred_raiseload=True)
+    """PNG; None where previews are off and the iterate is not the last."""
+    etag: Mapped[str | None]
+    """SHA-256 of ``picture`` in hexadecimal; None where there is no picture."""
+    final: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+    __table_args__ = (ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),)
+
+
+class Checkpoint(Base):
+    """The boundary states of an unfinished image, from which another worker can go on."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    image: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    iterate: Mapped[int]
+    data: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+    __table_args__ = (ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),)
+
+
+class Event(Base):
+    """What happened to a job, numbered from 1 without gaps."""
+
+    __tablename__ = "events"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[EventKind] = mapped_column(Text)
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+    __table_args__ = (CheckConstraint("kind in ('state', 'iterate', 'done')", name="kind"),)
