@@ -131,7 +131,9 @@ class Iterate(Base):
     final: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),
+    )
 
 
 class Checkpoint(Base):
@@ -145,7 +147,9 @@ class Checkpoint(Base):
     data: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),
+    )
 
 
 class Event(Base):

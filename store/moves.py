@@ -1,0 +1,220 @@
+"""Every change of a job's state, and nothing else changes one.
+
+A move is one statement: a conditional UPDATE of the job, and in the same statement, by way of CTEs, the event that
+tells of it (its number is the job's ``seq``, raised by one). So a move and its event happen together or not at all,
+two moves of one job happen one after the other, and a move that the job's state does not allow matches no row.
+
+The functions build statements that Session and AsyncSession execute alike; the caller commits. Each returns a row
+
+    (id, seq, state, attempt)
+
+for every job that moved, and no row where the move was not legal: the job is in another state, is gone, or runs
+under another attempt than the caller's, whose lease was lost. Times are the database's own.
+
+    queued    -> running      claim
+    queued    -> canceled     cancel
+    running   -> running      cancel (asks the worker), renew
+    running   -> queued       release, rescue
+    running   -> succeeded    succeed
+    running   -> failed       fail, rescue
+    running   -> canceled     canceled, release, rescue
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Table,
+    Update,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy import delete as delete_from
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
+
+from store.generation import Generation
+from store.tables import TERMINAL, Checkpoint, Event, Image, Job, State, Stopped
+
+jobs = cast(Table, Job.__table__)
+images = cast(Table, Image.__table__)
+events = cast(Table, Event.__table__)
+checkpoints = cast(Table, Checkpoint.__table__)
+
+Moved = Select[UUID, int, State, int]
+
+NOBODY: Mapping[str, Any] = {"worker": None, "lease_expires_at": None}
+
+
+def submit(job_id: UUID, generation: Generation) -> Moved:
+    """Insert a queued job, its images and its first event."""
+    job = (
+        insert(jobs)
+        .values(id=job_id, state="queued", model=generation.model, generation=generation.model_dump(), seq=1)
+        .returning(*jobs.c)
+        .cte("moved")
+    )
+    number = func.generate_series(0, generation.images - 1).column_valued("number")
+    pictures = insert(images).from_select(
+        ["job_id", "number", "seed"], select(job.c.id, number, literal(generation.seed) + number)
+    )
+    return _with_event(job).add_cte(pictures.cte("pictures"))
+
+
+def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
+    """Note that the broker took these jobs. Returns the ids of those still queued; no event."""
+    queued = update(jobs).where(jobs.c.id.in_(job_ids), jobs.c.state == "queued")
+    return queued.values(sent_at=func.now()).returning(jobs.c.id)
+
+
+def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
+    """queued -> running under a new attempt, leased to ``worker``. Of several claims of a job one returns a row."""
+    return _move(
+        update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued"),
+        state="running",
+        worker=worker,
+        attempt=jobs.c.attempt + 1,
+        lease_expires_at=_from_now(lease_seconds),
+        started_at=func.coalesce(jobs.c.started_at, func.now()),
+    )
+
+
+def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool]:
+    """Extend the leases of a worker's jobs (id -> attempt).
+
+    Returns (id, cancel_requested) of those that are still its own; the leases of the others are lost. No event.
+    """
+    mine = tuple_(jobs.c.id, jobs.c.attempt).in_(list(attempts.items()))
+    return (
+        update(jobs)
+        .where(jobs.c.state == "running", jobs.c.worker == worker, mine)
+        .values(lease_expires_at=_from_now(lease_seconds))
+        .returning(jobs.c.id, jobs.c.cancel_requested)
+    )
+
+
+def release(job_id: UUID, attempt: int) -> Moved:
+    """running -> queued, for a worker that shuts down: no crash is counted, and the job is unsent again.
+    A job whose cancellation was asked for becomes canceled."""
+    canceled = jobs.c.cancel_requested
+    return _move(
+        update(jobs).where(held(job_id, attempt)),
+        **NOBODY,
+        state=case((canceled, "canceled"), else_="queued"),
+        finished_at=case((canceled, func.now())),
+        sent_at=None,
+    )
+
+
+def succeed(job_id: UUID, attempt: int, stopped: Stopped) -> Moved:
+    """running -> succeeded, even when cancellation was asked for too late."""
+    return _end(job_id, attempt, state="succeeded", stopped=stopped)
+
+
+def fail(job_id: UUID, attempt: int, error: str) -> Moved:
+    """running -> failed; ``error`` is what the client reads."""
+    return _end(job_id, attempt, state="failed", error=error.replace("\0", ""))
+
+
+def canceled(job_id: UUID, attempt: int) -> Moved:
+    """running -> canceled, by the worker that was asked to stop."""
+    return _end(job_id, attempt, state="canceled", cancel_requested=True)
+
+
+def cancel(job_id: UUID) -> Moved:
+    """queued -> canceled; of a running job its worker is asked to stop. Asking again returns no row."""
+    queued = jobs.c.state == "queued"
+    asked = and_(jobs.c.state == "running", ~jobs.c.cancel_requested)
+    return _move(
+        update(jobs).where(jobs.c.id == job_id, or_(queued, asked)),
+        state=case((queued, "canceled"), else_=jobs.c.state),
+        finished_at=case((queued, func.now())),
+        cancel_requested=True,
+    )
+
+
+def rescue(max_crashes: int, limit: int = 100) -> Moved:
+    """Running jobs whose lease ran out: canceled where that was asked for, failed at the ``max_crashes``-th time,
+    else queued again and unsent. At most ``limit`` jobs, those that ran out first; several janitors share the work."""
+    expired = (
+        select(jobs.c.id)
+        .where(jobs.c.state == "running", jobs.c.lease_expires_at < func.now())
+        .order_by(jobs.c.lease_expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    crashes = jobs.c.crashes + 1
+    asked, poison = jobs.c.cancel_requested, crashes >= max_crashes
+    reason = func.format("the worker died %s times while it ran this job, which is not tried again", crashes)
+    return _move(
+        update(jobs).where(jobs.c.id.in_(expired)),
+        **NOBODY,
+        crashes=crashes,
+        state=case((asked, "canceled"), (poison, "failed"), else_="queued"),
+        error=case((and_(poison, ~asked), reason)),
+        finished_at=case((or_(asked, poison), func.now())),
+        sent_at=None,
+    )
+
+
+def delete(job_id: UUID) -> ReturningDelete[UUID]:
+    """Remove a finished job with all its data. Returns its id; nothing when it is not finished or not there."""
+    return delete_from(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(TERMINAL)).returning(jobs.c.id)
+
+
+def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
+    """Remove up to ``limit`` jobs that finished longer ago than this, oldest first. Returns their ids."""
+    old = (
+        select(jobs.c.id)
+        .where(jobs.c.finished_at < _from_now(-older_than_seconds))
+        .order_by(jobs.c.finished_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return delete_from(jobs).where(jobs.c.id.in_(old)).returning(jobs.c.id)
+
+
+def held(job_id: UUID, attempt: int) -> ColumnElement[bool]:
+    """The fence: true of a job that still runs under ``attempt``. Every write of a worker names it."""
+    return and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.attempt == attempt)
+
+
+def _end(job_id: UUID, attempt: int, **values: Any) -> Moved:
+    return _move(update(jobs).where(held(job_id, attempt)), **NOBODY, finished_at=func.now(), **values)
+
+
+def _move(job: Update, **values: Any) -> Moved:
+    moved = job.values(seq=jobs.c.seq + 1, updated_at=func.now(), **values).returning(*jobs.c)
+    return _with_event(moved.cte("moved"))
+
+
+def _with_event(job: CTE) -> Moved:
+    """Tell of the move; what only an unfinished job needs goes with its last one."""
+    terminal = job.c.state.in_(TERMINAL)
+    data = func.jsonb_build_object(
+        *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error),
+        *("cancel_requested", job.c.cancel_requested),
+    )
+    event = insert(events).from_select(
+        ["job_id", "seq", "kind", "data"],
+        select(job.c.id, job.c.seq, case((terminal, "done"), else_="state"), data),
+    )
+    finished = select(job.c.id).where(terminal)
+    spent = delete_from(checkpoints).where(checkpoints.c.job_id.in_(finished))
+    moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
+    return moved.add_cte(event.cte("event"), spent.cte("spent"))
+
+
+def _from_now(seconds: float) -> ColumnElement[Any]:
+    return func.now() + literal(timedelta(seconds=seconds))

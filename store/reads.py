@@ -1,0 +1,110 @@
+"""What is read of jobs: statements that Session and AsyncSession execute alike.
+
+Statements of one entity are read with ``session.scalars``, the others with ``session.execute`` or ``session.scalar``.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy.orm import aliased
+
+from store.tables import Event, Image, Iterate, Job, State
+
+
+class Position(NamedTuple):
+    """Where a page of jobs ended: those after it are older."""
+
+    created_at: datetime
+    id: UUID
+
+
+def job(job_id: UUID) -> Select[Job]:
+    """One job, or nothing."""
+    return select(Job).where(Job.id == job_id)
+
+
+def images(job_ids: Sequence[UUID]) -> Select[Image]:
+    """The images of these jobs, by job and number."""
+    return select(Image).where(Image.job_id.in_(job_ids)).order_by(Image.job_id, Image.number)
+
+
+def jobs(
+    limit: int, after: Position | None = None, states: Sequence[State] = (), model: str | None = None
+) -> Select[Job]:
+    """A page of jobs, newest first, of these states (empty: all) and this model (None: all).
+
+    The next page is after ``Position(last.created_at, last.id)``.
+    """
+    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(after.created_at), literal(after.id)))
+    if states:
+        query = query.where(Job.state.in_(states))
+    if model is not None:
+        query = query.where(Job.model == model)
+    return query
+
+
+def queue_positions(job_ids: Sequence[UUID]) -> Select[UUID, int]:
+    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed."""
+    ahead = aliased(Job)
+    older = tuple_(ahead.created_at, ahead.id) <= tuple_(Job.created_at, Job.id)
+    position = select(func.count()).where(ahead.state == "queued", older).correlate(Job).scalar_subquery()
+    return select(Job.id, position).where(Job.id.in_(job_ids), Job.state == "queued")
+
+
+def iterates(job_id: UUID) -> Select[Iterate]:
+    """Every saved iterate of a job with its figures, by image and iterate, without the pictures."""
+    return select(Iterate).where(Iterate.job_id == job_id).order_by(Iterate.image, Iterate.iterate)
+
+
+def newest_picture(job_id: UUID, image: int) -> Select[int, str, bool]:
+    """(iterate, etag, final) of the newest iterate of an image that has a picture, or nothing."""
+    return (
+        select(Iterate.iterate, func.coalesce(Iterate.etag, ""), Iterate.final)
+        .where(Iterate.job_id == job_id, Iterate.image == image, Iterate.etag.is_not(None))
+        .order_by(Iterate.iterate.desc())
+        .limit(1)
+    )
+
+
+def picture(job_id: UUID, image: int, iterate: int) -> Select[bytes | None, str | None, bool]:
+    """(picture, etag, final) of one iterate; picture and etag are None where only its figures were kept."""
+    key = and_(Iterate.job_id == job_id, Iterate.image == image, Iterate.iterate == iterate)
+    return select(Iterate.picture, Iterate.etag, Iterate.final).where(key)
+
+
+def events(job_id: UUID, after: int = 0, limit: int = 1000) -> Select[Event]:
+    """The events of a job that follow number ``after``, in order."""
+    return select(Event).where(Event.job_id == job_id, Event.seq > after).order_by(Event.seq).limit(limit)
+
+
+def queue_depth() -> Select[int]:
+    """How many jobs are queued."""
+    return select(func.count()).select_from(Job).where(Job.state == "queued")
+
+
+def unsent(grace_seconds: float = 2, limit: int = 1000) -> Select[UUID]:
+    """Queued jobs that the broker never took, oldest first.
+
+    Those changed within ``grace_seconds`` are left to whoever queued them and is about to send them.
+    """
+    return _queued(limit).where(Job.sent_at.is_(None), Job.updated_at < _ago(grace_seconds))
+
+
+def unsent_or_stale(resend_seconds: float, grace_seconds: float = 2, limit: int = 1000) -> Select[UUID]:
+    """Like ``unsent``, and those that were sent longer ago than ``resend_seconds``: for when the broker's queue is
+    empty, so that their messages must be lost."""
+    never = and_(Job.sent_at.is_(None), Job.updated_at < _ago(grace_seconds))
+    return _queued(limit).where(or_(never, Job.sent_at < _ago(resend_seconds)))
+
+
+def _queued(limit: int) -> Select[UUID]:
+    return select(Job.id).where(Job.state == "queued").order_by(Job.created_at, Job.id).limit(limit)
+
+
+def _ago(seconds: float):
+    return func.now() - literal(timedelta(seconds=seconds))

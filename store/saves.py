@@ -1,0 +1,160 @@
+"""What a worker saves while it runs a job, under its fence.
+
+Every function takes a blocking Session and is one transaction of its own, committed when it returns. It first raises
+the job's ``seq`` where the job still runs under the worker's attempt, which locks the row: a worker that lost its
+lease finds no such row and writes nothing, and nobody moves the job between the check and the writes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from store.moves import checkpoints, events, held, images, jobs
+from store.tables import Checkpoint, EventKind, Iterate, Stopped
+
+
+class LeaseLost(Exception):
+    """The job no longer runs under this attempt: stop, and write nothing."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An iterate that was saved: the number of its event, and the ETag of its picture."""
+
+    seq: int
+    etag: str | None
+
+
+class SavedCheckpoint(NamedTuple):
+    """The boundary states of an image after ``iterate``, as the sampler serialised them."""
+
+    iterate: int
+    data: bytes
+
+
+def start_image(
+    session: Session,
+    job_id: UUID,
+    attempt: int,
+    image: int,
+    *,
+    blocks: int,
+    predicted_rounds: int,
+    predicted_evaluations: int,
+) -> int:
+    """Save what the planner expects of an image. Returns the number of its ``state`` event.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    plan = {"blocks": blocks, "predicted_rounds": predicted_rounds, "predicted_evaluations": predicted_evaluations}
+    return _save_image(session, job_id, attempt, image, plan)
+
+
+def save_iterate(
+    session: Session,
+    job_id: UUID,
+    attempt: int,
+    image: int,
+    iterate: int,
+    *,
+    residual: float | None,
+    rounds: int,
+    evaluations: int,
+    picture: bytes | None,
+    checkpoint: bytes | None,
+    final: bool,
+) -> Saved:
+    """Save one iterate with its figures, its picture (PNG) and the checkpoint to go on from, and its event.
+
+    ``elapsed`` is measured here, by the database, from the job's first claim. Saving the same iterate again replaces
+    it: a run that started over repeats the iterates of the one before.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    etag = sha256(picture).hexdigest() if picture is not None else None
+    figures: dict[str, Any] = {"residual": residual, "rounds": rounds, "evaluations": evaluations}
+    with _fenced(session, job_id, attempt) as (seq, elapsed):
+        told = {**figures, "elapsed": elapsed, "etag": etag, "final": final}
+        _replace(session, Iterate, {"job_id": job_id, "image": image, "iterate": iterate}, {**told, "picture": picture})
+        newest = or_(images.c.iterate.is_(None), images.c.iterate <= iterate)
+        session.execute(
+            update(images)
+            .where(images.c.job_id == job_id, images.c.number == image, newest)
+            .values(iterate=iterate, **figures)
+        )
+        if checkpoint is not None:
+            saved = {"iterate": iterate, "data": checkpoint}
+            _replace(session, Checkpoint, {"job_id": job_id, "image": image}, saved)
+        _tell(session, job_id, seq, "iterate", {"image": image, "iterate": iterate, **told})
+    return Saved(seq, etag)
+
+
+def finish_image(
+    session: Session,
+    job_id: UUID,
+    attempt: int,
+    image: int,
+    *,
+    stopped: Stopped | None = None,
+    error: str | None = None,
+) -> int:
+    """Save why an image stopped, or what made it fail. Returns the number of its ``state`` event.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    return _save_image(session, job_id, attempt, image, {"stopped": stopped, "error": error})
+
+
+def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoint]:
+    """The newest checkpoint of every image of a job that has one, by image number."""
+    query = select(checkpoints.c.image, checkpoints.c.iterate, checkpoints.c.data)
+    rows = session.execute(query.where(checkpoints.c.job_id == job_id))
+    return {image: SavedCheckpoint(iterate, data) for image, iterate, data in rows}
+
+
+@contextmanager
+def _fenced(session: Session, job_id: UUID, attempt: int) -> Iterator[tuple[int, float]]:
+    """A transaction on a job that the worker still holds: the next event's number, and seconds since the first claim."""
+    elapsed = func.extract("epoch", func.clock_timestamp() - jobs.c.started_at)
+    raised = (
+        update(jobs)
+        .where(held(job_id, attempt))
+        .values(seq=jobs.c.seq + 1, updated_at=func.now())
+        .returning(jobs.c.seq, elapsed)
+    )
+    try:
+        row = session.execute(raised).one_or_none()
+        if row is None:
+            raise LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
+        yield row[0], float(row[1])
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def _save_image(session: Session, job_id: UUID, attempt: int, image: int, values: dict[str, Any]) -> int:
+    with _fenced(session, job_id, attempt) as (seq, _):
+        session.execute(update(images).where(images.c.job_id == job_id, images.c.number == image).values(values))
+        told = {"state": "running", "stopped": None, "error": None, "image": {"number": image, **values}}
+        _tell(session, job_id, seq, "state", told)
+    return seq
+
+
+def _replace(session: Session, table: type[Iterate | Checkpoint], key: dict[str, Any], values: dict[str, Any]) -> None:
+    row = upsert(table).values(**key, **values)
+    session.execute(row.on_conflict_do_update(index_elements=list(key), set_={**values, "created_at": func.now()}))
+
+
+def _tell(session: Session, job_id: UUID, seq: int, kind: EventKind, data: dict[str, Any]) -> None:
+    session.execute(insert(events).values(job_id=job_id, seq=seq, kind=kind, data=data))

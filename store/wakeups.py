@@ -1,0 +1,76 @@
+"""Messages between processes that say "look again". They carry no state: PostgreSQL is the truth, and a lost message
+costs time only. So publishing never fails; when Redis is gone it is logged.
+
+Channel ``JOBS`` tells whoever waits for a job that it has a new event; ``CONTROL`` tells the workers that a job of
+theirs was asked to stop.
+"""
+
+import json
+import logging
+from typing import NamedTuple
+from uuid import UUID
+
+import redis
+import redis.asyncio
+
+JOBS = "underpaint:jobs"
+CONTROL = "underpaint:control"
+
+log = logging.getLogger(__name__)
+
+
+class Wakeup(NamedTuple):
+    """Job ``job`` has the event number ``seq``."""
+
+    job: UUID
+    seq: int
+
+
+def publish(client: redis.Redis, job: UUID, seq: int) -> None:
+    """Say on ``JOBS`` that a job has a new event; after the commit that made it."""
+    _publish(client, JOBS, encode(Wakeup(job, seq)))
+
+
+async def publish_async(client: redis.asyncio.Redis, job: UUID, seq: int) -> None:
+    """``publish`` for asyncio."""
+    await _publish_async(client, JOBS, encode(Wakeup(job, seq)))
+
+
+def control(client: redis.Redis, job: UUID) -> None:
+    """Say on ``CONTROL`` that a job's flags changed; after the commit that set them."""
+    _publish(client, CONTROL, str(job))
+
+
+async def control_async(client: redis.asyncio.Redis, job: UUID) -> None:
+    """``control`` for asyncio."""
+    await _publish_async(client, CONTROL, str(job))
+
+
+def encode(wakeup: Wakeup) -> str:
+    """A message of ``JOBS``: JSON with ``job`` and ``seq``."""
+    return json.dumps({"job": str(wakeup.job), "seq": wakeup.seq})
+
+
+def decode(message: bytes) -> Wakeup:
+    """Read a message of ``JOBS``. Raises ValueError or KeyError if it is not one."""
+    fields = json.loads(message)
+    return Wakeup(UUID(fields["job"]), int(fields["seq"]))
+
+
+def decode_control(message: bytes) -> UUID:
+    """Read a message of ``CONTROL``. Raises ValueError if it is not one."""
+    return UUID(message.decode())
+
+
+def _publish(client: redis.Redis, channel: str, message: str) -> None:
+    try:
+        client.publish(channel, message)
+    except (redis.RedisError, OSError) as error:
+        log.warning("no message on %s: %s", channel, error)
+
+
+async def _publish_async(client: redis.asyncio.Redis, channel: str, message: str) -> None:
+    try:
+        await client.publish(channel, message)
+    except (redis.RedisError, OSError) as error:
+        log.warning("no message on %s: %s", channel, error)
