@@ -13,7 +13,7 @@ from store.generation import MAX_SEED, Generation, Method
 SERIAL_TAKES_NO = ("blocks", "tolerance", "max_iterations")
 
 
-class InvalidGeneration(ValueError):
+class InvalidGeneration(ValueError):  # noqa: N818 - it says what happened
     """A request that the catalogue does not allow.
 
     ``problems`` lists all of them at once, as (field, message that says what to change).

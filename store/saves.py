@@ -5,7 +5,7 @@ the job's ``seq`` where the job still runs under the worker's attempt, which loc
 lease finds no such row and writes nothing, and nobody moves the job between the check and the writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +20,7 @@ from store.moves import checkpoints, events, held, images, jobs
 from store.tables import Checkpoint, EventKind, Iterate, Stopped
 
 
-class LeaseLost(Exception):
+class LeaseLost(Exception):  # noqa: N818 - it says what happened
     """The job no longer runs under this attempt: stop, and write nothing."""
 
 
@@ -123,8 +123,9 @@ def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoin
 
 
 @contextmanager
-def _fenced(session: Session, job_id: UUID, attempt: int) -> Iterator[tuple[int, float]]:
-    """A transaction on a job that the worker still holds: the next event's number, and seconds since the first claim."""
+def _fenced(session: Session, job_id: UUID, attempt: int) -> Generator[tuple[int, float]]:
+    """A transaction on a job that the worker still holds. Gives the number of the event that it must save, and the
+    seconds since the first claim."""
     elapsed = func.extract("epoch", func.clock_timestamp() - jobs.c.started_at)
     raised = (
         update(jobs)

