@@ -1,0 +1,36 @@
+"""SRDS in PyTorch: pipelined Parareal sampling of diffusion models, with every iterate a whole image."""
+
+from sampler.engine import Engine, Progress
+from sampler.errors import InvalidCheckpoint, UnsupportedModel
+from sampler.grid import Grid, block_edges, ddim_grid
+from sampler.models import StableDiffusion, load_model
+from sampler.parareal import Parareal
+from sampler.plan import Plan, choose_blocks, predict
+from sampler.sample import SamplingFailed, sample
+from sampler.solvers import DDIM, Solver
+from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
+
+__all__ = [
+    "Checkpoint",
+    "DDIM",
+    "Engine",
+    "Evaluation",
+    "Grid",
+    "InvalidCheckpoint",
+    "Iterate",
+    "Parareal",
+    "Plan",
+    "Progress",
+    "SamplingFailed",
+    "Solver",
+    "StableDiffusion",
+    "Status",
+    "Trajectory",
+    "UnsupportedModel",
+    "block_edges",
+    "choose_blocks",
+    "ddim_grid",
+    "load_model",
+    "predict",
+    "sample",
+]

@@ -1,0 +1,157 @@
+"""The engine: continuous batching. Each round it packs what many trajectories have ready into one network call."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from sampler.denoiser import Condition, Denoiser
+from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one round changed for one trajectory.
+
+    Attributes:
+        trajectory: which.
+        iterates: those that the round completed, in order; may be empty when only the status changed.
+        checkpoint: a snapshot taken together with the newest of `iterates`, or None where there are none.
+        status: the trajectory's status after the round.
+    """
+
+    trajectory: Trajectory
+    iterates: tuple[Iterate, ...]
+    checkpoint: Checkpoint | None
+    status: Status
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What the engine has done so far: rounds, evaluations, and how many evaluations its rounds could have held."""
+
+    rounds: int = 0
+    evaluations: int = 0
+    slots: int = 0
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A trajectory in the engine."""
+
+    trajectory: Trajectory
+    condition: Condition
+    priority: int
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One evaluation in a round, and whose it is."""
+
+    seat: _Seat
+    evaluation: Evaluation
+
+
+@dataclass(slots=True)
+class Engine:
+    """Drives any number of trajectories over one model, `width` evaluations a round.
+
+    Not thread-safe: one thread calls it, and calls `cancel` and `accept` of its trajectories too.
+    """
+
+    model: Denoiser
+    width: int
+    statistics: Statistics = field(default_factory=Statistics)
+    _seats: list[_Seat] = field(default_factory=list[_Seat])
+    _ages: "count[int]" = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be 1 or more, not {self.width}")
+
+    @property
+    def active(self) -> int:
+        """How many trajectories are in the engine."""
+        return len(self._seats)
+
+    def add(self, trajectory: Trajectory, condition: Condition, priority: int = 0) -> None:
+        """Let a trajectory take part from the next round on; a higher priority goes first."""
+        self._seats.append(_Seat(trajectory, condition, priority, next(self._ages)))
+        self._seats.sort(key=lambda seat: (-seat.priority, seat.age))
+
+    def round(self) -> list[Progress]:
+        """Run one round: at most `width` evaluations.
+
+        Returns:
+            What changed, for each trajectory for which something did. A trajectory whose status is final has left
+            the engine.
+        """
+        ended = [self._progress(seat, []) for seat in self._seats if seat.trajectory.status is not Status.RUNNING]
+        self._seats = [seat for seat in self._seats if seat.trajectory.status is Status.RUNNING]
+        jobs = self._pack()
+        if not jobs:
+            return ended
+        self.statistics.rounds += 1
+        self.statistics.slots += self.width
+        self.statistics.evaluations += len(jobs)
+        outputs = self._evaluate(jobs)
+        progress = [self._deliver(seat, outputs) for seat in {id(job.seat): job.seat for job in jobs}.values()]
+        self._seats = [seat for seat in self._seats if seat.trajectory.status is Status.RUNNING]
+        return ended + [p for p in progress if p.iterates or p.status is not Status.RUNNING]
+
+    def _pack(self) -> list[_Job]:
+        """Every trajectory gets its first slot before any gets a second one, then by priority and age."""
+        ready = [(seat, seat.trajectory.ready()) for seat in self._seats]
+        first = [_Job(seat, evaluations[0]) for seat, evaluations in ready if evaluations]
+        rest = [_Job(seat, evaluation) for seat, evaluations in ready for evaluation in evaluations[1:]]
+        return (first + rest)[: self.width]
+
+    def _evaluate(self, jobs: list[_Job]) -> dict[int, list[tuple[Evaluation, Tensor]]]:
+        """Run the round, one call for each group that can share one; a sample that cannot be evaluated fails."""
+        groups: dict[Hashable, list[_Job]] = {}
+        for job in jobs:
+            groups.setdefault((job.evaluation.x.shape, job.seat.condition.signature), []).append(job)
+        outputs: dict[int, list[tuple[Evaluation, Tensor]]] = {}
+        for group in groups.values():
+            for job, output in self._call(group):
+                outputs.setdefault(id(job.seat), []).append((job.evaluation, output))
+        return outputs
+
+    def _call(self, jobs: list[_Job]) -> list[tuple[_Job, Tensor]]:
+        x = torch.stack([job.evaluation.x for job in jobs])
+        timestep = torch.tensor([job.evaluation.timestep for job in jobs], dtype=torch.float64)
+        try:
+            with torch.inference_mode():
+                output = self.model.denoise(x, timestep, [job.seat.condition for job in jobs])
+            if output.shape != x.shape:
+                raise ValueError(f"the model returned shape {tuple(output.shape)} for samples {tuple(x.shape)}")
+        except Exception as error:
+            # Whose fault it was shows when each is evaluated alone: the others go on.
+            if len(jobs) > 1:
+                return [pair for job in jobs for pair in self._call([job])]
+            jobs[0].seat.trajectory.fail(f"the model failed: {type(error).__name__}: {error}")
+            return []
+        finite = torch.isfinite(output).flatten(1).all(1).cpu()
+        for job, good in zip(jobs, finite, strict=True):
+            if not bool(good):
+                job.seat.trajectory.fail(
+                    f"the model returned a non-finite value at timestep {job.evaluation.timestep:g}: "
+                    "try float32 or bfloat16, or a lower guidance scale"
+                )
+        return list(zip(jobs, output.float(), strict=True))
+
+    def _deliver(self, seat: _Seat, outputs: dict[int, list[tuple[Evaluation, Tensor]]]) -> Progress:
+        trajectory = seat.trajectory
+        pairs = outputs.get(id(seat), [])
+        if trajectory.status is not Status.RUNNING or not pairs:
+            return self._progress(seat, [])
+        evaluations = [evaluation for evaluation, _ in pairs]
+        return self._progress(seat, trajectory.take(evaluations, torch.stack([output for _, output in pairs])))
+
+    def _progress(self, seat: _Seat, iterates: list[Iterate]) -> Progress:
+        trajectory = seat.trajectory
+        checkpoint = trajectory.checkpoint() if iterates else None
+        return Progress(trajectory, tuple(iterates), checkpoint, trajectory.status)

@@ -1,0 +1,252 @@
+"""Pipelined SRDS: Parareal over the blocks of the grid, as a dataflow without barriers.
+
+Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv 2412.08292).
+
+    x[0, p]     = the initial noise
+    x[i+1, 0]   = G(x[i, 0])
+    x[i+1, p+1] = F(x[i, p]) + G(x[i, p+1]) - G(x[i, p])
+
+G is one solver step across block i, F the solver's steps through it. Both leave from the same point, so G and the
+first step of F share one evaluation. After iterate p the first p boundaries are the serial solution and are not
+computed again, so that only x[i, p] with i >= p exist.
+
+With unbounded width x[i, p] is known after `(i - p) + (the p longest of the first i blocks)` rounds; for B equal blocks
+of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exactly N.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from sampler.errors import InvalidCheckpoint
+from sampler.grid import block_edges
+from sampler.solvers import Solver
+from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
+
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Block i in iterate p: what is known of G and F from the boundary x[i, p].
+
+    Attributes:
+        fine: the state of the fine solve, (m, c, h, w) float32: x[i, p] while `done` is 0, F(x[i, p]) at the end.
+        done: fine steps taken.
+        coarse: G(x[i, p]), known as soon as `done` is 1.
+    """
+
+    fine: Tensor
+    done: int = 0
+    coarse: Tensor | None = None
+
+
+class Parareal(Trajectory):
+    """The SRDS trajectory of one sample. With one block it is the serial sampler."""
+
+    def __init__(
+        self,
+        solver: Solver,
+        noise: Tensor,
+        *,
+        blocks: int | Sequence[int],
+        tolerance: float = 0.0,
+        max_iterations: int | None = None,
+    ) -> None:
+        """Start from noise.
+
+        Args:
+            solver: the fine solver, with its grid of N steps.
+            noise: (c, h, w), unit normal; also fixes the device of all states.
+            blocks: B, from 1 to N, or the lengths of the blocks.
+            tolerance: stop as soon as the residual is at most this; 0 goes on until the iterate is exact.
+            max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
+
+        Raises:
+            ValueError: an argument out of range; the message says which.
+        """
+        super().__init__()
+        if tolerance < 0:
+            raise ValueError(f"tolerance must be 0 or more, not {tolerance}")
+        if max_iterations is not None and max_iterations < 0:
+            raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
+        self.solver = solver
+        self.edges = block_edges(solver.grid.steps, blocks)
+        self.tolerance = tolerance
+        self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
+        self.newest: Iterate | None = None
+        self._accepted = False
+        self._nodes: dict[tuple[int, int], Node] = {(0, 0): Node(solver.initial(noise))}
+
+    @property
+    def blocks(self) -> int:
+        """B."""
+        return len(self.edges) - 1
+
+    def ready(self) -> list[Evaluation]:
+        """See `Trajectory.ready`: the coarse chain, then the serial path, then lower iterates and earlier blocks."""
+        if self.status is not Status.RUNNING:
+            return []
+        keys = [key for key, node in self._nodes.items() if self._wants_evaluation(key, node)]
+        serial = min((i for i, p in keys if i == p), default=None)
+        keys.sort(key=lambda key: self._urgency(key, serial))
+        return [self._evaluation(key) for key in keys]
+
+    def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
+        """See `Trajectory.take`."""
+        self.rounds += 1
+        self.evaluations += len(evaluations)
+        keys: list[tuple[int, int]] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
+        self._step(keys, outputs)
+        completed: dict[int, Tensor] = {}
+        for i, p in keys:
+            # A first evaluation gave G(x[i, p]), a last one F(x[i, p]): the boundaries that waited for it are known.
+            for q in (p, p + 1):
+                boundary = self._boundary(i, q)
+                if boundary is None:
+                    continue
+                if i + 1 == self.blocks:
+                    completed[q] = boundary
+                else:
+                    self._nodes[i + 1, q] = Node(boundary)
+        return [iterate for p in sorted(completed) if (iterate := self._complete(p, completed[p])) is not None]
+
+    def accept(self) -> None:
+        """See `Trajectory.accept`."""
+        self._accepted = True
+        if self.newest is not None:
+            self._end(Status.ACCEPTED)
+
+    def checkpoint(self) -> Checkpoint:
+        """See `Trajectory.checkpoint`. Nothing that was computed and is still of use is left out."""
+        tensors = {f"{i}/{p}/fine": node.fine for (i, p), node in self._nodes.items()}
+        tensors |= {f"{i}/{p}/coarse": n.coarse for (i, p), n in self._nodes.items() if n.coarse is not None}
+        figures = None
+        if (newest := self.newest) is not None:
+            tensors["newest"] = newest.sample
+            figures = (newest.number, newest.residual, newest.rounds, newest.evaluations)
+        return Checkpoint(
+            tensors,
+            {
+                "version": CHECKPOINT_VERSION,
+                "method": "srds",
+                "edges": self.edges,
+                "done": {f"{i}/{p}": node.done for (i, p), node in self._nodes.items()},
+                "newest": figures,
+                "spent": (self.rounds, self.evaluations),
+            },
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        solver: Solver,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device | str = "cpu",
+        tolerance: float = 0.0,
+        max_iterations: int | None = None,
+    ) -> "Parareal":
+        """Go on from a checkpoint; tolerance and iterations may differ from those it was taken with.
+
+        Raises:
+            InvalidCheckpoint: another version or method, or a grid of another length.
+        """
+        about = checkpoint.description
+        if (about.get("version"), about.get("method")) != (CHECKPOINT_VERSION, "srds"):
+            raise InvalidCheckpoint(f"version {about.get('version')} of method {about.get('method')} cannot be resumed")
+        edges: list[int] = about["edges"]
+        if edges[-1] != solver.grid.steps:
+            raise InvalidCheckpoint(f"the checkpoint has {edges[-1]} steps, the solver's grid {solver.grid.steps}")
+        tensors = {name: tensor.to(device) for name, tensor in checkpoint.tensors.items()}
+        lengths = [b - a for a, b in pairwise(edges)]
+        self = cls(solver, torch.empty(0), blocks=lengths, tolerance=tolerance, max_iterations=max_iterations)
+        self._nodes = {}
+        for name, done in about["done"].items():
+            i, p = (int(part) for part in name.split("/"))
+            self._nodes[i, p] = Node(tensors[f"{name}/fine"], done, tensors.get(f"{name}/coarse"))
+        self.rounds, self.evaluations = about["spent"]
+        if about["newest"]:
+            number, change, rounds, evaluations = about["newest"]
+            self.newest = Iterate(number, tensors["newest"], change, rounds, evaluations)
+            self._stop_at(self.newest)
+        return self
+
+    def _wants_evaluation(self, key: tuple[int, int], node: Node) -> bool:
+        i, p = key
+        return node.done == 0 or (node.done < self._length(i) and p < self.last)
+
+    def _urgency(self, key: tuple[int, int], serial: int | None) -> tuple[int, int, int]:
+        """Sorts what is ready (DESIGN: "who goes first"); `serial` is the first block that is not yet exact."""
+        i, p = key
+        if p == 0 and self._nodes[key].done == 0:
+            return 0, p, i
+        return (1 if i == p == serial else 2), p, i
+
+    def _evaluation(self, key: tuple[int, int]) -> Evaluation:
+        node = self._nodes[key]
+        timestep = float(self.solver.grid.timestep[self.edges[key[0]] + node.done])
+        return Evaluation(key, node.fine[0], timestep)
+
+    def _length(self, i: int) -> int:
+        return self.edges[i + 1] - self.edges[i]
+
+    def _step(self, keys: list[tuple[int, int]], outputs: Tensor) -> None:
+        """One fine step of every node in `keys`; from a boundary the same outputs also give its coarse step."""
+        nodes = [self._nodes[key] for key in keys]
+        states = torch.stack([node.fine for node in nodes])
+        start = torch.tensor([self.edges[i] + node.done for (i, _), node in zip(keys, nodes, strict=True)])
+        fine = self.solver.step(states, outputs, start, start + 1)
+        for key, node, state in zip(keys, nodes, fine, strict=True):
+            self._nodes[key] = replace(node, fine=state, done=node.done + 1)
+
+        first = [n for n, node in enumerate(nodes) if node.done == 0]
+        if first:
+            end = torch.tensor([self.edges[keys[n][0] + 1] for n in first])
+            coarse = self.solver.step(states[first], outputs[first], start[first], end)
+            for n, state in zip(first, coarse, strict=True):
+                self._nodes[keys[n]] = replace(self._nodes[keys[n]], coarse=state)
+
+    def _boundary(self, i: int, p: int) -> Tensor | None:
+        """x[i+1, p], where it has just become known; None where something is missing or it was known before."""
+        known = (i + 1, p) in self._nodes or p > self.last or (self.newest is not None and p <= self.newest.number)
+        if known:
+            return None
+        here = self._nodes.get((i, p))
+        if p == 0:
+            return here.coarse if here else None
+        before = self._nodes.get((i, p - 1))
+        if before is None or before.done < self._length(i):
+            return None
+        if i == p - 1:  # the block starts from an exact boundary: so does the next
+            return before.fine
+        if here is None or here.coarse is None or before.coarse is None:
+            return None
+        return before.fine + (here.coarse - before.coarse)
+
+    def _complete(self, p: int, state: Tensor) -> Iterate | None:
+        """Iterate p is known: compare with the one before, decide whether to stop, forget what it was made from."""
+        if self.status is not Status.RUNNING:
+            return None
+        if not bool(torch.isfinite(state).all()):
+            self.fail(f"iterate {p} is not finite: try a lower guidance scale, or float32")
+            return None
+        before = self.newest
+        change = None if before is None else residual(state[0], before.sample)
+        self.newest = Iterate(p, state[0], change, self.rounds, self.evaluations)
+        self._nodes = {key: node for key, node in self._nodes.items() if key[1] >= p}
+        self._stop_at(self.newest)
+        return self.newest
+
+    def _stop_at(self, iterate: Iterate) -> None:
+        if iterate.number == self.blocks:
+            self._end(Status.EXACT)
+        elif iterate.residual is not None and iterate.residual <= self.tolerance:
+            self._end(Status.CONVERGED)
+        elif iterate.number >= self.last:
+            self._end(Status.MAX_ITERATIONS)
+        elif self._accepted:
+            self._end(Status.ACCEPTED)

@@ -1,0 +1,69 @@
+"""How many blocks, and what a sample will cost: rounds and evaluations of pipelined SRDS, by formula.
+
+T(p) = (B - p) + (the p longest blocks), the rounds until iterate p is complete with unbounded width: every way through
+the dataflow to x[B, p] crosses p blocks by fine steps and the others by one coarse step.
+
+E(p) = sum over q <= p of (B - q)  +  sum over q < p and i >= q of (S_i - 1), the evaluations that iterate p needs:
+each node (block i, iterate q <= i) is evaluated at its boundary, and those before iterate p in the rest of the block.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sampler.grid import block_edges
+
+EXPECTED_ITERATES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sample is expected to cost.
+
+    Attributes:
+        blocks: B.
+        rounds: until the expected iterate is complete, alone in an engine of the given width.
+        evaluations: that this iterate needs.
+    """
+
+    blocks: int
+    rounds: int
+    evaluations: int
+
+
+def rounds(lengths: Sequence[int], iterate: int) -> int:
+    """T(p): the rounds until iterate `p` is complete with unbounded width, for blocks of these lengths."""
+    return len(lengths) - iterate + sum(sorted(lengths, reverse=True)[:iterate])
+
+
+def evaluations(lengths: Sequence[int], iterate: int) -> int:
+    """E(p): the evaluations that iterate `p` needs, for blocks of these lengths."""
+    blocks = len(lengths)
+    shared = sum(blocks - q for q in range(iterate + 1))
+    return shared + sum(length - 1 for q in range(iterate) for length in lengths[q:])
+
+
+def predict(steps: int, blocks: int, iterates: int, width: int) -> Plan:
+    """The cost of `iterates` Parareal iterates of a grid of `steps` steps in `blocks` blocks.
+
+    Rounds are the larger of the dataflow's length and of what the width can hold (the coarse chain runs alone),
+    and never more than N + B - 1, where the serial path ends.
+    """
+    edges = block_edges(steps, blocks)
+    lengths = [b - a for a, b in pairwise(edges)]
+    iterates = min(iterates, blocks)
+    needed = evaluations(lengths, iterates)
+    by_width = blocks + -(-(needed - blocks) // width)
+    bound = steps + blocks - 1
+    return Plan(blocks, min(bound, max(rounds(lengths, iterates), by_width)), needed)
+
+
+def choose_blocks(steps: int, width: int, iterates: int = EXPECTED_ITERATES) -> int:
+    """The number of blocks for which the expected iterate is complete in the fewest rounds.
+
+    With ample width that is near sqrt(p N). Where the width is too narrow for refinement to beat the serial sampler,
+    it is sqrt(N): the first preview then comes after that many rounds, and the exact image after N + sqrt(N) - 1.
+    """
+    plans = [predict(steps, blocks, iterates, width) for blocks in range(1, steps + 1)]
+    best = min(plans, key=lambda plan: (plan.rounds, plan.evaluations))
+    return best.blocks if best.rounds < steps else max(1, round(steps**0.5))

@@ -1,0 +1,145 @@
+"""What every trajectory is: evaluations offered, outputs taken back, iterates, a status, a checkpoint."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sampler.errors import InvalidCheckpoint
+
+
+class Status(StrEnum):
+    """Where a trajectory stands; all but `running` are final."""
+
+    RUNNING = "running"
+    CONVERGED = "converged"
+    EXACT = "exact"
+    MAX_ITERATIONS = "max_iterations"
+    ACCEPTED = "accepted"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One forward pass of the network that could run now.
+
+    Attributes:
+        key: names it within its trajectory.
+        x: (c, h, w) float32, the sample to evaluate.
+        timestep: what the network is told.
+    """
+
+    key: Hashable
+    x: Tensor
+    timestep: float
+
+
+@dataclass(frozen=True, slots=True)
+class Iterate:
+    """A whole image, as one Parareal iterate estimates it.
+
+    Attributes:
+        number: p; 0 is the coarse solution.
+        sample: (c, h, w) float32, the last boundary, in the model's latent space.
+        residual: RMS of the change since the iterate before over the RMS of the sample; None for the first.
+        rounds, evaluations: what the trajectory had spent when the iterate was complete.
+    """
+
+    number: int
+    sample: Tensor
+    residual: float | None
+    rounds: int
+    evaluations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything a trajectory needs to go on: named tensors and a description that JSON can carry."""
+
+    tensors: dict[str, Tensor]
+    description: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """As a safetensors file (the description in its metadata)."""
+        return save(
+            {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()},
+            metadata={"underpaint": json.dumps(self.description)},
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Checkpoint":
+        """The checkpoint that `to_bytes` wrote.
+
+        Raises:
+            InvalidCheckpoint: these bytes are no checkpoint of ours.
+        """
+        try:
+            length = int.from_bytes(data[:8], "little")
+            header: dict[str, Any] = json.loads(data[8 : 8 + length])
+            return cls(load(data), json.loads(header["__metadata__"]["underpaint"]))
+        except (SafetensorError, ValueError, KeyError, UnicodeDecodeError) as error:
+            raise InvalidCheckpoint(f"not an Underpaint checkpoint: {error}") from error
+
+
+class Trajectory(ABC):
+    """One sample on its way from noise to image: a state machine without thread, device, clock or callback.
+
+    A driver asks `ready()` what could be evaluated, evaluates as many of those as it likes, first ones first, and
+    hands the outputs to `take()`, until `status` is final.
+    """
+
+    def __init__(self) -> None:
+        self.status = Status.RUNNING
+        self.error: str | None = None
+        self.rounds: int = 0
+        self.evaluations: int = 0
+
+    @abstractmethod
+    def ready(self) -> list[Evaluation]:
+        """The evaluations that could run in the next round, most urgent first; empty once the status is final."""
+
+    @abstractmethod
+    def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
+        """Take back one round's outputs.
+
+        Args:
+            evaluations: some of those that `ready` offered.
+            outputs: (b, c, h, w) float32, in their order; finite.
+
+        Returns:
+            The iterates that this round completed, in order; often none.
+        """
+
+    @abstractmethod
+    def checkpoint(self) -> Checkpoint:
+        """A snapshot to go on from, cheap to take: it shares the tensors."""
+
+    @abstractmethod
+    def accept(self) -> None:
+        """The newest iterate is good enough: end with it (with the first one, where none is complete yet)."""
+
+    def cancel(self) -> None:
+        """End without a result. Does nothing to an ended trajectory."""
+        self._end(Status.CANCELED)
+
+    def fail(self, error: str) -> None:
+        """End because `error` happened. Does nothing to an ended trajectory."""
+        if self.status is Status.RUNNING:
+            self.error = error
+        self._end(Status.FAILED)
+
+    def _end(self, status: Status) -> None:
+        if self.status is Status.RUNNING:
+            self.status = status
+
+
+def residual(sample: Tensor, before: Tensor) -> float:
+    """RMS of the difference over RMS of the sample."""
+    return float(((sample - before).square().mean() / sample.square().mean()).sqrt())
