@@ -28,7 +28,7 @@ class Generation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     model: str
-    prompt: Text = Field(min_length=1)
+    prompt: Text
     negative_prompt: Text = ""
     method: Method
     steps: int = Field(ge=1)

@@ -4,7 +4,11 @@ PostgreSQL has them all: a missing one is a miss and a Redis that is gone is not
 are one hash, so that they expire and are dropped together.
 """
 
+# pyright: reportUnknownMemberType=false
+# redis-py leaves the types of some keyword arguments open.
+
 import logging
+from typing import cast
 from uuid import UUID
 
 import redis
@@ -28,7 +32,7 @@ def put(client: redis.Redis, job: UUID, image: int, iterate: int, png: bytes, se
 async def get(client: redis.asyncio.Redis, job: UUID, image: int, iterate: int) -> bytes | None:
     """A picture (PNG), or None where it is not hot."""
     try:
-        return await client.hget(_key(job), _field(image, iterate))
+        return cast(bytes | None, await client.hget(_key(job), _field(image, iterate)))
     except (redis.RedisError, OSError) as error:
         log.warning("preview of job %s not looked up: %s", job, error)
         return None

@@ -1,5 +1,8 @@
 """Clients of Redis or Valkey, blocking and asyncio, that find out within a second that it is gone."""
 
+# pyright: reportUnknownMemberType=false
+# redis-py leaves the types of some keyword arguments open.
+
 import redis
 import redis.asyncio
 

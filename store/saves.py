@@ -20,7 +20,7 @@ from store.moves import checkpoints, events, held, images, jobs
 from store.tables import Checkpoint, EventKind, Iterate, Stopped
 
 
-class LeaseLost(Exception):  # noqa: N818 - it says what happened
+class LeaseLost(Exception):
     """The job no longer runs under this attempt: stop, and write nothing."""
 
 

@@ -135,9 +135,7 @@ class Iterate(Base):
     final: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (
-        ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),
-    )
+    __table_args__ = (_of_image(),)
 
 
 class Checkpoint(Base):
@@ -151,9 +149,7 @@ class Checkpoint(Base):
     data: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (
-        ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade"),
-    )
+    __table_args__ = (_of_image(),)
 
 
 class Event(Base):

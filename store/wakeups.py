@@ -5,6 +5,9 @@ Channel ``JOBS`` tells whoever waits for a job that it has a new event; ``CONTRO
 theirs was asked to stop.
 """
 
+# pyright: reportUnknownMemberType=false
+# redis-py leaves the types of some keyword arguments open.
+
 import json
 import logging
 from typing import NamedTuple

