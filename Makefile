@@ -1,0 +1,57 @@
+# `make` alone lists what there is to make. Each target does its own set-up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format-check format lint types imports constraints clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
+	@exec $(BIN)/underpaint up
+
+test: check ## Run every check and every test
+	$(BIN)/pytest
+
+check: format-check lint types imports ## Run every check, but no test
+
+format-check: $(STAMP)
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Put the code into the common format, and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: $(STAMP) ## Look for likely mistakes (ruff)
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## Check the types (pyright)
+	$(BIN)/pyright --warnings
+
+imports: $(STAMP) ## Check who imports whom (import-linter)
+	$(BIN)/lint-imports
+
+constraints: $(STAMP) ## Write constraints.txt anew from what is installed in .venv
+	@{ echo '# Every dependency, pinned. Written by `make constraints` from the environment that the tests passed in.'; \
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude underpaint \
+	| grep -v -i '^nvidia' | sed 's/+[a-z0-9]*$$//'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## Remove the environment and all caches; the data in .underpaint stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip runs only after one of these files has changed, so that a second `make up` is quick. An environment whose making
+# was interrupted has no stamp and is completed.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Underpaint needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`."; \
+		echo "Name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+		echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)

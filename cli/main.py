@@ -1,0 +1,138 @@
+"""The `underpaint` command: one function a sub-command, each a few lines around the module that does it.
+
+Modules are imported inside the functions: `underpaint --help` must not wait for a database driver.
+"""
+
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import Explained
+
+app = typer.Typer(
+    name="underpaint",
+    help="A text-to-image backend whose first whole picture arrives long before the image is finished.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
+
+
+class _Explaining:
+    """Turns what can be explained into one message on stderr and exit code 1."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        from pydantic import ValidationError
+
+        if isinstance(error, ValidationError):  # only settings are validated here
+            lines = [
+                f"UNDERPAINT_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()
+            ]
+            error = Explained("These settings cannot be used:\n  " + "\n  ".join(lines))
+        if isinstance(error, Explained):
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"underpaint {installed_version('underpaint')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    data_dir: Annotated[
+        Path, typer.Option(envvar="UNDERPAINT_DATA_DIR", help="Where everything is kept; made if it is missing.")
+    ] = Path(".underpaint"),
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. By default UNDERPAINT_HOST or 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: any free one. By default UNDERPAINT_PORT or 8000.")
+    ] = None,
+) -> None:
+    """Start everything: database, broker, worker, beat and API. Ctrl-C stops everything.
+
+    With UNDERPAINT_DATABASE_URL or UNDERPAINT_REDIS_URL set, that server is used instead of an embedded one.
+    """
+    with _Explaining():
+        from cli.up import run
+        from store.settings import ApiSettings
+
+        settings = ApiSettings()
+        run.up(data_dir, settings.host if host is None else host, settings.port if port is None else port)
+
+
+@app.command()
+def api(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. By default UNDERPAINT_HOST or 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: any free one. By default UNDERPAINT_PORT or 8000.")
+    ] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket, inherited from `up`.")] = None,
+) -> None:
+    """Run the HTTP API."""
+    with _Explaining():
+        from cli import api
+        from store.settings import ApiSettings
+
+        settings = ApiSettings()
+        api.serve(settings.host if host is None else host, settings.port if port is None else port, fd)
+
+
+@app.command()
+def worker(
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at once. By default UNDERPAINT_CONCURRENCY or 8.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Its name to Celery, before the @. By default worker-PID.")] = None,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run a Celery worker, which takes jobs and makes pictures."""
+    with _Explaining():
+        from cli import background
+        from store.settings import WorkerSettings
+
+        background.worker(concurrency or WorkerSettings().concurrency, name, log_level)
+
+
+@app.command()
+def beat(log_level: LogLevel = "INFO") -> None:
+    """Run the clock that sends the janitor round. One is enough for any number of workers."""
+    from cli import background
+
+    background.beat(log_level)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the tables of the database up to date."""
+    with _Explaining():
+        from sqlalchemy.exc import OperationalError
+
+        from migrations import upgrade
+        from store.settings import StoreSettings
+
+        try:
+            upgrade(StoreSettings().database_url)
+        except OperationalError as error:
+            raise Explained(f"The database cannot be reached: {error.orig}") from error
