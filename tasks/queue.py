@@ -1,0 +1,69 @@
+"""The queue between the API and the workers: the Celery app's configuration, and how to put a job on it.
+
+A message carries a job's id and nothing else: PostgreSQL is the truth, so a message that is lost, doubled or late is
+harmless (the janitor sends lost ones again, a second delivery claims nothing).
+
+The API imports this module, so nothing heavy is imported here: neither torch nor the code that runs a job.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.pools import producers
+
+from store.redis_clients import TIMEOUT_SECONDS
+from store.settings import JobSettings, StoreSettings
+
+QUEUE = "underpaint"
+RUN = "underpaint.run"
+SWEEP = "underpaint.sweep"
+
+ONE_TRY = {"max_retries": 0, "socket_timeout": 0.4, "socket_connect_timeout": 0.4}
+POOL_SECONDS = 0.4
+
+
+class QueueUnavailable(Exception):
+    """The broker did not take the job within about a second. The job stays queued and unsent: the janitor sends it."""
+
+
+def _configuration() -> dict[str, Any]:
+    socket = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS, "socket_keepalive": True}
+    return {
+        "broker_url": StoreSettings().redis_url,
+        "broker_transport_options": socket,  # Celery's own default waits forever
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # a worker outlives any outage of the broker
+        "task_default_queue": QUEUE,
+        "task_ignore_result": True,
+        # A message is acknowledged when its job starts: from then on the lease says who runs it, not the broker.
+        "task_acks_late": False,
+        # A busy worker must not hold messages that an idle one could run.
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_hijack_root_logger": True,
+        "worker_send_task_events": False,
+        "beat_scheduler": "tasks.janitor:Clock",
+        "beat_schedule": {"janitor": {"task": SWEEP, "schedule": JobSettings().heartbeat_seconds}},
+    }
+
+
+app = Celery("underpaint", set_as_current=False)
+# A promise, kept when the configuration is first needed: importing this module reads no settings.
+app.add_defaults(_configuration)
+
+
+def enqueue(job_id: UUID) -> None:
+    """Put a job on the queue. Blocks: for milliseconds, or for about a second where the broker is gone.
+
+    Raises:
+        QueueUnavailable: the broker is gone; nothing is lost, see there.
+    """
+    try:
+        # Not the app's own pool: there callers queue up without bound behind others who wait for a broker that is gone.
+        pool = producers[app.connection_for_write(transport_options=ONE_TRY)]
+        with pool.acquire(block=True, timeout=POOL_SECONDS) as producer:
+            app.send_task(RUN, (str(job_id),), producer=producer, retry=False)
+    except (OperationalError, LimitExceeded, OSError) as error:
+        raise QueueUnavailable(f"the broker did not take job {job_id}: {error!r}") from error
