@@ -17,8 +17,8 @@ def worker(concurrency: int, name: str | None, log_level: str) -> NoReturn:
 
 
 def beat(log_level: str) -> NoReturn:
-    """Becomes the clock of the janitor. Its schedule is short and lives in memory: there is no file to lose or lock."""
-    _celery("tasks.queue", "beat", "--scheduler", "celery.beat:Scheduler", "--pidfile=", "--loglevel", log_level)
+    """Becomes the clock that sends the janitor round. Celery's lock file would only get in the way of a restart."""
+    _celery("tasks.queue", "beat", "--pidfile=", "--loglevel", log_level)
 
 
 def _celery(app: str, *arguments: str) -> NoReturn:

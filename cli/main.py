@@ -136,3 +136,59 @@ def migrate() -> None:
             upgrade(StoreSettings().database_url)
         except OperationalError as error:
             raise Explained(f"The database cannot be reached: {error.orig}") from error
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the pictures shall show.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The folder to save in; made if it is missing.")
+    ] = Path(),
+    server: Annotated[
+        str, typer.Option(envvar="UNDERPAINT_SERVER", help="The address of the server.")
+    ] = "http://127.0.0.1:8000",
+    model: Annotated[str | None, typer.Option(help="One of those that GET /v1/models lists.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What they shall not show.")] = None,
+    method: Annotated[str | None, typer.Option(help="srds or serial.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the grid, N.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first image; each further one has the next.")] = None,
+    images: Annotated[int | None, typer.Option(help="How many.")] = None,
+    blocks: Annotated[int | None, typer.Option(help="Blocks to cut the grid into.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Stop at an iterate whose residual is not above this.")
+    ] = None,
+    max_iterations: Annotated[int | None, typer.Option(help="Stop at this iterate at the latest.")] = None,
+    previews: Annotated[bool | None, typer.Option(help="Save every iterate, or the finished picture only.")] = None,
+) -> None:
+    """Ask a running server for pictures of PROMPT, and save every iterate as it comes.
+
+    What is not given, the model decides. The paths of the pictures go to stdout. Ctrl-C cancels the job.
+
+    Exit codes: 0 succeeded, 1 refused or no server, 2 wrong usage, 3 the job failed, 4 somebody else canceled it,
+    130 canceled by Ctrl-C.
+    """
+    given = {
+        "prompt": prompt,
+        "model": model,
+        "negative_prompt": negative_prompt,
+        "method": method,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "width": width,
+        "height": height,
+        "seed": seed,
+        "images": images,
+        "blocks": blocks,
+        "tolerance": tolerance,
+        "max_iterations": max_iterations,
+        "previews": previews,
+    }
+    with _Explaining():
+        from cli.generate import run
+
+        request = {name: value for name, value in given.items() if value is not None}
+        code = run.generate(server, output, request)
+    raise typer.Exit(code)

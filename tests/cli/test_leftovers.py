@@ -1,0 +1,63 @@
+"""What a killed `up` left running is found, and nothing else is touched."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.up.leftovers import Process, Record
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+def recorded(process: subprocess.Popen[bytes], age: float = 0) -> Process:
+    created = psutil.Process(process.pid).create_time()
+    return Process("sleeper", process.pid, created - age, signal.SIGTERM, 5)
+
+
+def test_what_is_left_is_stopped(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    record = Record(tmp_path / "processes.json")
+    record.write("http://127.0.0.1:8000", [recorded(sleeper)])
+    said: list[str] = []
+    record.stop_all(said.append)
+    assert sleeper.wait(1) == -signal.SIGTERM
+    assert said == [f"Stopping sleeper (process {sleeper.pid}), left behind by a run that was killed"]
+
+
+def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    record = Record(tmp_path / "processes.json")
+    record.write("http://127.0.0.1:8000", [recorded(sleeper, age=3600)])
+    record.stop_all(pytest.fail)
+    assert sleeper.poll() is None
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_no_record_or_half_a_record_is_no_process(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "processes.json"
+    if content is not None:
+        path.write_text(content)
+    assert Record(path).processes() == []
+    assert Record(path).describe() == "still starting"
+
+
+def test_the_guardian_stops_all_when_its_parent_is_gone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    record = Record(tmp_path / "processes.json")
+    record.write("http://127.0.0.1:8000", [recorded(sleeper)])
+    with subprocess.Popen([sys.executable, "-m", "cli.up.guardian", record.path], stdin=subprocess.PIPE) as guardian:
+        with pytest.raises(subprocess.TimeoutExpired):
+            guardian.wait(0.3)
+        guardian.terminate()  # it is not meant
+        with pytest.raises(subprocess.TimeoutExpired):
+            guardian.wait(0.3)
+        assert sleeper.poll() is None
+        guardian.communicate(timeout=10)
+    assert sleeper.wait(1) == -signal.SIGTERM
