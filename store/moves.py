@@ -22,14 +22,14 @@ under another attempt than the caller's, whose lease was lost. Times are the dat
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
     ColumnElement,
     Select,
-    Table,
     Update,
     and_,
     case,
@@ -38,6 +38,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -45,12 +46,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from store.generation import Generation
-from store.tables import TERMINAL, Checkpoint, Event, Image, Job, State, Stopped
-
-jobs = cast(Table, Job.__table__)
-images = cast(Table, Image.__table__)
-events = cast(Table, Event.__table__)
-checkpoints = cast(Table, Checkpoint.__table__)
+from store.tables import TERMINAL, State, Stopped, checkpoints, events, images, jobs
 
 Moved = Select[UUID, int, State, int]
 
@@ -65,9 +61,12 @@ def submit(job_id: UUID, generation: Generation) -> Moved:
         .returning(*jobs.c)
         .cte("moved")
     )
-    number = func.generate_series(0, generation.images - 1).column_valued("number")
+    numbers = func.generate_series(0, generation.images - 1).table_valued("number").render_derived()
     pictures = insert(images).from_select(
-        ["job_id", "number", "seed"], select(job.c.id, number, literal(generation.seed) + number)
+        ["job_id", "number", "seed"],
+        select(job.c.id, numbers.c.number, literal(generation.seed, BigInteger) + numbers.c.number).join(
+            numbers, true()
+        ),
     )
     return _with_event(job).add_cte(pictures.cte("pictures"))
 
@@ -153,12 +152,13 @@ def rescue(max_crashes: int, limit: int = 100) -> Moved:
         .order_by(jobs.c.lease_expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("expired")
     )
     crashes = jobs.c.crashes + 1
     asked, poison = jobs.c.cancel_requested, crashes >= max_crashes
     reason = func.format("the worker died %s times while it ran this job, which is not tried again", crashes)
     return _move(
-        update(jobs).where(jobs.c.id.in_(expired)),
+        update(jobs).where(jobs.c.id.in_(select(expired.c.id))),
         **NOBODY,
         crashes=crashes,
         state=case((asked, "canceled"), (poison, "failed"), else_="queued"),
@@ -181,8 +181,9 @@ def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
         .order_by(jobs.c.finished_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("old")
     )
-    return delete_from(jobs).where(jobs.c.id.in_(old)).returning(jobs.c.id)
+    return delete_from(jobs).where(jobs.c.id.in_(select(old.c.id))).returning(jobs.c.id)
 
 
 def held(job_id: UUID, attempt: int) -> ColumnElement[bool]:

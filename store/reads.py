@@ -13,6 +13,9 @@ from sqlalchemy.orm import aliased
 
 from store.tables import Event, Image, Iterate, Job, State
 
+# Moves bypass the session's objects, so a read overwrites those that it already holds.
+FRESH = {"populate_existing": True}
+
 
 class Position(NamedTuple):
     """Where a page of jobs ended: those after it are older."""
@@ -23,12 +26,14 @@ class Position(NamedTuple):
 
 def job(job_id: UUID) -> Select[Job]:
     """One job, or nothing."""
-    return select(Job).where(Job.id == job_id)
+    return select(Job).where(Job.id == job_id).execution_options(**FRESH)
 
 
 def images(job_ids: Sequence[UUID]) -> Select[Image]:
     """The images of these jobs, by job and number."""
-    return select(Image).where(Image.job_id.in_(job_ids)).order_by(Image.job_id, Image.number)
+    return (
+        select(Image).where(Image.job_id.in_(job_ids)).order_by(Image.job_id, Image.number).execution_options(**FRESH)
+    )
 
 
 def jobs(
@@ -38,7 +43,7 @@ def jobs(
 
     The next page is after ``Position(last.created_at, last.id)``.
     """
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit).execution_options(**FRESH)
     if after is not None:
         query = query.where(tuple_(Job.created_at, Job.id) < tuple_(literal(after.created_at), literal(after.id)))
     if states:
@@ -58,7 +63,12 @@ def queue_positions(job_ids: Sequence[UUID]) -> Select[UUID, int]:
 
 def iterates(job_id: UUID) -> Select[Iterate]:
     """Every saved iterate of a job with its figures, by image and iterate, without the pictures."""
-    return select(Iterate).where(Iterate.job_id == job_id).order_by(Iterate.image, Iterate.iterate)
+    return (
+        select(Iterate)
+        .where(Iterate.job_id == job_id)
+        .order_by(Iterate.image, Iterate.iterate)
+        .execution_options(**FRESH)
+    )
 
 
 def newest_picture(job_id: UUID, image: int) -> Select[int, str, bool]:

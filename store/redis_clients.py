@@ -1,19 +1,26 @@
-"""Clients of Redis or Valkey, blocking and asyncio, that find out within a second that it is gone."""
+"""Clients of Redis or Valkey, blocking and asyncio, that find out within seconds that it is gone."""
 
 # pyright: reportUnknownMemberType=false
 # redis-py leaves the types of some keyword arguments open.
 
+from typing import Any
+
 import redis
 import redis.asyncio
+import redis.asyncio.retry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUTS: dict[str, Any] = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+# By itself redis-py tries for many seconds. Once more, at once, is right for a connection that a restart has cut.
+RETRIES = 1
 
 
 def sync_redis(url: str) -> redis.Redis:
     """A client for threads; replies are bytes. Its pool connects when first used."""
-    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
+    return redis.Redis.from_url(url, **TIMEOUTS, retry=Retry(NoBackoff(), RETRIES))
 
 
 def async_redis(url: str) -> redis.asyncio.Redis:
     """A client for asyncio; replies are bytes. Its pool connects when first used."""
-    return redis.asyncio.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
+    return redis.asyncio.Redis.from_url(url, **TIMEOUTS, retry=redis.asyncio.retry.Retry(NoBackoff(), RETRIES))

@@ -112,6 +112,7 @@ def finish_image(
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
     """
+    error = error.replace("\0", "") if error is not None else None  # PostgreSQL stores no NUL character
     return _save_image(session, job_id, attempt, image, {"stopped": stopped, "error": error})
 
 

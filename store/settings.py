@@ -19,12 +19,12 @@ class _Settings(BaseSettings):
 
 
 class StoreSettings(_Settings):
-    """Where the data lives."""
+    """Where the data lives. The URLs may hold passwords: they are left out when the settings are printed."""
 
-    database_url: str = "postgresql://underpaint:underpaint@localhost/underpaint"
+    database_url: str = Field(default="postgresql://underpaint:underpaint@localhost/underpaint", repr=False)
     """PostgreSQL, as a URL. ``postgresql://`` means psycopg 3, for blocking and asyncio code alike."""
 
-    redis_url: str = "redis://localhost:6379/0"
+    redis_url: str = Field(default="redis://localhost:6379/0", repr=False)
     """Redis or Valkey, as a URL: the Celery broker, wake-ups, hot previews and worker presence."""
 
 

@@ -1,7 +1,7 @@
 """The tables. Rows are changed in ``store.moves`` and ``store.saves`` only."""
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     MetaData,
+    Table,
     Text,
     func,
     text,
@@ -164,3 +165,10 @@ class Event(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
     __table_args__ = (CheckConstraint("kind in ('state', 'iterate', 'done')", name="kind"),)
+
+
+# The same tables for statements that no entity fits.
+jobs = cast(Table, Job.__table__)
+images = cast(Table, Image.__table__)
+checkpoints = cast(Table, Checkpoint.__table__)
+events = cast(Table, Event.__table__)

@@ -55,9 +55,12 @@ def encode(wakeup: Wakeup) -> str:
 
 
 def decode(message: bytes) -> Wakeup:
-    """Read a message of ``JOBS``. Raises ValueError or KeyError if it is not one."""
-    fields = json.loads(message)
-    return Wakeup(UUID(fields["job"]), int(fields["seq"]))
+    """Read a message of ``JOBS``. Raises ValueError if it is not one."""
+    try:
+        fields = json.loads(message)
+        return Wakeup(UUID(fields["job"]), int(fields["seq"]))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a message of {JOBS}: {message!r}") from error
 
 
 def decode_control(message: bytes) -> UUID:

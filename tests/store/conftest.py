@@ -1,0 +1,68 @@
+"""Sessions, and a driver that takes jobs to where a test wants them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.orm import Session
+
+from store import moves, reads, saves
+from store.generation import Generation
+from store.tables import Event, Job
+
+
+class Driver:
+    """Moves jobs on a session, committing each move."""
+
+    def __init__(self, session: Session, generation: Callable[..., Generation]) -> None:
+        self.session = session
+        self.generation = generation
+
+    def do(self, statement: Any) -> Any:
+        """Execute a move and commit it; its row, or None where it was not legal."""
+        row = self.session.execute(statement).one_or_none()
+        self.session.commit()
+        return row
+
+    def submit(self, **fields: Any) -> UUID:
+        job_id = uuid4()
+        self.do(moves.submit(job_id, self.generation(**fields)))
+        return job_id
+
+    def claimed(self, **fields: Any) -> UUID:
+        """A job that ``worker`` runs under attempt 1."""
+        job_id = self.submit(**fields)
+        self.do(moves.claim(job_id, "worker", 15))
+        return job_id
+
+    def expire(self, job_id: UUID) -> None:
+        """Let the lease of a job run out a second ago."""
+        past = text("now() - interval '1 second'")
+        self.do(update(Job).where(Job.id == job_id).values(lease_expires_at=past).returning(Job.id))
+
+    def save(self, job_id: UUID, attempt: int = 1, image: int = 0, iterate: int = 0, **fields: Any) -> saves.Saved:
+        figures: dict[str, Any] = {"residual": None, "rounds": 9, "evaluations": 20, "final": False}
+        pictures = {"picture": b"png", "checkpoint": b"states"}
+        return saves.save_iterate(self.session, job_id, attempt, image, iterate, **{**figures, **pictures, **fields})
+
+    def job(self, job_id: UUID) -> Job:
+        found = self.session.scalar(reads.job(job_id))
+        self.session.commit()
+        assert found
+        return found
+
+    def events(self, job_id: UUID) -> list[Event]:
+        return list(self.session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.seq)))
+
+
+@pytest.fixture
+def session(database: Engine) -> Iterator[Session]:
+    with Session(database, expire_on_commit=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def driver(session: Session, generation: Callable[..., Generation]) -> Driver:
+    return Driver(session, generation)

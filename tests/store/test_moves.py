@@ -1,0 +1,238 @@
+"""Every move, from every state: where it is legal, what it leaves behind, and that it is refused everywhere else."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store import moves, saves
+from store.generation import MAX_SEED
+from store.tables import Checkpoint, Event, Image, Iterate, Job, jobs
+from tests.store.conftest import Driver
+
+STATES = ("queued", "running", "succeeded", "failed", "canceled")
+
+MOVES: dict[str, Callable[[UUID], Any]] = {
+    "claim": lambda job: moves.claim(job, "other", 15),
+    "release": lambda job: moves.release(job, 1),
+    "succeed": lambda job: moves.succeed(job, 1, "converged"),
+    "fail": lambda job: moves.fail(job, 1, "broken"),
+    "canceled": lambda job: moves.canceled(job, 1),
+    "cancel": moves.cancel,
+}
+
+LEGAL = {
+    ("queued", "claim"): "running",
+    ("queued", "cancel"): "canceled",
+    ("running", "release"): "queued",
+    ("running", "succeed"): "succeeded",
+    ("running", "fail"): "failed",
+    ("running", "canceled"): "canceled",
+    ("running", "cancel"): "running",
+}
+
+
+def in_state(driver: Driver, state: str) -> UUID:
+    if state == "queued":
+        return driver.submit()
+    job_id = driver.claimed()
+    if state != "running":
+        driver.do(MOVES[{"succeeded": "succeed", "failed": "fail", "canceled": "canceled"}[state]](job_id))
+    assert driver.job(job_id).state == state
+    return job_id
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("state", STATES)
+def test_move_is_legal_or_changes_nothing(driver: Driver, state: str, move: str):
+    job_id = in_state(driver, state)
+    before, events = driver.job(job_id).seq, driver.events(job_id)
+    moved = driver.do(MOVES[move](job_id))
+
+    after = driver.job(job_id)
+    if (state, move) in LEGAL:
+        assert (moved.id, moved.seq, moved.state, moved.attempt) == (job_id, before + 1, after.state, after.attempt)
+        assert after.state == LEGAL[state, move]
+        newest = driver.events(job_id)[-1]
+        assert newest.seq == after.seq == before + 1
+        assert newest.kind == ("done" if after.finished_at else "state")
+        assert newest.data == {
+            "state": after.state,
+            "stopped": after.stopped,
+            "error": after.error,
+            "cancel_requested": after.cancel_requested,
+        }
+    else:
+        assert moved is None
+        assert (after.state, after.seq) == (state, before)
+        assert driver.events(job_id) == events
+
+
+def test_submit_makes_the_job_its_images_and_its_event(driver: Driver):
+    job_id = uuid4()
+    request = driver.generation(images=3, seed=MAX_SEED - 2)
+    moved = driver.do(moves.submit(job_id, request))
+    assert tuple(moved) == (job_id, 1, "queued", 0)
+
+    job = driver.job(job_id)
+    assert type(request).model_validate(job.generation) == request
+    assert (job.model, job.crashes, job.cancel_requested, job.sent_at, job.worker) == ("emoji", 0, False, None, None)
+    seeds = select(Image.number, Image.seed, Image.iterate, Image.rounds).where(Image.job_id == job_id)
+    assert driver.session.execute(seeds.order_by(Image.number)).all() == [
+        (number, MAX_SEED - 2 + number, None, 0) for number in range(3)
+    ]
+    (event,) = driver.events(job_id)
+    assert (event.seq, event.kind, event.data["state"]) == (1, "state", "queued")
+
+
+def test_claim_leases_the_job_by_the_clock_of_the_database(driver: Driver):
+    job_id = driver.submit()
+    driver.do(moves.claim(job_id, "worker", 15))
+    job = driver.job(job_id)
+    left = driver.session.scalar(select(func.extract("epoch", Job.lease_expires_at - func.now())))
+    assert left
+    assert 13 < left <= 15
+    assert (job.worker, job.attempt, job.finished_at) == ("worker", 1, None)
+    assert job.started_at
+
+
+def test_released_job_is_unsent_and_keeps_its_start_and_checkpoint(driver: Driver):
+    job_id = driver.claimed()
+    driver.save(job_id)
+    started = driver.job(job_id).started_at
+    driver.do(moves.release(job_id, 1))
+    job = driver.job(job_id)
+    assert (job.sent_at, job.worker, job.lease_expires_at, job.crashes) == (None, None, None, 0)
+    assert driver.do(moves.claim(job_id, "other", 15)).attempt == 2
+    assert driver.job(job_id).started_at == started
+    assert saves.load_checkpoints(driver.session, job_id) == {0: (0, b"states")}
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "canceled"])
+def test_last_move_deletes_the_checkpoints(driver: Driver, end: str):
+    job_id = driver.claimed(images=2)
+    driver.save(job_id, image=0)
+    driver.save(job_id, image=1)
+    driver.do(MOVES[end](job_id))
+    assert saves.load_checkpoints(driver.session, job_id) == {}
+    assert driver.session.scalar(select(func.count()).select_from(Iterate)) == 2
+
+
+def test_job_canceled_between_two_workers_keeps_no_checkpoint(driver: Driver):
+    job_id = driver.claimed()
+    driver.save(job_id)
+    driver.do(moves.release(job_id, 1))
+    driver.do(moves.cancel(job_id))
+    assert saves.load_checkpoints(driver.session, job_id) == {}
+
+
+def test_cancel_of_a_running_job_is_asked_once_and_seen_by_its_worker(driver: Driver):
+    job_id = driver.claimed()
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False)
+    assert driver.do(moves.cancel(job_id)).state == "running"
+    assert driver.do(moves.cancel(job_id)) is None
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, True)
+
+
+def test_job_whose_cancellation_was_asked_for_is_not_queued_again(driver: Driver):
+    released, expired = driver.claimed(), driver.claimed()
+    for job_id in (released, expired):
+        driver.do(moves.cancel(job_id))
+    assert driver.do(moves.release(released, 1)).state == "canceled"
+    driver.expire(expired)
+    assert driver.do(moves.rescue(1)).state == "canceled"
+    assert driver.job(expired).error is None
+    assert [event.kind for event in driver.events(expired)].count("done") == 1
+
+
+def test_renew_tells_which_leases_are_left(driver: Driver):
+    mine, ended, gone, again = (driver.claimed() for _ in range(4))
+    driver.do(moves.succeed(ended, 1, "exact"))
+    driver.do(moves.release(gone, 1))
+    driver.do(moves.release(again, 1))
+    driver.do(moves.claim(again, "worker", 15))
+    rows = driver.session.execute(moves.renew("worker", dict.fromkeys((mine, ended, gone, again), 1), 60)).all()
+    assert rows == [(mine, False)]
+    assert driver.session.execute(moves.renew("other", {mine: 1}, 60)).all() == []
+    assert driver.session.execute(moves.renew("worker", {}, 60)).all() == []
+
+
+def test_rescue_queues_again_and_gives_up_in_the_end(driver: Driver):
+    job_id = driver.claimed()
+    driver.do(moves.mark_sent([job_id]))
+    assert driver.do(moves.rescue(3)) is None  # the lease still holds
+    for crashes in (1, 2):
+        driver.expire(job_id)
+        moved = driver.do(moves.rescue(3))
+        assert (moved.id, moved.state, moved.attempt) == (job_id, "queued", crashes)
+        job = driver.job(job_id)
+        assert (job.crashes, job.sent_at, job.worker, job.lease_expires_at) == (crashes, None, None, None)
+        driver.do(moves.claim(job_id, "worker", 15))
+    driver.expire(job_id)
+    assert driver.do(moves.rescue(3)).state == "failed"
+    job = driver.job(job_id)
+    assert job.error == "the worker died 3 times while it ran this job, which is not tried again"
+    assert [event.seq for event in driver.events(job_id)] == list(range(1, job.seq + 1))
+
+
+def test_rescue_takes_the_oldest_up_to_its_limit(driver: Driver):
+    jobs = [driver.claimed() for _ in range(5)]
+    for job_id in jobs:
+        driver.expire(job_id)
+    first = driver.session.execute(moves.rescue(3, limit=3)).all()
+    driver.session.commit()
+    second = driver.session.execute(moves.rescue(3, limit=3)).all()
+    assert {row.id for row in first} == set(jobs[:3])
+    assert {row.id for row in second} == set(jobs[3:])
+
+
+def test_mark_sent_marks_what_is_queued(driver: Driver):
+    queued, running = driver.submit(), driver.claimed()
+    assert driver.session.scalars(moves.mark_sent([queued, running, uuid4()])).all() == [queued]
+    driver.session.commit()
+    assert driver.job(queued).sent_at
+    assert driver.job(running).sent_at is None
+    assert driver.job(queued).seq == 1
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_delete_takes_finished_jobs_with_all_their_data(driver: Driver, state: str):
+    other = driver.claimed()
+    driver.save(other)
+    job_id = in_state(driver, state)
+    deleted = driver.do(moves.delete(job_id))
+    left = set(driver.session.scalars(select(Job.id)))
+    if state in ("queued", "running"):
+        assert deleted is None
+        assert left == {other, job_id}
+    else:
+        assert deleted == (job_id,)
+        for column in (Job.id, Image.job_id, Iterate.job_id, Checkpoint.job_id, Event.job_id):
+            assert set(driver.session.scalars(select(column))) == {other}
+
+
+def test_prune_deletes_old_finished_jobs_oldest_first(driver: Driver):
+    jobs = [driver.claimed() for _ in range(3)]
+    for job_id in jobs:
+        driver.do(moves.succeed(job_id, 1, "exact"))
+    queued = driver.submit()
+    assert driver.session.scalars(moves.prune(3600)).all() == []
+    assert set(driver.session.scalars(moves.prune(0, limit=2))) == set(jobs[:2])
+    driver.session.commit()
+    assert set(driver.session.scalars(select(Job.id))) == {jobs[2], queued}
+
+
+def test_error_may_hold_any_character(driver: Driver):
+    job_id = driver.claimed()
+    driver.do(moves.fail(job_id, 1, "broken \0 here: %s 🎨"))
+    assert driver.job(job_id).error == "broken  here: %s 🎨"
+
+
+@pytest.mark.parametrize("values", [{"state": "running"}, {"state": "succeeded"}, {"state": "lost"}, {"error": "x"}])
+def test_database_itself_refuses_states_that_no_move_makes(driver: Driver, values: dict[str, str]):
+    job_id = driver.submit()
+    with pytest.raises(IntegrityError):
+        driver.session.execute(update(jobs).where(jobs.c.id == job_id).values(**values))

@@ -1,0 +1,172 @@
+"""Moves of one job at the same time, each from a thread and a connection of its own."""
+
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Barrier
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from store import moves, saves
+from store.tables import TERMINAL, Event, Iterate, Job
+from tests.store.conftest import Driver
+
+
+def at_once(engine: Engine, statements: Sequence[Any]) -> list[Any]:
+    """Execute and commit each statement in a thread of its own, all starting together; their first rows."""
+    start = Barrier(len(statements))
+
+    def run(statement: Any) -> Any:
+        with Session(engine) as session:
+            session.connection()
+            start.wait(10)
+            row = session.execute(statement).first()
+            session.commit()
+            return row
+
+    with ThreadPoolExecutor(len(statements)) as pool:
+        return list(pool.map(run, statements))
+
+
+def assert_told_once(driver: Driver, job_id: UUID) -> None:
+    """The job's events are numbered without gaps up to its seq; the last of a finished job is its one ``done``."""
+    job, events = driver.job(job_id), driver.events(job_id)
+    assert [event.seq for event in events] == list(range(1, job.seq + 1))
+    done = [event for event in events if event.kind == "done"]
+    if job.state in TERMINAL:
+        assert done == [events[-1]]
+        assert done[0].data["state"] == job.state
+    else:
+        assert done == []
+
+
+def test_of_many_claims_one_wins(database: Engine, driver: Driver):
+    for _ in range(5):
+        job_id = driver.submit()
+        won = at_once(database, [moves.claim(job_id, f"worker-{n}", 15) for n in range(12)])
+        (row,) = filter(None, won)
+        job = driver.job(job_id)
+        assert (job.attempt, job.worker) == (1, f"worker-{won.index(row)}")
+        assert_told_once(driver, job_id)
+
+
+ENDS: dict[str, Callable[[UUID], Any]] = {
+    "succeed": lambda job: moves.succeed(job, 1, "converged"),
+    "fail": lambda job: moves.fail(job, 1, "broken"),
+    "canceled": lambda job: moves.canceled(job, 1),
+    "release": lambda job: moves.release(job, 1),
+    "cancel": moves.cancel,
+    "rescue": lambda job: moves.rescue(1),
+}
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_job_ends_once_whoever_ends_it(database: Engine, driver: Driver, round_: int):
+    job_id = driver.claimed()
+    driver.save(job_id)
+    driver.expire(job_id)
+    statements = [end(job_id) for end in ENDS.values()] + [moves.cancel(job_id), moves.delete(job_id)]
+    random.Random(round_).shuffle(statements)
+    at_once(database, statements)
+    if driver.session.scalar(select(Job.id)) is not None:
+        driver.do(moves.cancel(job_id))  # had it been released, it would be queued
+        assert driver.job(job_id).state in TERMINAL
+        assert_told_once(driver, job_id)
+        assert driver.do(moves.delete(job_id))
+    assert driver.session.scalars(select(Event)).all() == []
+
+
+def test_cancel_against_succeed(database: Engine, driver: Driver):
+    outcomes: Counter[str] = Counter()
+    for turn in range(10):
+        job_id = driver.claimed()
+        pair = [moves.cancel(job_id), moves.succeed(job_id, 1, "exact")]
+        at_once(database, pair if turn % 2 else pair[::-1])
+        outcomes[driver.job(job_id).state] += 1
+        assert_told_once(driver, job_id)
+    assert outcomes == {"succeeded": 10}  # the work was done: a request to stop it that came as late is void
+
+
+def test_cancel_against_claim(database: Engine, driver: Driver):
+    for turn in range(10):
+        job_id = driver.submit()
+        pair = [moves.cancel(job_id), moves.claim(job_id, "worker", 15)]
+        canceled, claimed = at_once(database, pair if turn % 2 else pair[::-1])[:: 1 if turn % 2 else -1]
+        job = driver.job(job_id)
+        assert canceled
+        assert job.cancel_requested
+        assert job.state == ("running" if claimed else "canceled")
+        assert_told_once(driver, job_id)
+
+
+def test_janitors_share_the_rescue(database: Engine, driver: Driver):
+    jobs = {driver.claimed() for _ in range(20)}
+    for job_id in jobs:
+        driver.expire(job_id)
+    at_once(database, [moves.rescue(3, limit=8)] * 4)
+    driver.session.execute(moves.rescue(3))
+    driver.session.commit()
+    for job_id in jobs:
+        job = driver.job(job_id)
+        assert (job.state, job.crashes, job.seq) == ("queued", 1, 3)
+        assert_told_once(driver, job_id)
+
+
+def test_rescue_leaves_alone_a_job_that_is_being_saved(database: Engine, driver: Driver):
+    job_id = driver.claimed()
+    driver.expire(job_id)
+    with Session(database) as saving:
+        saving.execute(select(Job).where(Job.id == job_id).with_for_update())
+        assert driver.do(moves.rescue(3)) is None  # and does not wait for it
+    assert driver.do(moves.rescue(3)).id == job_id
+
+
+def test_save_waits_for_a_rescue_under_way_and_then_writes_nothing(database: Engine, driver: Driver):
+    job_id = driver.claimed()
+    driver.expire(job_id)
+    with Session(database) as janitor, ThreadPoolExecutor(1) as worker:
+        janitor.execute(moves.rescue(3))
+        late = worker.submit(driver.save, job_id, picture=b"late")
+        assert not wait([late], timeout=0.2).done
+        janitor.commit()
+        with pytest.raises(saves.LeaseLost):
+            late.result(10)
+    assert driver.session.scalars(select(Iterate)).all() == []
+    assert_told_once(driver, job_id)
+
+
+def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
+    """Six threads do to three jobs whatever comes to their minds; every job's story stays whole."""
+    jobs = [driver.submit() for _ in range(3)]
+
+    def act(seed: int) -> Counter[UUID]:
+        choose, claims = random.Random(seed), Counter[UUID]()
+        with Session(database) as session:
+            for _ in range(30):
+                job_id, attempt = choose.choice(jobs), choose.randint(1, 4)
+                often = [
+                    moves.claim(job_id, "worker", choose.choice([15, -1])),
+                    moves.release(job_id, attempt),
+                    moves.rescue(5),
+                    moves.renew("worker", {job_id: attempt}, 15),
+                ]
+                seldom = [moves.succeed(job_id, attempt, "exact"), moves.cancel(job_id)]
+                statement = choose.choice(often if choose.random() < 0.98 else seldom)
+                rows = session.execute(statement).all()
+                session.commit()
+                claims[job_id] += statement is often[0] and len(rows)
+                with contextlib.suppress(saves.LeaseLost):
+                    Driver(session, driver.generation).save(job_id, attempt, iterate=choose.randint(0, 3))
+        return claims
+
+    with ThreadPoolExecutor(6) as pool:
+        claims = sum(pool.map(act, range(6)), Counter[UUID]())
+    for job_id in jobs:
+        assert_told_once(driver, job_id)
+        assert driver.job(job_id).attempt == claims[job_id]
