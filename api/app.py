@@ -1,0 +1,65 @@
+"""The web app: `create_app` makes it, for uvicorn's factory mode and for tests. Nothing is made at import."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from api import errors, openapi
+from api.middleware import BodyLimit, Head
+from api.problems import DatabaseGone, ServerError
+from api.routes import control, health, iterates, jobs, models, root
+from api.services import open_services
+from api.version import VERSION
+from store.catalog import load_catalog
+from store.settings import ApiSettings, CatalogSettings, StoreSettings
+
+PAGE = Path(__file__).resolve().parent.parent / "web"
+
+
+def create_app(
+    store: StoreSettings | None = None, settings: ApiSettings | None = None, catalog: CatalogSettings | None = None
+) -> FastAPI:
+    """The app. Settings that are not given are read from the environment. It connects to nothing until it is started,
+    and starts whether or not the database and Redis are there.
+
+    Raises:
+        ValueError: the settings or the catalogue of models cannot be used.
+    """
+    store = store or StoreSettings()
+    settings = settings or ApiSettings()
+    models_on_offer = load_catalog((catalog or CatalogSettings()).catalog)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with open_services(store, settings, models_on_offer) as services:
+            yield {"services": services}
+
+    app = FastAPI(
+        title="Underpaint",
+        version=VERSION,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    errors.register(app)
+    # The one added last sees a request first.
+    app.add_middleware(Head)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+
+    anywhere = openapi.responses(ServerError, DatabaseGone)
+    for part in (jobs, control, iterates):
+        app.include_router(part.router, responses=anywhere)
+    for part in (models, health):
+        app.include_router(part.router)
+    if (PAGE / "index.html").is_file():
+        app.frontend("/", directory=PAGE, fallback=None)
+    else:
+        app.include_router(root.router)
+    app.openapi = openapi.documenting(app, models_on_offer)
+    return app

@@ -1,0 +1,88 @@
+"""Answers to show in the documentation. They are made of the same classes as real ones, so they cannot go stale."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from api import schemas
+from api.links import Links
+from store.generation import Generation
+
+_ID = UUID("8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e")
+_LINKS = Links("http://127.0.0.1:8000")
+_SUBMITTED = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_STARTED = _SUBMITTED + timedelta(milliseconds=40)
+_SAVED = _STARTED + timedelta(seconds=1.2)
+
+_REQUEST = Generation(
+    model="emoji",
+    prompt="red heart",
+    method="srds",
+    steps=50,
+    guidance_scale=3.0,
+    width=64,
+    height=64,
+    seed=7,
+    images=1,
+    tolerance=0.005,
+)
+
+
+def _job(running: bool) -> schemas.Job:
+    return schemas.Job(
+        id=_ID,
+        state="running" if running else "queued",
+        stopped=None,
+        error=None,
+        cancel_requested=False,
+        queue_position=None if running else 1,
+        created_at=_SUBMITTED,
+        started_at=_STARTED if running else None,
+        finished_at=None,
+        updated_at=_SAVED if running else _SUBMITTED,
+        request=_REQUEST,
+        images=[
+            schemas.Image(
+                number=0,
+                seed=7,
+                iterate=1 if running else None,
+                residual=0.021 if running else None,
+                rounds=14 if running else 0,
+                evaluations=57 if running else 0,
+                blocks=10 if running else None,
+                predicted_rounds=18 if running else None,
+                predicted_evaluations=96 if running else None,
+                stopped=None,
+                error=None,
+                links=schemas.ImageLinks(latest=_LINKS.picture(_ID, 0, "latest"), final=None),
+            )
+        ],
+        links=schemas.JobLinks(self=_LINKS.job(_ID), cancel=_LINKS.cancel(_ID), iterates=_LINKS.iterates(_ID)),
+    )
+
+
+SUBMITTED = _job(running=False)
+RUNNING = _job(running=True)
+PAGE = schemas.JobPage(jobs=[RUNNING], next_cursor=None)
+ITERATES = schemas.Iterates(
+    iterates=[
+        schemas.Iterate(
+            image=0,
+            iterate=number,
+            residual=residual,
+            rounds=rounds,
+            evaluations=evaluations,
+            elapsed=elapsed,
+            final=False,
+            created_at=_STARTED + timedelta(seconds=elapsed),
+            picture=_LINKS.picture(_ID, 0, number),
+        )
+        for number, residual, rounds, evaluations, elapsed in ((0, None, 10, 10, 0.8), (1, 0.021, 14, 57, 1.2))
+    ]
+)
+
+
+def example(answer: BaseModel) -> dict[str, object]:
+    """The ``content`` of a documented response that shows ``answer``."""
+    return {"application/json": {"example": answer.model_dump(mode="json")}}

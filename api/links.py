@@ -1,0 +1,33 @@
+"""The addresses of things, as clients see them."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Links:
+    """Makes addresses below ``base``, which has no slash at its end."""
+
+    base: str
+
+    def docs(self) -> str:
+        return f"{self.base}/docs"
+
+    def models(self) -> str:
+        return f"{self.base}/v1/models"
+
+    def jobs(self) -> str:
+        return f"{self.base}/v1/jobs"
+
+    def job(self, job: UUID) -> str:
+        return f"{self.jobs()}/{job}"
+
+    def cancel(self, job: UUID) -> str:
+        return f"{self.job(job)}/cancel"
+
+    def iterates(self, job: UUID) -> str:
+        return f"{self.job(job)}/iterates"
+
+    def picture(self, job: UUID, image: int, iterate: int | Literal["latest"]) -> str:
+        return f"{self.job(job)}/images/{image}/iterates/{iterate}"

@@ -1,0 +1,44 @@
+"""The parameters that several paths share."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Header, Path
+from pydantic import BeforeValidator, WithJsonSchema
+
+# Image and iterate numbers have no bound of their own: this one keeps them within PostgreSQL's integers.
+_NUMBER = r"0|[1-9]\d{0,8}"
+
+
+def _image(text: str) -> int:
+    if not re.fullmatch(_NUMBER, text, re.ASCII):
+        raise ValueError("must be the number of an image, from 0")
+    return int(text)
+
+
+def _iterate(text: str) -> int | None:
+    if text == "latest":
+        return None
+    if not re.fullmatch(_NUMBER, text, re.ASCII):
+        raise ValueError("must be the number of an iterate, from 0, or latest")
+    return int(text)
+
+
+JobId = Annotated[UUID, Path(description="The `id` of a job.")]
+
+ImageNumber = Annotated[
+    int,
+    BeforeValidator(_image),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+    Path(description="The number of an image, from 0."),
+]
+
+IterateNumber = Annotated[
+    int | None,  # None: the latest
+    BeforeValidator(_iterate),
+    WithJsonSchema({"type": "string", "pattern": rf"^(latest|{_NUMBER})$"}),
+    Path(description="The number of an iterate, from 0, or `latest`.", examples=["latest", "0"]),
+]
+
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="The `ETag` of an earlier answer.")]

@@ -1,0 +1,135 @@
+"""Every way in which a request can go wrong: the status codes of HTTP are decided here and nowhere else.
+
+A problem is raised where it is found and sent as ``application/problem+json`` (RFC 9457) by ``api.errors``. Its
+``detail`` says what to change; it never shows the insides of the server.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from starlette.exceptions import HTTPException
+
+Errors = Sequence[tuple[str, str]]
+
+
+class Problem(HTTPException):
+    """One occurrence of a problem.
+
+    Args:
+        detail: what went wrong this time, and what to change.
+        errors: the fields at fault, as (field, message that goes on where the field's name ends).
+        headers: further headers of the response.
+        members: further members of the body (RFC 9457, section 3.2).
+    """
+
+    status: ClassVar[HTTPStatus]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    example: ClassVar[str]
+    """A ``detail`` for the documentation."""
+
+    def __init__(
+        self,
+        detail: str,
+        errors: Errors = (),
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(self.status.value, detail, dict(headers or {}))
+        self.errors = errors
+        self.members = members or {}
+
+    @classmethod
+    def uri(cls) -> str:
+        """What ``type`` says: a name, not an address."""
+        return f"urn:underpaint:problem:{cls.slug}"
+
+
+class NoSuchPath(Problem):
+    status = HTTPStatus.NOT_FOUND
+    slug = "no-such-path"
+    title = "There is nothing at this path"
+    example = "job_id must be a valid UUID"
+
+
+class NoSuchJob(Problem):
+    status = HTTPStatus.NOT_FOUND
+    slug = "no-such-job"
+    title = "There is no such job"
+    example = "There is no job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e: it was deleted, or it never was."
+
+
+class NoSuchPicture(Problem):
+    status = HTTPStatus.NOT_FOUND
+    slug = "no-such-picture"
+    title = "There is no such picture"
+    example = "Image 0 has no iterate 7 yet: the newest one is 3."
+
+
+class MethodNotAllowed(Problem):
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    slug = "method-not-allowed"
+    title = "This path does not take this method"
+    example = "/v1/models takes GET and HEAD, not POST."
+
+
+class NotAcceptable(Problem):
+    status = HTTPStatus.NOT_ACCEPTABLE
+    slug = "not-acceptable"
+    title = "No picture can be sent that the Accept header allows"
+    example = "Pictures are sent as image/png, image/webp or image/jpeg: let the Accept header allow one of them."
+
+
+class NotFinished(Problem):
+    status = HTTPStatus.CONFLICT
+    slug = "not-finished"
+    title = "The job has not ended"
+    example = "The job is running, and only jobs that have ended can be deleted: cancel it first."
+
+
+class BodyTooLarge(Problem):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    slug = "body-too-large"
+    title = "The body of the request is too large"
+    example = "The body may have at most 65536 bytes."
+
+
+class NotJson(Problem):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    slug = "not-json"
+    title = "The body of the request is not JSON"
+    example = "Send the body as JSON, with the header Content-Type: application/json."
+
+
+class InvalidRequest(Problem):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "invalid-request"
+    title = "The request is not valid"
+    example = "steps must be from 1 to 1000; seed must be a valid integer"
+
+    @classmethod
+    def of(cls, errors: Errors) -> "InvalidRequest":
+        """All that is wrong with a request, at once."""
+        return cls("; ".join(f"{field} {message}" for field, message in errors), errors)
+
+
+class ServerError(Problem):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    slug = "server-error"
+    title = "The server made a mistake"
+    example = "The request may be sent again. If that does not help, the server's log says what happened."
+
+
+class DatabaseGone(Problem):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "database-gone"
+    title = "The database cannot be reached"
+    example = "The request may be sent again in a few seconds."
+
+
+class NotReady(Problem):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "not-ready"
+    title = "The server is not ready to run jobs"
+    example = "No worker is there: start one with `underpaint worker`."

@@ -1,0 +1,139 @@
+"""What a job's request may hold, as JSON Schema with the limits of the models on offer.
+
+It documents: the request itself is checked by ``store.catalog``, which knows the limits of the model that it names and
+reports all faults at once. Here a limit is the widest of all models.
+"""
+
+from collections.abc import Callable
+from math import gcd
+from typing import Any
+
+from store.catalog import Catalog
+from store.generation import MAX_SEED
+from store.resolve import Limits
+
+NAME = "JobRequest"
+
+
+def request_schema(catalog: Catalog) -> dict[str, Any]:
+    """The schema of the body of ``POST /v1/jobs``."""
+    defaults = catalog.default.defaults
+
+    def widest(pick: Callable[..., float], read: Callable[[Limits], float]) -> float:
+        return pick(read(card.limits) for card in catalog.values())
+
+    characters = widest(max, lambda limits: limits.max_prompt_characters)
+    steps = widest(max, lambda limits: limits.max_steps)
+    side = {
+        "minimum": widest(min, lambda limits: limits.min_size),
+        "maximum": widest(max, lambda limits: limits.max_size),
+        "multipleOf": gcd(*(card.limits.multiple_of for card in catalog.values())),
+    }
+    properties = {
+        "prompt": {
+            "type": "string",
+            "description": "What the picture shows.",
+            "minLength": 1,
+            "maxLength": characters,
+            "pattern": r"^[^\u0000]*[^\s\u0000-\u001f][^\u0000]*$",
+        },
+        "model": _field(
+            "string",
+            "The id of a model; by default the first one of `GET /v1/models`. Other defaults and limits are its own.",
+            default=catalog.default.id,
+            enum=[*catalog, None],
+        ),
+        "negative_prompt": _field(
+            "string",
+            "What the picture does not show.",
+            default=defaults.negative_prompt,
+            maxLength=characters,
+            pattern=r"^[^\u0000]*$",
+        ),
+        "method": _field(
+            "string",
+            "`srds` samples in parallel and gives a whole picture with every iterate; `serial` is the plain sampler, "
+            "which takes no `blocks`, `tolerance` or `max_iterations`.",
+            default=defaults.method,
+            enum=["srds", "serial", None],
+        ),
+        "steps": _field(
+            "integer",
+            "Steps of the serial sampler. More steps make a better picture, and save more by running in parallel.",
+            default=defaults.steps,
+            minimum=widest(min, lambda limits: limits.min_steps),
+            maximum=steps,
+        ),
+        "guidance_scale": _field(
+            "number",
+            "How closely the picture keeps to the prompt (classifier-free guidance); 1 means no guidance.",
+            default=defaults.guidance_scale,
+            minimum=1,
+            maximum=widest(max, lambda limits: limits.max_guidance_scale),
+        ),
+        "width": _field("integer", "Width of the picture in pixels.", default=defaults.width, **side),
+        "height": _field("integer", "Height of the picture in pixels.", default=defaults.height, **side),
+        "seed": _field(
+            "integer",
+            "The noise to start from: image n starts from `seed + n`. The same seed gives the same picture. By default "
+            "one is drawn.",
+            minimum=0,
+            maximum=MAX_SEED,
+        ),
+        "images": _field(
+            "integer",
+            "How many pictures to make.",
+            default=1,
+            minimum=1,
+            maximum=widest(max, lambda limits: limits.max_images),
+        ),
+        "blocks": _field(
+            "integer",
+            "How many blocks cut the steps; at most as many as there are steps. By default the planner chooses.",
+            minimum=1,
+            maximum=steps,
+        ),
+        "tolerance": _field(
+            "number",
+            "Stop when the residual is at most this; 0 goes on until the picture is exactly that of the serial "
+            "sampler. The residual is how far an iterate moved from the one before, relative to its size.",
+            default=defaults.tolerance,
+            minimum=0,
+            maximum=1,
+        ),
+        "max_iterations": _field(
+            "integer", "Stop after this many iterates. By default only `tolerance` stops.", minimum=1, maximum=steps
+        ),
+        "previews": _field(
+            "boolean", "Whether the pictures of iterates before the last are made and kept.", default=True
+        ),
+    }
+    return {
+        "title": NAME,
+        "type": "object",
+        "description": "What to make. Only `prompt` is needed; null is the same as leaving a field out.",
+        "required": ["prompt"],
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def request_examples(catalog: Catalog) -> dict[str, Any]:
+    """Requests to try, by name."""
+    card = catalog.default
+    prompt, other = card.example_prompts[0], card.example_prompts[-1]
+    return {
+        "prompt": {"summary": "Only a prompt", "value": {"prompt": prompt}},
+        "series": {
+            "summary": "Two pictures that can be made again, nearly exact",
+            "value": {"prompt": other, "model": card.id, "seed": 7, "images": 2, "tolerance": 0.001},
+        },
+        "serial": {
+            "summary": "The plain sampler, to compare with",
+            "value": {"prompt": prompt, "method": "serial", "seed": 7},
+        },
+    }
+
+
+def _field(kind: str, description: str, **keywords: Any) -> dict[str, Any]:
+    return {"type": [kind, "null"], "description": description, **keywords}

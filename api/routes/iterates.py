@@ -1,0 +1,97 @@
+"""Iterates: their figures, and their pictures."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+
+from api import examples, pictures, schemas, views
+from api.conditional import unchanged
+from api.openapi import header, responses
+from api.parameters import IfNoneMatch, ImageNumber, IterateNumber, JobId
+from api.problems import NoSuchJob, NoSuchPicture, NotAcceptable
+from api.services import WithLinks, WithServices
+from api.stored import find_picture, read_picture
+from store import reads
+
+router = APIRouter(tags=["pictures"])
+
+FOREVER = "private, max-age=31536000, immutable"
+
+
+@router.get(
+    "/v1/jobs/{job_id}/iterates",
+    operation_id="list_iterates",
+    summary="List the iterates of a job",
+    response_model=schemas.Iterates,
+    response_description="Every iterate that was saved, by image and number.",
+    responses=responses(
+        NoSuchJob,
+        _200={
+            "content": examples.example(examples.ITERATES),
+            "headers": {"ETag": header("Changes whenever the job does.")},
+        },
+        _304={"description": "Nothing has changed since `If-None-Match`."},
+    ),
+)
+async def list_iterates(
+    job_id: JobId, services: WithServices, links: WithLinks, response: Response, if_none_match: IfNoneMatch = None
+) -> schemas.Iterates | Response:
+    """The figures of every iterate, and where its picture is."""
+    async with services.reading.begin() as session:
+        job = await views.existing(session, job_id)
+        rows = (await session.scalars(reads.iterates(job_id))).all()
+    headers = {"ETag": views.etag(job), "Cache-Control": "private, no-cache"}
+    if unchanged(if_none_match, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    response.headers.update(headers)
+    return schemas.Iterates(iterates=[views.iterate(links, row) for row in rows])
+
+
+@router.get(
+    "/v1/jobs/{job_id}/images/{image}/iterates/{iterate}",
+    operation_id="get_picture",
+    summary="Get the picture of an iterate",
+    response_class=Response,
+    response_description="The picture.",
+    responses=responses(
+        NoSuchJob,
+        NoSuchPicture,
+        NotAcceptable,
+        _200={
+            "headers": {
+                "ETag": header("Names these very bytes."),
+                "Underpaint-Iterate": header("The number of the iterate.", "integer"),
+                "Underpaint-Final": header("Whether this is the finished picture.", "boolean"),
+                "Content-Location": header("The address at which this picture stays; sent with `latest`."),
+            },
+            "content": {form.media_type: {} for form in pictures.FORMATS},
+        },
+        _304={"description": "It is the picture that `If-None-Match` names."},
+    ),
+)
+async def get_picture(
+    job_id: JobId,
+    image: ImageNumber,
+    iterate: IterateNumber,
+    request: Request,
+    services: WithServices,
+    links: WithLinks,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """PNG as it was saved, or WebP or JPEG where the `Accept` header prefers it. A numbered picture never changes;
+    `latest` is the newest one there is, and is asked for again with `If-None-Match` to see whether there is a newer."""
+    form = pictures.negotiate(", ".join(request.headers.getlist("accept")))
+    found = await find_picture(services, job_id, image, iterate)
+    headers = {
+        "ETag": pictures.etag(found.etag, form),
+        "Cache-Control": "no-cache" if iterate is None else FOREVER,
+        "Vary": "Accept",
+        "Underpaint-Iterate": str(found.iterate),
+        "Underpaint-Final": str(found.final).lower(),
+    }
+    if iterate is None:
+        headers["Content-Location"] = links.picture(job_id, image, found.iterate)
+    if unchanged(if_none_match, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    png = await read_picture(services, job_id, image, found)
+    return Response(await pictures.transcode(png, form), headers=headers, media_type=form.media_type)

@@ -1,0 +1,137 @@
+"""Jobs: submit, list, read."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import examples, pagination, schemas, views
+from api.conditional import unchanged
+from api.openapi import header, responses
+from api.parameters import IfNoneMatch, JobId
+from api.problems import BodyTooLarge, InvalidRequest, NoSuchJob, NotJson
+from api.services import WithLinks, WithServices
+from api.submit import submit
+from store import reads
+from store.generation import Text
+from store.tables import State
+
+router = APIRouter(tags=["jobs"])
+
+
+async def _is_json(request: Request) -> None:
+    kind, _, subtype = request.headers.get("content-type", "").partition(";")[0].strip().lower().partition("/")
+    if not (kind == "application" and (subtype == "json" or subtype.endswith("+json"))) and await request.body():
+        raise NotJson(NotJson.example)
+
+
+@router.post(
+    "/v1/jobs",
+    operation_id="submit_job",
+    summary="Submit a job",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=schemas.Job,
+    response_description="The job was accepted and will run, whatever happens to the server meanwhile.",
+    responses=responses(
+        InvalidRequest,
+        BodyTooLarge,
+        NotJson,
+        _202={
+            "content": examples.example(examples.SUBMITTED),
+            "headers": {
+                "Location": header("The address of the job."),
+                "Retry-After": header("Seconds after which a look at the job is worth it.", "integer"),
+            },
+        },
+    ),
+    dependencies=[Depends(_is_json)],
+)
+async def submit_job(
+    request: Annotated[dict[str, Any], Body()], services: WithServices, links: WithLinks, response: Response
+) -> schemas.Job:
+    """Answers as soon as the job is saved. Only `prompt` is needed: the model has defaults that give a good picture.
+    `GET /v1/models` tells them, and its limits. Everything that is wrong with a request is reported at once."""
+    job_id = await submit(services, services.catalog.resolve(request))
+    response.headers["Location"] = links.job(job_id)
+    response.headers["Retry-After"] = "1"
+    async with services.reading.begin() as session:
+        view, _ = await views.job(session, links, job_id)
+    return view
+
+
+class PageQuery(BaseModel):
+    """Which jobs to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=100, description="The most jobs to list.")
+    cursor: str | None = Field(None, description="The `next_cursor` of an earlier page: list the jobs after it.")
+    state: list[State] = Field([], description="Only jobs in this state; may be given several times.")
+    model: Text | None = Field(None, description="Only jobs of this model.")
+
+
+@router.get(
+    "/v1/jobs",
+    operation_id="list_jobs",
+    summary="List jobs",
+    response_model=schemas.JobPage,
+    response_description="One page of jobs, newest first.",
+    responses=responses(
+        InvalidRequest,
+        _200={
+            "content": examples.example(examples.PAGE),
+            "headers": {"Link": header('The next page, as rel="next"; missing on the last one.')},
+        },
+    ),
+)
+async def list_jobs(
+    query: Annotated[PageQuery, Query()], services: WithServices, links: WithLinks, response: Response
+) -> schemas.JobPage:
+    """Newest first. Jobs that are submitted meanwhile do not shift the pages: following `next_cursor`, or the `Link`
+    header, lists every job that was there once."""
+    after = None if query.cursor is None else pagination.decode(query.cursor)
+    async with services.reading.begin() as session:
+        # One more than asked for tells whether there is another page.
+        rows = (await session.scalars(reads.jobs(query.limit + 1, after, query.state, query.model))).all()
+        page, more = rows[: query.limit], len(rows) > query.limit
+        jobs = await views.jobs(session, links, page)
+    cursor = pagination.encode(reads.Position(page[-1].created_at, page[-1].id)) if more else None
+    if cursor:
+        following = query.model_dump(exclude_defaults=True) | {"cursor": cursor}
+        response.headers["Link"] = f'<{links.jobs()}?{urlencode(following, doseq=True)}>; rel="next"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    return schemas.JobPage(jobs=jobs, next_cursor=cursor)
+
+
+@router.get(
+    "/v1/jobs/{job_id}",
+    operation_id="get_job",
+    summary="Read a job",
+    response_model=schemas.Job,
+    response_description="The job as it stands.",
+    responses=responses(
+        NoSuchJob,
+        _200={
+            "content": examples.example(examples.RUNNING),
+            "headers": {"ETag": header("Changes whenever the job does.")},
+        },
+        _304={"description": "The job is as `If-None-Match` knows it."},
+    ),
+)
+async def get_job(
+    job_id: JobId,
+    services: WithServices,
+    links: WithLinks,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> schemas.Job | Response:
+    """Where the job stands: its state, its place in the queue, and each image's newest iterate with its figures."""
+    async with services.reading.begin() as session:
+        view, etag = await views.job(session, links, job_id)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if unchanged(if_none_match, etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    response.headers.update(headers)
+    return view

@@ -1,0 +1,190 @@
+"""The JSON that is sent. What is received is described in ``api.request_schema``."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from store.catalog import Defaults, Limits
+from store.generation import Generation
+from store.tables import State, Stopped
+
+
+class _Sent(BaseModel):
+    # A member is always there, null where there is nothing to say: so the document promises it, too.
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+
+
+class ImageLinks(_Sent):
+    latest: str
+    """The picture of the newest iterate, whichever that is."""
+    final: str | None
+    """The finished picture; null until there is one."""
+
+
+class Image(_Sent):
+    """One image of a job, and how far it is. The figures are those of its newest iterate."""
+
+    number: int
+    """From 0."""
+    seed: int
+    """The seed of its noise: that of the job plus ``number``."""
+    iterate: int | None
+    """The newest iterate; null before the first. Every iterate is a whole picture; iterate 0 is the roughest."""
+    residual: float | None
+    """How far the newest iterate moved from the one before: RMS of the difference over RMS of the sample, in latent
+    space. Null for iterate 0, which has none before it."""
+    rounds: int
+    """Batched network calls so far."""
+    evaluations: int
+    """Network evaluations so far."""
+    blocks: int | None
+    """Blocks that cut the grid; null before the image is started."""
+    predicted_rounds: int | None
+    """Rounds that the planner expects in all; null before the image is started."""
+    predicted_evaluations: int | None
+    """Evaluations that the planner expects in all; null before the image is started."""
+    stopped: Stopped | None
+    """Why the image is finished; null until it is."""
+    error: str | None
+    """What made the image fail."""
+    links: ImageLinks
+
+
+class JobLinks(_Sent):
+    self: str
+    cancel: str
+    iterates: str
+
+
+class Job(_Sent):
+    """A job: what was asked for, where it stands, and where its pictures are."""
+
+    id: UUID
+    state: State
+    stopped: Stopped | None
+    """Why a succeeded job stopped; of several images, the least exact."""
+    error: str | None
+    """Why a failed job failed."""
+    cancel_requested: bool
+    """Whether the job was asked to stop; a running one stops within a round."""
+    queue_position: int | None
+    """1 is the next to run; null unless the job is queued."""
+    created_at: datetime
+    started_at: datetime | None
+    """When a worker first took the job."""
+    finished_at: datetime | None
+    updated_at: datetime
+    request: Generation
+    """The request with every default filled in: sent again, it gives the same pictures."""
+    images: list[Image]
+    links: JobLinks
+
+
+class JobPage(_Sent):
+    """Jobs, newest first."""
+
+    jobs: list[Job]
+    next_cursor: str | None
+    """Send it as ``cursor`` to get the jobs before these; null on the last page."""
+
+
+class Iterate(_Sent):
+    """One saved iterate of an image."""
+
+    image: int
+    iterate: int
+    residual: float | None
+    """How far it moved from the iterate before; null for iterate 0."""
+    rounds: int
+    """Batched network calls until it was complete."""
+    evaluations: int
+    """Network evaluations until it was complete."""
+    elapsed: float
+    """Seconds from the job's start until it was saved."""
+    final: bool
+    """Whether it is the finished picture."""
+    created_at: datetime
+    picture: str | None
+    """Where its picture is; null where only the figures were kept (``previews`` was false)."""
+
+
+class Iterates(_Sent):
+    """The saved iterates of a job, by image and iterate."""
+
+    iterates: list[Iterate]
+
+
+class Model(_Sent):
+    """A model on offer."""
+
+    id: str
+    title: str
+    description: str
+    license: str
+    default: bool
+    """Whether requests that name no model get this one."""
+    defaults: Defaults
+    """What a request gets that does not say."""
+    limits: Limits
+    """What a request may ask for. Sizes are pixels and hold for width and height."""
+    example_prompts: list[str]
+
+
+class Models(_Sent):
+    """The models on offer, the default first."""
+
+    models: list[Model]
+
+
+class Health(_Sent):
+    status: str
+    version: str
+
+
+class Check(_Sent):
+    ok: bool
+    detail: str
+    """What was found and, where that is not good, what to do."""
+
+
+class Checks(_Sent):
+    database: Check
+    broker: Check
+    workers: Check
+
+
+class Readiness(_Sent):
+    ready: bool
+    checks: Checks
+
+
+class FieldError(_Sent):
+    field: str
+    message: str
+    """What to change; it goes on where the field's name ends."""
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong, and what to change (RFC 9457)."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow", title="Problem")
+
+    type: str
+    """The name of the kind of problem; it stays the same."""
+    title: str
+    """The kind of problem, in words."""
+    status: int
+    """The status code of the response."""
+    detail: str
+    """What happened this time, and what to change."""
+    instance: str
+    """The path of the request."""
+    errors: list[FieldError]
+    """The fields at fault, all at once; empty where it is not about fields."""
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of a model that is sent, with its parts inside it."""
+    return model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")

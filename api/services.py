@@ -1,0 +1,70 @@
+"""What the routes work with: made when the app starts, closed when it stops."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import anyio
+import redis.asyncio
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from api.links import Links
+from store.catalog import Catalog
+from store.database import async_engine, async_sessions
+from store.redis_clients import async_redis
+from store.settings import ApiSettings, StoreSettings
+
+# Threads that may wait for the broker at once: one that hangs must not use up those that do other work.
+SENDERS = 16
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that lasts as long as the app."""
+
+    settings: ApiSettings
+    catalog: Catalog
+    engine: AsyncEngine
+    moving: async_sessionmaker[AsyncSession]
+    """Sessions for moves."""
+    reading: async_sessionmaker[AsyncSession]
+    """Sessions whose transactions see the database as it was at one moment, so that what is put together from several
+    reads was true."""
+    redis: redis.asyncio.Redis
+    senders: anyio.CapacityLimiter
+
+
+@asynccontextmanager
+async def open_services(store: StoreSettings, settings: ApiSettings, catalog: Catalog) -> AsyncIterator[Services]:
+    """The services of one app. Neither the database nor Redis need be there yet."""
+    engine = async_engine(store.database_url)
+    client = async_redis(store.redis_url)
+    try:
+        yield Services(
+            settings=settings,
+            catalog=catalog,
+            engine=engine,
+            moving=async_sessions(engine),
+            reading=async_sessions(engine.execution_options(isolation_level="REPEATABLE READ")),
+            redis=client,
+            senders=anyio.CapacityLimiter(SENDERS),
+        )
+    finally:
+        await client.aclose()
+        await engine.dispose()
+
+
+async def _services(request: Request) -> Services:
+    return request.state.services
+
+
+WithServices = Annotated[Services, Depends(_services)]
+
+
+async def _links(request: Request, services: WithServices) -> Links:
+    return Links((services.settings.public_url or str(request.base_url)).rstrip("/"))
+
+
+WithLinks = Annotated[Links, Depends(_links)]

@@ -1,0 +1,125 @@
+"""Rows of the store as the JSON that is sent."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import schemas
+from api.links import Links
+from api.problems import NoSuchJob
+from store import reads, tables
+from store.catalog import Catalog
+from store.generation import Generation
+
+
+async def job(session: AsyncSession, links: Links, job_id: UUID) -> tuple[schemas.Job, str]:
+    """A job, and its ETag.
+
+    Raises:
+        NoSuchJob: it is not there.
+    """
+    row = await existing(session, job_id)
+    view = (await jobs(session, links, [row]))[0]
+    # What is told of a job changes with its events, and with its place in the queue.
+    return view, etag(row, view.queue_position)
+
+
+async def existing(session: AsyncSession, job_id: UUID) -> tables.Job:
+    """The row of a job.
+
+    Raises:
+        NoSuchJob: it is not there.
+    """
+    if row := await session.scalar(reads.job(job_id)):
+        return row
+    raise NoSuchJob(f"There is no job {job_id}: it was deleted, or it never was.")
+
+
+async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job]) -> list[schemas.Job]:
+    """These jobs, with their images and places in the queue."""
+    ids = [row.id for row in rows]
+    found = (await session.scalars(reads.images(ids))).all()
+    images = {job_id: list(group) for job_id, group in groupby(found, key=lambda image: image.job_id)}
+    queued = [row.id for row in rows if row.state == "queued"]
+    positions = dict((await session.execute(reads.queue_positions(queued))).tuples().all()) if queued else {}
+    return [_job(links, row, images[row.id], positions.get(row.id)) for row in rows]
+
+
+def etag(row: tables.Job, queue_position: int | None = None) -> str:
+    """The weak ETag of a job and of what hangs on it: the number of its newest event."""
+    return f'W/"{row.seq}"' if queue_position is None else f'W/"{row.seq}.{queue_position}"'
+
+
+def iterate(links: Links, row: tables.Iterate) -> schemas.Iterate:
+    """One iterate with its figures."""
+    return schemas.Iterate(
+        image=row.image,
+        iterate=row.iterate,
+        residual=row.residual,
+        rounds=row.rounds,
+        evaluations=row.evaluations,
+        elapsed=row.elapsed,
+        final=row.final,
+        created_at=row.created_at,
+        picture=links.picture(row.job_id, row.image, row.iterate) if row.etag else None,
+    )
+
+
+def models(catalog: Catalog) -> schemas.Models:
+    """The models on offer."""
+    return schemas.Models(
+        models=[
+            schemas.Model(
+                id=card.id,
+                title=card.title,
+                description=card.description,
+                license=card.license,
+                default=card is catalog.default,
+                defaults=card.defaults,
+                limits=card.limits,
+                example_prompts=card.example_prompts,
+            )
+            for card in catalog.values()
+        ]
+    )
+
+
+def _job(links: Links, row: tables.Job, images: Sequence[tables.Image], queue_position: int | None) -> schemas.Job:
+    return schemas.Job(
+        id=row.id,
+        state=row.state,
+        stopped=row.stopped,
+        error=row.error,
+        cancel_requested=row.cancel_requested,
+        queue_position=queue_position,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        updated_at=row.updated_at,
+        request=Generation.model_validate(row.generation),
+        images=[_image(links, image) for image in images],
+        links=schemas.JobLinks(self=links.job(row.id), cancel=links.cancel(row.id), iterates=links.iterates(row.id)),
+    )
+
+
+def _image(links: Links, row: tables.Image) -> schemas.Image:
+    finished = row.iterate if row.stopped else None
+    return schemas.Image(
+        number=row.number,
+        seed=row.seed,
+        iterate=row.iterate,
+        residual=row.residual,
+        rounds=row.rounds,
+        evaluations=row.evaluations,
+        blocks=row.blocks,
+        predicted_rounds=row.predicted_rounds,
+        predicted_evaluations=row.predicted_evaluations,
+        stopped=row.stopped,
+        error=row.error,
+        links=schemas.ImageLinks(
+            latest=links.picture(row.job_id, row.number, "latest"),
+            final=None if finished is None else links.picture(row.job_id, row.number, finished),
+        ),
+    )
