@@ -55,7 +55,8 @@ def ddim_grid(scheduler: Any, steps: int) -> Grid:
     visit.set_timesteps(steps)
     # With "leading" spacing and a steps_offset, N close to the training timesteps would start past the last of them
     # (where diffusers fails): the first point then stays on the last trained timestep.
-    departs: Tensor = visit.timesteps.to(torch.int64).clamp(max=trained - 1)
+    # For some N "trailing" lists one timestep too many, below 0, by a rounding error.
+    departs: Tensor = visit.timesteps[:steps].to(torch.int64).clamp(max=trained - 1)
     # What DDIMScheduler.step calls prev_timestep; before the first timestep lies final_alpha_cumprod.
     arrives = departs - trained // steps
     alpha_bar: Tensor = scheduler.alphas_cumprod.double()

@@ -10,6 +10,9 @@ G is one solver step across block i, F the solver's steps through it. Both leave
 first step of F share one evaluation. After iterate p the first p boundaries are the serial solution and are not
 computed again, so that only x[i, p] with i >= p exist.
 
+The serial path, F from the exact boundary of the first block that is not exact yet, always goes on when it would end
+sooner than the last iterate asked for, so that no width or load makes this slower than N + B - 1 rounds.
+
 With unbounded width x[i, p] is known after `(i - p) + (the p longest of the first i blocks)` rounds; for B equal blocks
 of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exactly N.
 """
@@ -23,6 +26,7 @@ from torch import Tensor
 
 from sampler.errors import InvalidCheckpoint
 from sampler.grid import block_edges
+from sampler.plan import evaluations
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
@@ -69,7 +73,7 @@ class Parareal(Trajectory):
             ValueError: an argument out of range; the message says which.
         """
         super().__init__()
-        if tolerance < 0:
+        if not tolerance >= 0:
             raise ValueError(f"tolerance must be 0 or more, not {tolerance}")
         if max_iterations is not None and max_iterations < 0:
             raise ValueError(f"max_iterations must be 0 or more, not {max_iterations}")
@@ -78,6 +82,8 @@ class Parareal(Trajectory):
         self.tolerance = tolerance
         self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
         self.newest: Iterate | None = None
+        self._needed = evaluations([b - a for a, b in pairwise(self.edges)], self.last)
+        self._pace = 0
         self._accepted = False
         self._nodes: dict[tuple[int, int], Node] = {(0, 0): Node(solver.initial(noise))}
 
@@ -90,15 +96,16 @@ class Parareal(Trajectory):
         """See `Trajectory.ready`: the coarse chain, then the serial path, then lower iterates and earlier blocks."""
         if self.status is not Status.RUNNING:
             return []
-        keys = [key for key, node in self._nodes.items() if self._wants_evaluation(key, node)]
-        serial = min((i for i, p in keys if i == p), default=None)
-        keys.sort(key=lambda key: self._urgency(key, serial))
+        serial_last = self.blocks if self._exact_comes_first() else self.last
+        keys = [(i, p) for (i, p), node in self._nodes.items() if self._wants_evaluation(i, p, node, serial_last)]
+        keys.sort(key=self._urgency)
         return [self._evaluation(key) for key in keys]
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""
         self.rounds += 1
         self.evaluations += len(evaluations)
+        self._pace = len(evaluations)
         keys: list[tuple[int, int]] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
         self._step(keys, outputs)
         completed: dict[int, Tensor] = {}
@@ -175,16 +182,24 @@ class Parareal(Trajectory):
             self._stop_at(self.newest)
         return self
 
-    def _wants_evaluation(self, key: tuple[int, int], node: Node) -> bool:
-        i, p = key
-        return node.done == 0 or (node.done < self._length(i) and p < self.last)
+    def _wants_evaluation(self, i: int, p: int, node: Node, serial_last: int) -> bool:
+        last = serial_last if i == p else self.last
+        return p <= last and (node.done == 0 or (node.done < self._length(i) and p < last))
 
-    def _urgency(self, key: tuple[int, int], serial: int | None) -> tuple[int, int, int]:
-        """Sorts what is ready (DESIGN: "who goes first"); `serial` is the first block that is not yet exact."""
+    def _exact_comes_first(self) -> bool:
+        """Whether the serial path, a step a round, ends before the last iterate at the pace of the latest round."""
+        if self.newest is None or not self._pace:
+            return False
+        block, node = max((i, node) for (i, p), node in self._nodes.items() if i == p)
+        to_exact = self.edges[-1] - self.edges[block] - node.done
+        return to_exact < (self._needed - self.evaluations) / self._pace
+
+    def _urgency(self, key: tuple[int, int]) -> tuple[int, int, int]:
+        """Sorts what is ready (DESIGN: "who goes first")."""
         i, p = key
-        if p == 0 and self._nodes[key].done == 0:
+        if p == 0 and self._nodes[key].done == 0:  # the coarse chain
             return 0, p, i
-        return (1 if i == p == serial else 2), p, i
+        return (1 if i == p else 2), p, i  # of all (i, i) only the serial path is ever unfinished
 
     def _evaluation(self, key: tuple[int, int]) -> Evaluation:
         node = self._nodes[key]
@@ -212,8 +227,9 @@ class Parareal(Trajectory):
 
     def _boundary(self, i: int, p: int) -> Tensor | None:
         """x[i+1, p], where it has just become known; None where something is missing or it was known before."""
-        known = (i + 1, p) in self._nodes or p > self.last or (self.newest is not None and p <= self.newest.number)
-        if known:
+        wanted = p <= self.last or i + 1 == p
+        known = (i + 1, p) in self._nodes or (self.newest is not None and p <= self.newest.number)
+        if known or not wanted:
             return None
         here = self._nodes.get((i, p))
         if p == 0:
@@ -244,7 +260,7 @@ class Parareal(Trajectory):
     def _stop_at(self, iterate: Iterate) -> None:
         if iterate.number == self.blocks:
             self._end(Status.EXACT)
-        elif iterate.residual is not None and iterate.residual <= self.tolerance:
+        elif iterate.residual is not None and iterate.residual <= self.tolerance and self.tolerance > 0:
             self._end(Status.CONVERGED)
         elif iterate.number >= self.last:
             self._end(Status.MAX_ITERATIONS)

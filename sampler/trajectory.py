@@ -69,7 +69,7 @@ class Checkpoint:
     def to_bytes(self) -> bytes:
         """As a safetensors file (the description in its metadata)."""
         return save(
-            {name: tensor.contiguous().cpu() for name, tensor in self.tensors.items()},
+            {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.tensors.items()},
             metadata={"underpaint": json.dumps(self.description)},
         )
 

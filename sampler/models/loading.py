@@ -1,10 +1,14 @@
 """From a folder in diffusers' format to a model that the sampler can drive."""
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from sampler.errors import UnsupportedModel
 from sampler.models.stable_diffusion import StableDiffusion
@@ -35,7 +39,8 @@ def load_model(
     if foreign:
         raise UnsupportedModel(f"{folder}: components from other libraries would run foreign code: {foreign}")
     try:
-        return family.load(folder, torch.device(device), dtype)
+        with _no_progress_bars():
+            return family.load(folder, torch.device(device), dtype)
     except (OSError, ValueError) as error:
         raise UnsupportedModel(f"{folder} could not be loaded: {error}") from error
 
@@ -51,3 +56,17 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 def _is_known_component(part: str, entry: Any) -> bool:
     return not (isinstance(entry, list) and not part.startswith("_")) or entry[0] is None or entry[0] in LIBRARIES
+
+
+@contextmanager
+def _no_progress_bars() -> Generator[None, None, None]:
+    """Both libraries draw bars on standard error while they load, which is the caller's."""
+    libraries = (diffusers_logging, transformers_logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()

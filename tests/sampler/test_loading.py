@@ -1,0 +1,83 @@
+"""What cannot be loaded is refused, and the message says why."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
+
+from sampler import StableDiffusion, UnsupportedModel, load_model
+from tests.sampler.conftest import EMOJI
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the shipped model that a test may spoil."""
+    return shutil.copytree(EMOJI, tmp_path / "model")
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UnsupportedModel, match=r"no model_index\.json"):
+        load_model(tmp_path / "nothing")
+
+
+def test_an_index_that_is_not_json(folder):
+    (folder / "model_index.json").write_text("{")
+    with pytest.raises(UnsupportedModel, match="not valid JSON"):
+        load_model(folder)
+
+
+def test_an_unknown_family_is_named_with_the_known_ones(folder):
+    edit(folder / "model_index.json", _class_name="KandinskyPipeline")
+    with pytest.raises(UnsupportedModel, match=r"KandinskyPipeline is not supported; known: .*StableDiffusionPipeline"):
+        load_model(folder)
+
+
+def test_code_in_the_folder_is_never_run(folder):
+    (folder / "unet" / "evil.py").write_text("raise SystemExit('ran')")
+    edit(folder / "model_index.json", unet=["evil", "Evil"])
+    with pytest.raises(UnsupportedModel, match="foreign code"):
+        load_model(folder)
+
+
+def test_pickled_weights_are_not_loaded(folder):
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(UnsupportedModel, match="could not be loaded"):
+        load_model(folder)
+
+
+def test_nothing_is_printed_while_loading(capfd, caplog):
+    load_model(EMOJI)
+    printed = capfd.readouterr()
+    assert printed.out + printed.err == ""
+
+
+def with_scheduler(emoji, scheduler):
+    parts = dict(emoji.pipeline.components) | {"scheduler": scheduler}
+    return StableDiffusion(type(emoji.pipeline)(**parts, requires_safety_checker=False))
+
+
+@pytest.mark.parametrize("other", [DDPMScheduler, PNDMScheduler])
+def test_other_variance_preserving_schedulers_are_sampled_as_ddim(emoji, other):
+    model = with_scheduler(emoji, other.from_config(emoji.scheduler.config))
+    assert torch.equal(model.solver(20).grid.alpha, emoji.solver(20).grid.alpha)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "message"),
+    [
+        (FlowMatchEulerDiscreteScheduler(), "no variance-preserving noise schedule"),
+        (DDIMScheduler(steps_offset=1, clip_sample=False, thresholding=True), "thresholding"),
+        (DDIMScheduler(steps_offset=1, clip_sample=False, rescale_betas_zero_snr=True), "v_prediction"),
+    ],
+)
+def test_schedulers_that_cannot_be_sampled_are_refused(emoji, scheduler, message):
+    with pytest.raises(UnsupportedModel, match=message):
+        with_scheduler(emoji, scheduler)

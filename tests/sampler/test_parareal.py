@@ -1,0 +1,238 @@
+"""The schedule and the arithmetic of the pipelined SRDS trajectory."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status, plan
+from sampler.grid import block_edges
+from tests.sampler.problems import Mixture, Schedule, noise, relative_error, run, solver
+
+UNBOUNDED = 10**9
+
+
+def lengths_of(steps, blocks):
+    edges = block_edges(steps, blocks)
+    return [b - a for a, b in pairwise(edges)]
+
+
+def textbook(model, steps, blocks, iterations):
+    """SRDS as Algorithm 1 of the paper writes it: every block, every iteration, nothing shared. x[B, p] for each p."""
+    step, edges = solver(steps), block_edges(steps, blocks)
+
+    def advance(x, a, b):
+        output = model.output(x[None, 0], step.grid.timestep[a : a + 1])
+        return step.step(x[None], output, torch.tensor([a]), torch.tensor([b]))[0]
+
+    def fine(x, i):
+        for point in range(edges[i], edges[i + 1]):
+            x = advance(x, point, point + 1)
+        return x
+
+    count = len(edges) - 1
+    x = [noise()[None]]
+    for i in range(count):
+        x.append(advance(x[i], edges[i], edges[i + 1]))
+    results, coarse = [x[-1][0]], x[1:]
+    for _ in range(iterations):
+        solved = [fine(x[i], i) for i in range(count)]
+        new, newer_coarse = [x[0]], []
+        for i in range(count):
+            newer_coarse.append(advance(new[i], edges[i], edges[i + 1]))
+            new.append(solved[i] + newer_coarse[i] - coarse[i])
+        x, coarse = new, newer_coarse
+        results.append(x[-1][0])
+    return results
+
+
+@pytest.mark.parametrize(("steps", "blocks"), [(12, 4), (13, 4), (9, 9), (10, 1)])
+def test_every_iterate_is_that_of_the_textbook_algorithm(steps, blocks):
+    model = Mixture()
+    expected = textbook(model, steps, blocks, iterations=blocks)
+    iterates = run(model, Parareal(solver(steps), noise(), blocks=blocks), UNBOUNDED)
+    assert [iterate.number for iterate in iterates] == list(range(len(iterates)))
+    for iterate in iterates:
+        assert relative_error(iterate.sample, expected[iterate.number]) < 5e-6
+
+
+@pytest.mark.parametrize(("steps", "blocks"), [(25, 5), (100, 10), (1024, 32)])
+def test_iterate_p_of_equal_blocks_is_complete_after_pS_plus_B_minus_p_rounds(steps, blocks):
+    length, last = steps // blocks, min(blocks, 4)
+    trajectory = Parareal(solver(steps), noise(), blocks=blocks, max_iterations=last)
+    iterates = run(Mixture(), trajectory, UNBOUNDED)
+    assert [iterate.rounds for iterate in iterates] == [p * length + blocks - p for p in range(last + 1)]
+
+
+def test_all_iterates_together_take_exactly_N_rounds():
+    iterates = run(Mixture(), Parareal(solver(100), noise(), blocks=10), UNBOUNDED)
+    assert (iterates[-1].number, iterates[-1].rounds) == (10, 100)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=7), st.data())
+def test_rounds_and_evaluations_follow_the_formulas_for_any_blocks(lengths, data):
+    """T(p) = (B - p) + the p longest blocks; stopped at iterate p, exactly E(p) evaluations have been spent."""
+    last = data.draw(st.integers(0, len(lengths)))
+    schedule = Schedule()
+    trajectory = Parareal(solver(sum(lengths)), noise(), blocks=lengths, max_iterations=last)
+    iterates = schedule.follow(Mixture(), trajectory, UNBOUNDED)
+    assert [iterate.rounds for iterate in iterates] == [plan.rounds(lengths, p) for p in range(last + 1)]
+    assert iterates[-1].evaluations == trajectory.evaluations == plan.evaluations(lengths, last)
+    # Node (i, q): q <= i only (frozen prefix); all S_i steps below the last iterate, the shared evaluation alone in it.
+    expected = {
+        (i, q): (length if q < last else 1) for i, length in enumerate(lengths) for q in range(min(i, last) + 1)
+    }
+    assert schedule.per_node() == expected
+
+
+@pytest.mark.parametrize(("steps", "blocks"), [(25, 5), (26, 5), (100, 10), (103, 10), (1024, 32), (1000, 31)])
+def test_evaluations_by_the_time_an_iterate_is_complete(steps, blocks):
+    """With unbounded width node (i, q) starts after round T(i, q), so its k-th step runs in round T(i, q) + k."""
+    lengths = lengths_of(steps, blocks)
+    last = min(blocks, 4)
+    iterates = run(Mixture(), Parareal(solver(steps), noise(), blocks=blocks, max_iterations=last), UNBOUNDED)
+    for iterate in iterates:
+        expected = 0
+        for i, length in enumerate(lengths):
+            for q in range(min(i, last) + 1):
+                known = plan.rounds(lengths[:i], q)
+                expected += min(max(iterate.rounds - known, 0), length if q < last else 1)
+        assert iterate.evaluations == expected
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 30), st.data())
+def test_at_any_width_the_exact_image_takes_at_most_N_plus_B_minus_1_rounds_and_values_stay(steps, data):
+    blocks = data.draw(st.integers(1, steps))
+    width = data.draw(st.integers(1, 12))
+    wide = {i.number: i for i in run(Mixture(), Parareal(solver(steps), noise(), blocks=blocks), UNBOUNDED)}
+    trajectory = Parareal(solver(steps), noise(), blocks=blocks)
+    schedule = Schedule()
+    narrow = schedule.follow(Mixture(), trajectory, width)
+    assert trajectory.status is Status.EXACT
+    assert narrow[-1].rounds <= steps + blocks - 1
+    assert max(map(len, schedule.rounds)) <= width
+    assert [i.number for i in narrow] == sorted({i.number for i in narrow})
+    for iterate in narrow:
+        if iterate.number in wide:
+            assert relative_error(iterate.sample, wide[iterate.number].sample) < 1e-5
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 16])
+@pytest.mark.parametrize(("steps", "blocks"), [(25, 5), (100, 10)])
+def test_at_these_widths_too(steps, blocks, width):
+    iterates = run(Mixture(), Parareal(solver(steps), noise(), blocks=blocks), width)
+    assert iterates[0].rounds == blocks  # the first preview is never held up
+    assert iterates[-1].number == blocks
+    assert iterates[-1].rounds <= steps + blocks - 1
+
+
+@pytest.mark.parametrize(("steps", "blocks"), [(25, 5), (100, 10), (37, 6)])
+def test_run_to_the_last_block_it_is_the_serial_solution(steps, blocks):
+    serial = run(Mixture(), Parareal(solver(steps), noise(), blocks=1), 1)[-1]
+    exact = run(Mixture(), Parareal(solver(steps), noise(), blocks=blocks), UNBOUNDED)[-1]
+    assert relative_error(exact.sample, serial.sample) < 1e-6
+
+
+def test_it_stops_at_the_tolerance_and_says_so():
+    trajectory = Parareal(solver(100), noise(), blocks=10, tolerance=1e-4)
+    iterates = run(Mixture(), trajectory, UNBOUNDED)
+    assert trajectory.status is Status.CONVERGED
+    assert iterates[0].residual is None
+    residuals = [iterate.residual for iterate in iterates[1:]]
+    assert residuals[-1] <= 1e-4 < min(residuals[:-1])
+    for before, iterate in pairwise(iterates):
+        assert iterate.residual == pytest.approx(relative_error(before.sample, iterate.sample), rel=1e-4)
+
+
+def test_the_first_iterate_may_stop_it():
+    trajectory = Parareal(solver(100), noise(), blocks=10, tolerance=1e9)
+    assert [iterate.number for iterate in run(Mixture(), trajectory, UNBOUNDED)] == [0, 1]
+    assert trajectory.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize(("last", "status"), [(0, "max_iterations"), (10, "exact"), (99, "exact")])
+def test_it_stops_at_max_iterations_unless_exact(last, status):
+    trajectory = Parareal(solver(100), noise(), blocks=10, max_iterations=last)
+    iterates = run(Mixture(), trajectory, UNBOUNDED)
+    assert (trajectory.status, iterates[-1].number) == (Status(status), min(last, 10))
+
+
+def test_accept_keeps_the_newest_iterate_and_before_any_waits_for_the_first():
+    trajectory = Parareal(solver(20), noise(), blocks=4)
+    trajectory.accept()
+    assert [iterate.number for iterate in run(Mixture(), trajectory, 4)] == [0]
+    assert trajectory.status is Status.ACCEPTED
+
+    later = Parareal(solver(20), noise(), blocks=4, max_iterations=1)
+    run(Mixture(), later, 4)
+    later.accept()
+    assert later.status is Status.MAX_ITERATIONS  # an ended trajectory stays as it ended
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"tolerance": -1}, {"max_iterations": -1}, {"blocks": 21}, {"tolerance": math.nan}]
+)
+def test_arguments_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"tolerance|max_iterations|blocks"):
+        Parareal(solver(20), noise(), **({"blocks": 4} | arguments))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 30), st.data())
+def test_resumed_from_any_round_it_goes_on_bit_for_bit(steps, data):
+    blocks = data.draw(st.integers(1, steps))
+    width = data.draw(st.integers(1, 9))
+    rounds = data.draw(st.integers(0, steps + blocks))
+    model = Mixture()
+
+    def finish(trajectory, limit=10**6):
+        for _ in range(limit):
+            chosen = trajectory.ready()[:width]
+            if not chosen:
+                break
+            # One at a time: a batch of another size may round differently.
+            outputs = [model.output(e.x[None], torch.tensor([e.timestep])) for e in chosen]
+            trajectory.take(chosen, torch.cat(outputs))
+        return trajectory
+
+    whole = finish(Parareal(solver(steps), noise(), blocks=blocks))
+    half = finish(Parareal(solver(steps), noise(), blocks=blocks), rounds)
+    saved = Checkpoint.from_bytes(half.checkpoint().to_bytes())
+    resumed = finish(Parareal.resume(solver(steps), saved))
+    assert resumed.status is whole.status is Status.EXACT
+    assert torch.equal(resumed.newest.sample, whole.newest.sample)
+    assert (resumed.rounds, resumed.evaluations) == (whole.rounds, whole.evaluations)
+
+
+def test_a_draft_can_be_resumed_to_more_iterations():
+    draft = Parareal(solver(100), noise(), blocks=10, max_iterations=1)
+    run(Mixture(), draft, 8)
+    again = Parareal.resume(solver(100), draft.checkpoint(), tolerance=1e-3)
+    assert again.status is Status.RUNNING
+    iterates = run(Mixture(), again, 8)
+    straight = Parareal(solver(100), noise(), blocks=10, tolerance=1e-3)
+    expected = run(Mixture(), straight, 8)
+    assert [i.number for i in iterates] == [i.number for i in expected][2:]
+    assert relative_error(iterates[-1].sample, expected[-1].sample) < 1e-6
+    assert again.evaluations <= straight.evaluations
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda d: d | {"version": 99}, lambda d: d | {"method": "other"}, lambda d: d | {"edges": [0, 5]}],
+)
+def test_a_checkpoint_of_something_else_is_refused(spoil):
+    saved = Parareal(solver(20), noise(), blocks=4).checkpoint()
+    with pytest.raises(InvalidCheckpoint):
+        Parareal.resume(solver(20), Checkpoint(saved.tensors, spoil(saved.description)))
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 64])
+def test_bytes_that_are_no_checkpoint_are_refused(data):
+    with pytest.raises(InvalidCheckpoint):
+        Checkpoint.from_bytes(data)
