@@ -13,7 +13,7 @@ from celery import Celery
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
 
-from store.redis_clients import TIMEOUT_SECONDS
+from store.redis_clients import TIMEOUTS
 from store.settings import JobSettings, StoreSettings
 
 QUEUE = "underpaint"
@@ -29,10 +29,9 @@ class QueueUnavailable(Exception):
 
 
 def _configuration() -> dict[str, Any]:
-    socket = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS, "socket_keepalive": True}
     return {
         "broker_url": StoreSettings().redis_url,
-        "broker_transport_options": socket,  # Celery's own default waits forever
+        "broker_transport_options": TIMEOUTS | {"socket_keepalive": True},  # by default it would wait forever
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker outlives any outage of the broker
         "task_default_queue": QUEUE,
@@ -42,8 +41,7 @@ def _configuration() -> dict[str, Any]:
         # A busy worker must not hold messages that an idle one could run.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        "worker_hijack_root_logger": True,
-        "worker_send_task_events": False,
+        # The janitor works in the process of beat: see there.
         "beat_scheduler": "tasks.janitor:Clock",
         "beat_schedule": {"janitor": {"task": SWEEP, "schedule": JobSettings().heartbeat_seconds}},
     }
