@@ -62,6 +62,7 @@ def enqueue(job_id: UUID) -> None:
         # Not the app's own pool: there callers queue up without bound behind others who wait for a broker that is gone.
         pool = producers[app.connection_for_write(transport_options=ONE_TRY)]
         with pool.acquire(block=True, timeout=POOL_SECONDS) as producer:
-            app.send_task(RUN, (str(job_id),), producer=producer, retry=False)
+            # The job's id is the message's too, so that it is in every line that Celery logs of it.
+            app.send_task(RUN, (str(job_id),), task_id=str(job_id), producer=producer, retry=False)
     except (OperationalError, LimitExceeded, OSError) as error:
         raise QueueUnavailable(f"the broker did not take job {job_id}: {error!r}") from error

@@ -1,0 +1,213 @@
+"""One thread a model: it loads the model when it is first needed, and runs rounds for all images of all jobs.
+
+Threads talk to it through a queue, and it answers through a function of theirs. Nobody else touches the sampler's
+engine or a trajectory; finished samples may be decoded by anyone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+import torch
+from celery.utils.log import get_logger
+
+from sampler import Checkpoint, Engine, Iterate, Model, Progress, Status, Trajectory, load_model
+from sampler.denoiser import Condition
+from store.catalog import ModelCard
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is new of one image: the iterates that a round completed, and where the image stands after it.
+
+    Attributes:
+        image: its number in the job.
+        iterates: in order; may be empty when only the status changed.
+        checkpoint: to go on from after the newest of `iterates`; None where there are none.
+        status: final when this is the image's last answer.
+        error: why it failed, in words for the client.
+    """
+
+    image: int
+    iterates: tuple[Iterate, ...]
+    checkpoint: Checkpoint | None
+    status: Status
+    error: str | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Order:
+    """Images of one job that an engine is to compute.
+
+    Attributes:
+        images: their numbers.
+        begin: called on the engine's thread with its model: the prompt, encoded, and a trajectory for each image.
+        deliver: called on the engine's thread with every answer; must not block.
+    """
+
+    images: tuple[int, ...]
+    begin: Callable[[Model], tuple[Condition, Mapping[int, Trajectory]]]
+    deliver: Callable[[Answer], None]
+
+    def fail(self, image: int, error: str) -> None:
+        """Answer that an image failed."""
+        self.deliver(Answer(image, (), None, Status.FAILED, error))
+
+
+class EngineThread(Thread):
+    """The engine of one model."""
+
+    def __init__(self, card: ModelCard, width: int, device: str) -> None:
+        super().__init__(name=f"engine-{card.id}", daemon=True)
+        self.width = width
+        self._card = card
+        self._device = device
+        self._model: Model | None = None
+        self._engine: Engine | None = None
+        self._requests: SimpleQueue[tuple[str, Order] | None] = SimpleQueue()
+        self._seats: dict[Trajectory, tuple[Order, int]] = {}
+
+    @property
+    def model(self) -> Model:
+        """The model, for decoding; it is there once an answer with iterates is."""
+        assert self._model is not None
+        return self._model
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """What the engine has done so far: rounds, evaluations, and slots (what its rounds could have held)."""
+        return asdict(self._engine.statistics) if self._engine else {}
+
+    def add(self, order: Order) -> None:
+        """Have an order's images computed from the next round on."""
+        self._requests.put(("add", order))
+
+    def cancel(self, order: Order) -> None:
+        """Drop what is left of an order before the next round; it gets no more answers soon after."""
+        self._requests.put(("cancel", order))
+
+    def close(self) -> None:
+        """End the thread after the round that is running."""
+        self._requests.put(None)
+
+    def run(self) -> None:
+        """The thread: rounds while there is something to compute, asleep while there is not."""
+        while self._obey():
+            if self._engine is None or not self._seats:
+                continue
+            try:
+                progress = self._engine.round()
+            except Exception as error:
+                log.exception("the engine of model %s failed; the images that it computed fail", self._card.id)
+                self._abandon(f"the engine failed: {type(error).__name__}: {error}")
+            else:
+                for each in progress:
+                    self._answer(each)
+
+    def _obey(self) -> bool:
+        """Do what was asked for since the last round; with nothing to compute, wait for it. False: end."""
+        while True:
+            try:
+                request = self._requests.get(block=not self._seats)
+            except Empty:
+                return True
+            if request is None:
+                return False
+            action, order = request
+            if action == "add":
+                self._begin(order)
+            else:
+                self._drop(order)
+
+    def _begin(self, order: Order) -> None:
+        try:
+            engine = self._loaded()
+            condition, trajectories = order.begin(self.model)
+        except Exception as error:
+            # Whatever it was: the thread goes on for the other jobs, and the next order tries again.
+            log.exception("model %s: images cannot be started", self._card.id)
+            for image in order.images:
+                order.fail(image, self._reason(error))
+            return
+        for image, trajectory in trajectories.items():
+            self._seats[trajectory] = (order, image)
+            engine.add(trajectory, condition)
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            card, device = self._card, _device(self._device)
+            log.info("loading model %s from %s (%s, %s)", card.id, card.location, device, card.dtype)
+            self._model = load_model(card.location, device, getattr(torch, card.dtype))
+            self._engine = Engine(self.model, self.width)
+        return self._engine
+
+    def _reason(self, error: Exception) -> str:
+        text = str(error) or type(error).__name__
+        if self._model is not None:
+            return f"model {self._card.id} cannot make this picture: {text}"
+        return (
+            f"model {self._card.id} could not be loaded: {text}. Where the worker runs, check the model's source and "
+            "dtype in the catalogue, and UNDERPAINT_DEVICE; then submit the job again"
+        )
+
+    def _drop(self, order: Order) -> None:
+        for trajectory, (owner, _) in list(self._seats.items()):
+            if owner is order:
+                trajectory.cancel()
+
+    def _answer(self, progress: Progress) -> None:
+        trajectory, status = progress.trajectory, progress.status
+        order, image = self._seats[trajectory]
+        if status is not Status.RUNNING:
+            del self._seats[trajectory]
+        if status is not Status.CANCELED:
+            order.deliver(Answer(image, progress.iterates, progress.checkpoint, status, trajectory.error))
+
+    def _abandon(self, error: str) -> None:
+        """Fail everything that is being computed and go on with an empty engine."""
+        seats, self._seats = self._seats, {}
+        self._engine = Engine(self.model, self.width)
+        for order, image in seats.values():
+            order.fail(image, error)
+
+
+class Engines:
+    """The engine threads of this process, each started when its model is first asked for."""
+
+    def __init__(self, width: int | None, device: str) -> None:
+        """`width`: evaluations a round, for every model; None: what its card says. `device`: see WorkerSettings."""
+        self._width = width
+        self._device = device
+        self._threads: dict[str, EngineThread] = {}
+        self._lock = Lock()
+
+    def get(self, card: ModelCard) -> EngineThread:
+        """The engine of a model."""
+        with self._lock:
+            if card.id not in self._threads:
+                self._threads[card.id] = EngineThread(card, self._width or card.width, self._device)
+                self._threads[card.id].start()
+            return self._threads[card.id]
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """What each engine has done so far, by model."""
+        with self._lock:
+            return {name: thread.statistics for name, thread in self._threads.items()}
+
+    def close(self, seconds: float) -> None:
+        """End all engines after their rounds; wait so many seconds for each."""
+        with self._lock:
+            for thread in self._threads.values():
+                thread.close()
+            for thread in self._threads.values():
+                thread.join(seconds)
+
+
+def _device(setting: str) -> str:
+    if setting == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return setting

@@ -1,0 +1,76 @@
+"""The heartbeat: one statement renews the leases of all jobs of this process, and tells which are to stop.
+
+It needs PostgreSQL and nothing else, so that no outage of Redis costs a lease.
+"""
+
+from threading import Event, Thread
+
+from celery.utils.log import get_logger
+from sqlalchemy.orm import Session, sessionmaker
+
+from store import moves
+from store.settings import JobSettings
+from tasks.leases import Leases, Stop
+from tasks.transactions import AWAY
+
+log = get_logger(__name__)
+
+
+class Heartbeat(Thread):
+    """Beats every `heartbeat_seconds`, and whenever it is woken. While PostgreSQL is away it just goes on trying: a
+    lease that ran out meanwhile is renewed all the same, unless the janitor has found it."""
+
+    def __init__(self, name: str, leases: Leases, sessions: sessionmaker[Session], settings: JobSettings) -> None:
+        """`name`: of the worker, as its claims have it."""
+        super().__init__(name="heartbeat", daemon=True)
+        self._worker = name
+        self._leases = leases
+        self._sessions = sessions
+        self._settings = settings
+        self._wake = Event()
+        self._ended = False
+
+    def wake(self) -> None:
+        """Beat now: a job's flags may have changed."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """End the thread."""
+        self._ended = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """The thread."""
+        away = False
+        while not self._ended:
+            try:
+                self.beat()
+            except AWAY as error:
+                if not away:
+                    log.warning("no heartbeat while PostgreSQL is away: %s", error)
+                away = True
+            except Exception:
+                # Without a heartbeat this process would lose every job from now on.
+                log.exception("heartbeat failed")
+            else:
+                if away:
+                    log.info("heartbeat: PostgreSQL is back")
+                away = False
+            self._wake.wait(self._settings.heartbeat_seconds)
+            self._wake.clear()
+
+    def beat(self) -> None:
+        """Renew all leases; tell the threads of jobs that are lost or canceled."""
+        held = self._leases.all()
+        if not held:
+            return
+        attempts = {lease.job_id: lease.attempt for lease in held}
+        with self._sessions.begin() as session:
+            renewed = session.execute(moves.renew(self._worker, attempts, self._settings.lease_seconds)).all()
+        cancel_requested = dict(renewed)
+        for lease in held:
+            # A job that ended since the list was made is not renewed either; its thread reads no mail any more.
+            if lease.job_id not in cancel_requested:
+                lease.end(Stop.LOST)
+            elif cancel_requested[lease.job_id]:
+                lease.end(Stop.CANCELED)

@@ -1,0 +1,156 @@
+"""The images of one job: have them computed, and save every iterate as it comes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+from celery.utils.log import get_task_logger
+from sqlalchemy.orm import Session
+
+from sampler import Checkpoint, Iterate, Status
+from store import previews, reads, saves, wakeups
+from store.generation import Generation
+from store.saves import SavedCheckpoint
+from store.tables import Image, Stopped
+from tasks.engines import Answer, EngineThread, Order
+from tasks.leases import Lease
+from tasks.pictures import to_png
+from tasks.trajectories import Start, begin, plan
+from tasks.worker import Worker
+
+# How a finished image may have stopped, the most exact first.
+STOPPED = (Status.EXACT, Status.CONVERGED, Status.ACCEPTED, Status.MAX_ITERATIONS)
+
+log = get_task_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Why the images that have ended did so: `stopped` those that were finished, `errors` those that failed."""
+
+    images: int
+    stopped: dict[int, Stopped] = field(default_factory=dict[int, Stopped])
+    errors: dict[int, str] = field(default_factory=dict[int, str])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all images have ended."""
+        return len(self.stopped) + len(self.errors) == self.images
+
+    @property
+    def least_exact(self) -> Stopped:
+        """The job's reason: of several images the least exact one's."""
+        return cast(Stopped, max(map(Status, self.stopped.values()), key=STOPPED.index).value)
+
+    @property
+    def error(self) -> str:
+        """What to tell the client of the images that failed."""
+        if len(set(self.errors.values())) == 1 and len(self.errors) == self.images:
+            return next(iter(self.errors.values()))
+        return "; ".join(f"image {image}: {error}" for image, error in sorted(self.errors.items()))
+
+
+class Images:
+    """The images of a job that this process holds."""
+
+    def __init__(self, worker: Worker, lease: Lease, generation: Generation, engine: EngineThread) -> None:
+        self._worker = worker
+        self._lease = lease
+        self._generation = generation
+        self._engine = engine
+
+    def compute(self) -> Results:
+        """Go on with every image from where it stands, until all have ended or the job's thread is to stop.
+
+        Raises:
+            LeaseLost, GaveUp: see `Worker.save`.
+        """
+        images, checkpoints = self._worker.save(self._lease, self._load)
+        results = Results(len(images))
+        for image in images:
+            if image.stopped is not None:
+                results.stopped[image.number] = image.stopped
+            elif image.error is not None:
+                results.errors[image.number] = image.error
+        unfinished = [image for image in images if image.stopped is None and image.error is None]
+        starts = {image.number: self._start(image, checkpoints.get(image.number)) for image in unfinished}
+        if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
+            log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
+        order = Order(tuple(starts), partial(begin, self._lease.job_id, self._generation, starts), self._lease.deliver)
+        if starts:
+            self._engine.add(order)
+        try:
+            answers = self._lease.answers()
+            while not results.complete and (answer := next(answers, None)) is not None:
+                self._take(answer, results)
+        finally:
+            self._engine.cancel(order)
+        return results
+
+    def _load(self, session: Session) -> tuple[list[Image], dict[int, SavedCheckpoint]]:
+        job_id = self._lease.job_id
+        return list(session.scalars(reads.images([job_id]))), saves.load_checkpoints(session, job_id)
+
+    def _start(self, image: Image, checkpoint: SavedCheckpoint | None) -> Start:
+        """Where an image starts; plans it, unless that was done in an earlier run."""
+        if image.blocks is not None:
+            return Start(image.blocks, checkpoint)
+        planned = plan(self._generation, self._engine.width)
+        self._save(
+            lambda session: saves.start_image(
+                session,
+                *(self._lease.job_id, self._lease.attempt, image.number),
+                blocks=planned.blocks,
+                predicted_rounds=planned.rounds,
+                predicted_evaluations=planned.evaluations,
+            )
+        )
+        return Start(planned.blocks, checkpoint)
+
+    def _take(self, answer: Answer, results: Results) -> None:
+        """Save what is new of an image."""
+        finished = answer.status in STOPPED
+        for iterate in answer.iterates:
+            newest = iterate is answer.iterates[-1]
+            self._save_iterate(answer.image, iterate, answer.checkpoint if newest else None, final=newest and finished)
+        if finished:
+            stopped = results.stopped[answer.image] = cast(Stopped, answer.status.value)
+            self._finish(answer.image, stopped=stopped)
+        elif answer.status is Status.FAILED:
+            error = results.errors[answer.image] = answer.error or "failed without a reason"
+            log.warning("job %s: image %d: %s", self._lease.job_id, answer.image, error)
+            self._finish(answer.image, error=error)
+
+    def _save_iterate(self, image: int, iterate: Iterate, checkpoint: Checkpoint | None, *, final: bool) -> None:
+        job_id, attempt = self._lease.job_id, self._lease.attempt
+        picture = self._picture(iterate) if final or self._generation.previews else None
+        data = checkpoint.to_bytes() if checkpoint else None
+        saved = self._worker.save(
+            self._lease,
+            lambda session: saves.save_iterate(
+                session,
+                *(job_id, attempt, image, iterate.number),
+                residual=iterate.residual,
+                rounds=iterate.rounds,
+                evaluations=iterate.evaluations,
+                picture=picture,
+                checkpoint=data,
+                final=final,
+            ),
+        )
+        if picture is not None:
+            seconds = self._worker.jobs.preview_cache_seconds
+            previews.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
+        wakeups.publish(self._worker.redis, job_id, saved.seq)
+
+    def _picture(self, iterate: Iterate) -> bytes:
+        return to_png(self._engine.model.decode(iterate.sample[None])[0])
+
+    def _finish(self, image: int, stopped: Stopped | None = None, error: str | None = None) -> None:
+        job_id, attempt = self._lease.job_id, self._lease.attempt
+        self._save(lambda s: saves.finish_image(s, job_id, attempt, image, stopped=stopped, error=error))
+
+    def _save(self, work: Callable[[Session], int]) -> None:
+        """Do work that returns the number of its event, and wake up who waits for that."""
+        wakeups.publish(self._worker.redis, self._lease.job_id, self._worker.save(self._lease, work))

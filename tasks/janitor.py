@@ -1,0 +1,110 @@
+"""The janitor: finds jobs that were forgotten, and cleans up.
+
+It runs inside the process of Celery beat, not as a task of a worker: workers' threads are busy with jobs for minutes, a
+message to them would wait for those (and pile up while the broker is away), and with no worker left there would be
+nobody to notice. Several janitors do no harm: every change is a conditional update, and rows are shared out.
+"""
+
+from functools import cache
+from math import inf
+from time import time
+from typing import Any
+
+import redis
+from celery.beat import ScheduleEntry, Scheduler
+from celery.utils.log import get_logger
+from sqlalchemy.orm import Session, sessionmaker
+
+from store import moves, previews, reads, wakeups
+from store.database import sync_engine, sync_sessions
+from store.redis_clients import sync_redis
+from store.settings import JobSettings, StoreSettings
+from tasks.queue import QUEUE, SWEEP, app
+from tasks.sending import send
+from tasks.transactions import AWAY
+
+log = get_logger(__name__)
+
+
+class Clock(Scheduler):
+    """Celery beat's scheduler, for tasks that run here and now instead of being sent to a worker."""
+
+    producer: Any = None  # nothing is sent, so the clock needs no broker to tick
+
+    def apply_entry(self, entry: ScheduleEntry, producer: object = None) -> None:
+        """Run a task that is due."""
+        try:
+            self.app.tasks[entry.task]()
+        except Exception:
+            log.exception("%s failed", entry.task)
+
+
+@app.task(name=SWEEP)
+def sweep() -> None:
+    """Sweep."""
+    _janitor().sweep()
+
+
+class Janitor:
+    """Rescues the jobs of dead workers, sends what the broker has not or no longer, deletes what is too old."""
+
+    def __init__(self, sessions: sessionmaker[Session], client: redis.Redis, settings: JobSettings) -> None:
+        self._sessions = sessions
+        self._redis = client
+        self._settings = settings
+        self._swept = inf  # times are seconds since 1970, which goes on while a machine sleeps
+        self._rescue_from = -inf
+
+    def sweep(self) -> None:
+        """Do all of it, as far as PostgreSQL and Redis are there."""
+        now = time()
+        if now - self._swept > 2 * self._settings.heartbeat_seconds:
+            # PostgreSQL was away, or this machine slept, and so it was for the workers: those that live renew first.
+            self._rescue_from = now + self._settings.lease_seconds
+        try:
+            if now >= self._rescue_from:
+                self.rescue()
+            self.resend()
+            self.prune()
+        except AWAY as error:
+            log.warning("PostgreSQL is away: %s", error)
+        else:
+            self._swept = now
+
+    def rescue(self) -> None:
+        """End the leases that ran out: their jobs are queued again, and fail when that happened too often."""
+        with self._sessions.begin() as session:
+            rescued = session.execute(moves.rescue(self._settings.max_crashes)).all()
+        for job_id, seq, state, attempt in rescued:
+            log.warning("job %s: the lease of attempt %d ran out, it is %s now", job_id, attempt, state)
+            wakeups.publish(self._redis, job_id, seq)
+        send(self._sessions, [job_id for job_id, _, state, _ in rescued if state == "queued"])
+
+    def resend(self) -> None:
+        """Send jobs that the broker never took, and those that it took long ago and has lost."""
+        try:
+            # A job that waits its turn is in the broker's queue. With that empty, a message sent long ago is lost.
+            empty = self._redis.llen(QUEUE) == 0
+        except (redis.RedisError, OSError):
+            return  # no broker, nothing to send to
+        query = reads.unsent_or_stale(self._settings.resend_seconds) if empty else reads.unsent()
+        with self._sessions() as session:
+            job_ids = session.scalars(query).all()
+        if job_ids and (sent := send(self._sessions, job_ids)):
+            log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
+
+    def prune(self) -> None:
+        """Delete jobs that finished longer ago than they are kept."""
+        with self._sessions.begin() as session:
+            pruned = session.scalars(moves.prune(self._settings.retention_seconds)).all()
+        for job_id in pruned:
+            previews.drop(self._redis, job_id)
+        if pruned:
+            log.info("deleted %d old jobs", len(pruned))
+
+
+@cache
+def _janitor() -> Janitor:
+    store = StoreSettings()
+    sessions = sync_sessions(sync_engine(store.database_url, pool_size=1))
+    return Janitor(sessions, sync_redis(store.redis_url), JobSettings())

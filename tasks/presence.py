@@ -1,0 +1,84 @@
+"""A worker's presence in Redis: it says that it is there, and listens for jobs whose flags changed.
+
+Redis may be away: then nobody sees the worker and it hears nothing, but the heartbeat reads the flags all the same.
+"""
+
+from collections.abc import Callable
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+import redis
+from celery.utils.log import get_logger
+
+from store import wakeups, workers
+from tasks.worker import Worker
+
+AWAY = (redis.RedisError, OSError)
+PAUSE = 1.0  # s, between attempts while Redis is away
+
+log = get_logger(__name__)
+
+
+class Presence(Thread):
+    """Announces the worker with every heartbeat, and calls `wake` when one of its jobs is asked to stop."""
+
+    def __init__(self, worker: Worker, wake: Callable[[], None]) -> None:
+        super().__init__(name="presence", daemon=True)
+        self._worker = worker
+        self._wake = wake
+        self._ended = False
+
+    def end(self) -> None:
+        """Be gone at once; the thread ends at its next heartbeat."""
+        self._ended = True
+        try:
+            workers.withdraw(self._worker.redis, self._worker.name)
+        except AWAY as error:
+            log.warning("presence not withdrawn, it expires: %s", error)
+
+    def run(self) -> None:
+        """The thread."""
+        away = False
+        while not self._ended:
+            try:
+                with self._worker.redis.pubsub(ignore_subscribe_messages=True) as messages:
+                    messages.subscribe(wakeups.CONTROL)
+                    self._announce()
+                    self._wake()  # what was said until now was missed
+                    if away:
+                        log.info("presence: Redis is back")
+                    away = False
+                    self._listen(messages)
+            except AWAY as error:
+                if not away:
+                    log.warning("nobody sees this worker while Redis is away: %s", error)
+                away = True
+                sleep(PAUSE)
+
+    def _listen(self, messages: Any) -> None:
+        seconds = self._worker.jobs.heartbeat_seconds
+        due = monotonic() + seconds
+        while not self._ended:
+            message = messages.get_message(timeout=max(0.0, due - monotonic()))
+            if message is not None and self._is_for_us(message["data"]):
+                self._wake()
+            if monotonic() >= due:
+                self._announce()
+                due = monotonic() + seconds
+
+    def _is_for_us(self, data: bytes) -> bool:
+        try:
+            return self._worker.leases.holds(wakeups.decode_control(data))
+        except ValueError:
+            return False
+
+    def _announce(self) -> None:
+        worker = self._worker
+        info = {
+            "concurrency": worker.concurrency,
+            "jobs": len(worker.leases.all()),
+            "models": list(worker.catalog),
+            "engines": worker.engines.statistics(),
+        }
+        workers.announce(worker.redis, worker.name, info, 3 * worker.jobs.heartbeat_seconds)

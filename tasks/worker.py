@@ -1,0 +1,67 @@
+"""What the jobs of one worker process share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import redis
+from sqlalchemy.orm import Session, sessionmaker
+
+from store.catalog import Catalog, load_catalog
+from store.database import sync_engine, sync_sessions
+from store.redis_clients import sync_redis
+from store.settings import CatalogSettings, JobSettings, StoreSettings, WorkerSettings
+from tasks.engines import Engines
+from tasks.leases import Lease, Leases, Stop
+from tasks.transactions import transact
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker process. `name` is what its claims and its presence say."""
+
+    name: str
+    concurrency: int
+    settings: WorkerSettings
+    jobs: JobSettings
+    catalog: Catalog
+    sessions: sessionmaker[Session]
+    redis: redis.Redis
+    engines: Engines
+    leases: Leases
+
+    def save(self, lease: Lease, work: Callable[[Session], T]) -> T:
+        """Do `work` for a job, however long PostgreSQL is away, unless the job is lost or the process must end.
+
+        Raises:
+            GaveUp: see `transact`.
+        """
+        return transact(
+            self.sessions,
+            work,
+            hopeless=lambda: lease.stop is Stop.LOST or self.leases.overdue,
+            what=f"job {lease.job_id}",
+        )
+
+
+def make_worker(name: str, concurrency: int) -> Worker:
+    """A worker as the settings have it.
+
+    Raises:
+        ValueError: settings or catalogue cannot be used; the message says which and why.
+    """
+    store, settings = StoreSettings(), WorkerSettings()
+    return Worker(
+        name,
+        concurrency,
+        settings,
+        JobSettings(),
+        load_catalog(CatalogSettings().catalog),
+        # A connection for every job, and one for the heartbeat, which must never wait for those.
+        sync_sessions(sync_engine(store.database_url, pool_size=concurrency + 1)),
+        sync_redis(store.redis_url),
+        Engines(settings.width, settings.device),
+        Leases(),
+    )
