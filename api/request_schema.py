@@ -35,7 +35,7 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
             "description": "What the picture shows.",
             "minLength": 1,
             "maxLength": characters,
-            "pattern": r"^[^\u0000]*[^\s\u0000-\u001f][^\u0000]*$",
+            "pattern": r"^[^\u0000]*[^\s\u0000\u001c-\u001f][^\u0000]*$",
         },
         "model": _field(
             "string",

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
+from api import schemas, views
+from api.links import Links
 from api.services import Services
 from store import moves
 from store.generation import Generation
@@ -17,19 +19,20 @@ PATIENCE = 1.0
 log = logging.getLogger(__name__)
 
 
-async def submit(services: Services, generation: Generation) -> UUID:
-    """Save a job, then put it on the queue. Once it is saved it is a promise: whatever happens then is logged, and the
-    janitor sends the job later."""
+async def submit(services: Services, links: Links, generation: Generation) -> schemas.Job:
+    """Save a job, then put it on the queue. Once it is saved it is a promise: the answer is there already, whatever
+    happens then is logged, and the janitor sends the job later."""
     job = uuid4()
     async with services.moving.begin() as session:
         await session.execute(moves.submit(job, generation))
+        view, _ = await views.job(session, links, job)
     try:
         if await _sent(services, job):
             async with services.moving.begin() as session:
                 await session.execute(moves.mark_sent([job]))
     except SQLAlchemyError as error:
         log.warning("job %s was sent, but not marked so: %s", job, error)
-    return job
+    return view
 
 
 async def _sent(services: Services, job: UUID) -> bool:

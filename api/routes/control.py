@@ -34,11 +34,10 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
     until then are kept."""
     async with services.moving.begin() as session:
         moved = (await session.execute(moves.cancel(job_id))).one_or_none()
+        view, _ = await views.job(session, links, job_id)
     if moved:
         await wakeups.control_async(services.redis, job_id)
         await wakeups.publish_async(services.redis, job_id, moved.seq)
-    async with services.reading.begin() as session:
-        view, _ = await views.job(session, links, job_id)
     if view.state not in TERMINAL:
         response.status_code = HTTPStatus.ACCEPTED
     return view

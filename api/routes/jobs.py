@@ -1,13 +1,14 @@
 """Jobs: submit, list, read."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples, pagination, schemas, views
+from api.body import JsonBody, is_json
 from api.conditional import unchanged
 from api.openapi import header, responses
 from api.parameters import IfNoneMatch, JobId
@@ -19,12 +20,6 @@ from store.generation import Text
 from store.tables import State
 
 router = APIRouter(tags=["jobs"])
-
-
-async def _is_json(request: Request) -> None:
-    kind, _, subtype = request.headers.get("content-type", "").partition(";")[0].strip().lower().partition("/")
-    if not (kind == "application" and (subtype == "json" or subtype.endswith("+json"))) and await request.body():
-        raise NotJson(NotJson.example)
 
 
 @router.post(
@@ -46,19 +41,20 @@ async def _is_json(request: Request) -> None:
             },
         },
     ),
-    dependencies=[Depends(_is_json)],
+    dependencies=[Depends(is_json)],
 )
 async def submit_job(
-    request: Annotated[dict[str, Any], Body()], services: WithServices, links: WithLinks, response: Response
+    request: JsonBody,
+    services: WithServices,
+    links: WithLinks,
+    response: Response,
 ) -> schemas.Job:
     """Answers as soon as the job is saved. Only `prompt` is needed: the model has defaults that give a good picture.
     `GET /v1/models` tells them, and its limits. Everything that is wrong with a request is reported at once."""
-    job_id = await submit(services, services.catalog.resolve(request))
-    response.headers["Location"] = links.job(job_id)
+    job = await submit(services, links, services.catalog.resolve(request))
+    response.headers["Location"] = job.links.self
     response.headers["Retry-After"] = "1"
-    async with services.reading.begin() as session:
-        view, _ = await views.job(session, links, job_id)
-    return view
+    return job
 
 
 class PageQuery(BaseModel):

@@ -1,0 +1,37 @@
+"""The body of a request, before anybody asks what it means."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import Body, Request
+from pydantic import AfterValidator
+
+from api.problems import NotJson
+
+
+async def is_json(request: Request) -> None:
+    """A dependency of routes that take a body: refuses one that does not say that it is JSON.
+
+    Raises:
+        NotJson: the Content-Type is missing, or is another one.
+    """
+    kind, _, subtype = request.headers.get("content-type", "").partition(";")[0].strip().lower().partition("/")
+    if not (kind == "application" and (subtype == "json" or subtype.endswith("+json"))) and await request.body():
+        raise NotJson(NotJson.example)
+
+
+def _sound(body: dict[str, Any]) -> dict[str, Any]:
+    # JSON can carry half of a surrogate pair ("\ud83d"), but UTF-8 and PostgreSQL cannot.
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        raise ValueError("must be flat, and hold whole characters: a \\u escape in it is half of a pair") from None
+    # JSON has one kind of number: 25.0 is 25.
+    return {name: int(value) if _is_whole(value) else value for name, value in body.items()}
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+JsonBody = Annotated[dict[str, Any], Body(), AfterValidator(_sound)]

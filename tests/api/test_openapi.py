@@ -1,0 +1,101 @@
+"""The OpenAPI document: that it says enough, and that the server keeps to it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from store import workers
+from store.generation import Generation
+from tests.api.serving import environment
+from tests.api.worker import Worker
+
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+PICTURE = "/v1/jobs/{job_id}/images/{image}/iterates/{iterate}"
+
+
+@pytest.fixture
+def document(client: httpx.Client) -> dict[str, Any]:
+    return client.get("/openapi.json").json()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_every_operation_is_explained(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert len(ids) == len(set(ids)) == 10
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert len(operation["description"]) > 40, name
+        assert len(operation["tags"]) == 1, name
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (name, parameter["name"])
+        for status, response in operation["responses"].items():
+            assert response["description"], (name, status)
+            if status >= "400":
+                assert list(response["content"]) == ["application/problem+json"], (name, status)
+                assert response["content"]["application/problem+json"]["examples"], (name, status)
+            elif "application/json" in response.get("content", {}) and "/v1/" in name and "cancel" not in name:
+                assert response["content"]["application/json"]["example"], (name, status)
+
+
+def test_every_field_that_is_sent_is_typed(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        if name != "Problem":
+            assert schema["properties"], name
+
+
+def test_the_request_is_that_of_the_store(document: dict[str, Any], client: httpx.Client) -> None:
+    request = document["components"]["schemas"]["JobRequest"]
+    assert request["properties"].keys() == Generation.model_fields.keys()
+    assert all(field["description"] for field in request["properties"].values())
+    examples = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    for example in examples.values():
+        assert client.post("/v1/jobs", json=example["value"]).status_code == 202
+    defaults = {name: field["default"] for name, field in request["properties"].items() if "default" in field}
+    taken = client.post("/v1/jobs", json={"prompt": "x"}).json()["request"]
+    assert {name: taken[name] for name in defaults} == defaults
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_schemathesis_finds_nothing(
+    client: httpx.Client, submit: Callable[..., str], worker: Worker, valkey: redis.Redis, tmp_path: Path
+) -> None:
+    workers.announce(valkey, "one", {}, 300)
+    job = submit()
+    worker.run(job)
+    # Only a worker makes pictures, and none runs here: these are there.
+    parameters = {"path.job_id": job, "path.image": 0, "path.iterate": "latest"}
+    (tmp_path / "schemathesis.toml").write_text(
+        f"""
+        hooks = {json.dumps(str(HOOKS))}
+        [[operations]]
+        include-name = "GET {PICTURE}"
+        [operations.parameters]
+        {"".join(f"{json.dumps(name)} = {json.dumps(value)}" + chr(10) for name, value in parameters.items())}
+        """
+    )
+    run = ["run", f"{client.base_url.join('/openapi.json')}", "--checks", "all"]
+    amount = ["--max-examples", "20", "--max-failures", "10"]
+    repeatable = ["--generation-deterministic", "--seed", "1"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", *run, *amount, *repeatable],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -1,0 +1,116 @@
+"""The broker or the database is gone: what is promised is kept, and the client is told the truth."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from store.tables import Job
+from tests.api.problem import problem
+from tests.api.serving import serving
+
+NOWHERE = "127.0.0.1:1"  # nothing listens there
+
+
+@pytest.fixture(scope="module")
+def without_broker(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": f"redis://{NOWHERE}/0"}
+    with serving(tmp_path_factory.mktemp("api") / "log", **settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def without_database(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    settings = {"UNDERPAINT_DATABASE_URL": f"postgresql://u:p@{NOWHERE}/u", "UNDERPAINT_REDIS_URL": redis_url}
+    with serving(tmp_path_factory.mktemp("api") / "log", **settings) as address:
+        yield address
+
+
+def test_a_job_is_accepted_without_the_broker(without_broker: str, database: Engine) -> None:
+    with httpx.Client(base_url=without_broker, trust_env=False) as client:
+        began = time.monotonic()
+        response = client.post("/v1/jobs", json={"prompt": "red heart"})
+        assert response.status_code == 202
+        assert time.monotonic() - began < 5
+        job = response.json()["id"]
+        assert client.get(f"/v1/jobs/{job}").json()["state"] == "queued"
+        with Session(database) as session:
+            assert session.scalars(select(Job).where(Job.id == UUID(job))).one().sent_at is None
+        # Nothing else needs it either.
+        problem(client.get(f"/v1/jobs/{job}/images/0/iterates/latest"), 404, "no-such-picture")
+        assert client.post(f"/v1/jobs/{job}/cancel").json()["state"] == "canceled"
+        assert client.delete(f"/v1/jobs/{job}").status_code == 204
+
+
+def test_not_ready_without_the_broker(without_broker: str) -> None:
+    body = problem(httpx.get(f"{without_broker}/readyz", trust_env=False), 503, "not-ready")
+    assert {name: check["ok"] for name, check in body["checks"].items()} == {
+        "database": True,
+        "broker": False,
+        "workers": False,
+    }
+
+
+def test_a_broker_that_hangs_delays_a_submission_by_little(postgres_url: str, database: Engine, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and says nothing
+        url = "redis://{}:{}/0".format(*mute.getsockname())
+        with (
+            serving(tmp_path / "log", UNDERPAINT_DATABASE_URL=postgres_url, UNDERPAINT_REDIS_URL=url) as address,
+            httpx.Client(base_url=address, trust_env=False) as client,
+        ):
+            for _ in range(2):
+                began = time.monotonic()
+                assert client.post("/v1/jobs", json={"prompt": "red heart"}).status_code == 202
+                assert time.monotonic() - began < 3
+
+
+def test_the_client_is_told_that_the_database_is_gone(without_database: str) -> None:
+    with httpx.Client(base_url=without_database, trust_env=False, timeout=20) as client:
+        job = "/v1/jobs/8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e"
+        for response in (
+            client.post("/v1/jobs", json={"prompt": "red heart"}),
+            client.get("/v1/jobs"),
+            client.get(job),
+            client.get(f"{job}/images/0/iterates/latest"),
+            client.post(f"{job}/cancel"),
+            client.delete(job),
+        ):
+            body = problem(response, 503, "database-gone")
+            assert response.headers["retry-after"] == "5"
+            assert "127.0.0.1" not in body["detail"]
+        # What needs no database goes on.
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/models").status_code == 200
+        assert client.post("/v1/jobs", json={"prompt": ""}).status_code == 422
+        checks = problem(client.get("/readyz"), 503, "not-ready")["checks"]
+        assert checks["database"]["ok"] is False
+        assert checks["broker"]["ok"] is True
+
+
+def test_connections_that_were_cut_are_replaced(client: httpx.Client, database: Engine) -> None:
+    assert client.get("/v1/jobs").status_code == 200
+    with database.connect() as connection:
+        connection.execute(
+            text(
+                "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = :d"
+            ),
+            {"d": "underpaint"},
+        )
+    assert client.get("/v1/jobs").status_code == 200
+
+
+def test_not_ready_before_the_migrations(client: httpx.Client, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("alter table jobs rename column crashes to falls"))
+    try:
+        checks = problem(client.get("/readyz"), 503, "not-ready")["checks"]
+        assert "underpaint migrate" in checks["database"]["detail"]
+    finally:
+        with database.begin() as connection:
+            connection.execute(text("alter table jobs rename column falls to crashes"))

@@ -1,0 +1,70 @@
+"""What a worker does to the store, done by hand."""
+
+import io
+from typing import Any
+from uuid import UUID
+
+from PIL import Image
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from store import moves, saves
+from store.saves import Saved
+from store.tables import Stopped
+
+
+def png(shade: int = 0) -> bytes:
+    """A small picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (16, 8), (shade, 40, 80)).save(out, "png")
+    return out.getvalue()
+
+
+class Worker:
+    """Runs jobs at the pace of a test: each call is one step, committed. Jobs are named as the API names them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(self, job: str) -> None:
+        self._move(moves.claim(UUID(job), "by hand", 60))
+
+    def start(self, job: str, image: int = 0) -> None:
+        plan = {"blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
+        with Session(self._engine) as session:
+            saves.start_image(session, UUID(job), 1, image, **plan)
+
+    def save(self, job: str, iterate: int, picture: bytes | None, image: int = 0, final: bool = False) -> Saved:
+        figures: dict[str, Any] = {
+            "residual": 0.1 / iterate if iterate else None,
+            "rounds": 10 + 4 * iterate,
+            "evaluations": 10 + 40 * iterate,
+        }
+        rest = {"picture": picture, "checkpoint": None, "final": final}
+        with Session(self._engine) as session:
+            return saves.save_iterate(session, UUID(job), 1, image, iterate, **figures, **rest)
+
+    def finish(self, job: str, stopped: Stopped = "converged", images: int = 1) -> None:
+        with Session(self._engine) as session:
+            for image in range(images):
+                saves.finish_image(session, UUID(job), 1, image, stopped=stopped)
+        self._move(moves.succeed(UUID(job), 1, stopped))
+
+    def fail(self, job: str, error: str) -> None:
+        self._move(moves.fail(UUID(job), 1, error))
+
+    def cancel(self, job: str) -> None:
+        self._move(moves.canceled(UUID(job), 1))
+
+    def run(self, job: str) -> None:
+        """From claim to success, with two previews and the final picture."""
+        self.claim(job)
+        self.start(job)
+        for iterate in range(3):
+            self.save(job, iterate, png(iterate), final=iterate == 2)
+        self.finish(job)
+
+    def _move(self, move: Any) -> None:
+        with Session(self._engine) as session:
+            assert session.execute(move).one_or_none(), "the move was not legal"
+            session.commit()
