@@ -12,6 +12,7 @@ def worker(concurrency: int, name: str | None, log_level: str) -> NoReturn:
     """
     node = name or f"worker-{os.getpid()}"  # two workers on one host need two names
     options = ["--pool", "threads", "--concurrency", str(concurrency), "--hostname", f"{node}@%h"]
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice is for those who write code with it
     # Workers have nothing to tell each other: what they need to know is in the database.
     _celery("tasks.app", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", log_level)
 
@@ -22,4 +23,5 @@ def beat(log_level: str) -> NoReturn:
 
 
 def _celery(app: str, *arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "celery", "--app", app, *arguments])
+    # Quiet is about its banner; what happens is logged all the same.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "celery", "--quiet", "--app", app, *arguments])

@@ -127,15 +127,10 @@ def beat(log_level: LogLevel = "INFO") -> None:
 def migrate() -> None:
     """Bring the tables of the database up to date."""
     with _Explaining():
-        from sqlalchemy.exc import OperationalError
-
-        from migrations import upgrade
+        from cli import migrate
         from store.settings import StoreSettings
 
-        try:
-            upgrade(StoreSettings().database_url)
-        except OperationalError as error:
-            raise Explained(f"The database cannot be reached: {error.orig}") from error
+        migrate.migrate(StoreSettings().database_url)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from cli.api import GRACE
-from cli.errors import Explained
+from cli.migrate import migrate
 from cli.up import address
 from cli.up.child import Plan
 from cli.up.datadir import DataDir
@@ -23,7 +23,6 @@ from cli.up.postgres import Postgres
 from cli.up.supervisor import Supervisor
 from cli.up.terminal import Terminal
 from cli.up.valkey import Valkey
-from migrations import upgrade
 from store.settings import WorkerSettings
 
 # Without -P a folder `cli` or `api` in the current directory would be taken for ours.
@@ -68,7 +67,7 @@ async def _run(data: DataDir, listener: socket.socket) -> None:
         await supervisor.stop()
         if postgres:
             postgres.clean()
-        await guardian.communicate()
+        await guardian.communicate(b"")  # closes the pipe that it waits on
     terminal.note(f"Stopped. The data are in {data.path}")
 
 
@@ -107,7 +106,7 @@ async def _start(
         await supervisor.unless_one_ends(valkey.wait())
     if postgres:
         await supervisor.unless_one_ends(postgres.wait())
-    await supervisor.unless_one_ends(_migrate(environment["UNDERPAINT_DATABASE_URL"]))
+    await supervisor.unless_one_ends(asyncio.to_thread(migrate, environment["UNDERPAINT_DATABASE_URL"]))
 
     soft = WorkerSettings().soft_shutdown_seconds
     listener_at, fd = listener.getsockname(), listener.fileno()
@@ -119,18 +118,11 @@ async def _start(
     await supervisor.unless_one_ends(_ready(url))
     supervisor.settled()
     terminal.note(f"Ready after {time.monotonic() - began:.1f} s. Ctrl-C stops everything.")
-    terminal.note(_welcome(url))
+    terminal.show(_welcome(url))
 
 
 def _ours(arguments: list[str], environment: Mapping[str, str], **how: Any) -> Plan:
     return Plan(arguments[0], [*_PYTHON, "cli", *arguments], environment=environment, **how)
-
-
-async def _migrate(database_url: str) -> None:
-    try:
-        await asyncio.to_thread(upgrade, database_url)
-    except Exception as error:
-        raise Explained(f"The database could not be brought up to date: {error}") from error
 
 
 async def _ready(url: str) -> None:
@@ -141,7 +133,7 @@ async def _ready(url: str) -> None:
                     return
             except httpx.TransportError:
                 pass  # not up yet
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
 
 def _welcome(url: str) -> str:

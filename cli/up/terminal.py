@@ -22,5 +22,9 @@ class Terminal:
         for line in text.splitlines():
             self._print("up", "bold", Text(line, style="bold"))
 
+    def show(self, text: str) -> None:
+        """A text as it is, to copy from."""
+        self._console.print(text)
+
     def _print(self, name: str, style: str, line: Text) -> None:
         self._console.print(Text.assemble((f"{name:>8} | ", style), line))
