@@ -48,6 +48,7 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
     operation_id="delete_job",
     summary="Delete a job",
     status_code=HTTPStatus.NO_CONTENT,
+    response_class=Response,
     response_description="The job and its pictures are gone.",
     responses=responses(NoSuchJob, NotFinished),
 )

@@ -72,6 +72,7 @@ def test_deleting_leaves_nothing(
     hot = valkey.keys("underpaint:preview:*")
     response = client.delete(f"/v1/jobs/{job}")
     assert (response.status_code, response.content) == (204, b"")
+    assert "content-type" not in response.headers
     assert hot
     assert valkey.keys("underpaint:preview:*") == []
     with Session(database) as session:
