@@ -77,7 +77,7 @@ class Job(_Sent):
     finished_at: datetime | None
     updated_at: datetime
     request: Generation
-    """The request with every default filled in: sent again, it gives the same pictures."""
+    """The request with every default filled in."""
     images: list[Image]
     links: JobLinks
 
