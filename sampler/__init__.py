@@ -1,5 +1,6 @@
 """SRDS in PyTorch: pipelined Parareal sampling of diffusion models, with every iterate a whole image."""
 
+from sampler.denoiser import Model
 from sampler.engine import Engine, Progress
 from sampler.errors import InvalidCheckpoint, UnsupportedModel
 from sampler.grid import Grid, block_edges, ddim_grid
@@ -18,6 +19,7 @@ __all__ = [
     "Grid",
     "InvalidCheckpoint",
     "Iterate",
+    "Model",
     "Parareal",
     "Plan",
     "Progress",

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from sampler.denoiser import Model
 from sampler.engine import Engine
-from sampler.models import StableDiffusion
 from sampler.parareal import Parareal
 from sampler.plan import choose_blocks
 from sampler.trajectory import Iterate, Status
@@ -14,7 +14,7 @@ class SamplingFailed(RuntimeError):
 
 
 def sample(
-    model: StableDiffusion,
+    model: Model,
     prompt: str,
     *,
     negative_prompt: str = "",

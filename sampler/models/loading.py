@@ -10,6 +10,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from sampler.denoiser import Model
 from sampler.errors import UnsupportedModel
 from sampler.models.stable_diffusion import StableDiffusion
 
@@ -17,9 +18,7 @@ FAMILIES = {"StableDiffusionPipeline": StableDiffusion}
 LIBRARIES = {"diffusers", "transformers"}
 
 
-def load_model(
-    path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> StableDiffusion:
+def load_model(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
     """Load a diffusers pipeline folder: safetensors weights only, nothing downloaded, no code from the folder run.
 
     Args:

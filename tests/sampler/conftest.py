@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sampler import StableDiffusion, load_model
+from sampler import Model, load_model
 
 EMOJI = Path(__file__).parents[2] / "models" / "emoji"
 
 
 @pytest.fixture(scope="session")
-def emoji() -> StableDiffusion:
+def emoji() -> Model:
     """The model that ships with the project, float32 on the CPU."""
     return load_model(EMOJI)

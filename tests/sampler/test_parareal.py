@@ -143,7 +143,7 @@ def test_it_stops_at_the_tolerance_and_says_so():
     iterates = run(Mixture(), trajectory, UNBOUNDED)
     assert trajectory.status is Status.CONVERGED
     assert iterates[0].residual is None
-    residuals = [iterate.residual for iterate in iterates[1:]]
+    residuals = [iterate.residual or 0.0 for iterate in iterates[1:]]
     assert residuals[-1] <= 1e-4 < min(residuals[:-1])
     for before, iterate in pairwise(iterates):
         assert iterate.residual == pytest.approx(relative_error(before.sample, iterate.sample), rel=1e-4)
