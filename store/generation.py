@@ -8,14 +8,16 @@ Method = Literal["srds", "serial"]
 MAX_SEED = 2**32 - 1
 
 
-def _without_nul(text: str) -> str:
-    # PostgreSQL stores no NUL character, in text or in jsonb.
+def _storable(text: str) -> str:
+    # PostgreSQL stores neither in text or in jsonb.
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain half of a surrogate pair")
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_storable)]
 
 
 class Generation(BaseModel):
@@ -45,7 +47,8 @@ class Generation(BaseModel):
     """Blocks that cut the grid; None lets the planner choose."""
     tolerance: float = Field(ge=0, le=1)
     """Stop at this residual; 0 goes on until the iterate is exact."""
-    max_iterations: int | None = Field(default=None, ge=1)
+    max_iterations: int | None = Field(default=None, ge=0)
+    """Stop after this iterate; 0 is the coarse solution, a draft."""
     previews: bool = True
     """Whether the pictures of iterates before the last are decoded and kept."""
 

@@ -58,7 +58,7 @@ class Limits(BaseModel):
         ranges = {
             "steps": (self.min_steps, self.max_steps),
             "blocks": (1, self.max_steps),
-            "max_iterations": (1, self.max_steps),
+            "max_iterations": (0, self.max_steps),
             "guidance_scale": (1, self.max_guidance_scale),
             "tolerance": (0, 1),
             "images": (1, self.max_images),
@@ -89,7 +89,9 @@ def resolve(model: str, defaults: Defaults, limits: Limits, request: Mapping[str
     values: dict[str, Any] = {"seed": None, "images": 1, **defaults.model_dump(), **given, "model": model}
     found: dict[str, str] = {}
     if values["method"] == "serial":
-        found = {field: "must be left out when method is serial" for field in SERIAL_TAKES_NO if field in given}
+        # 0 is what tolerance resolves to, so that a resolved request can be sent again.
+        unfit = [field for field in SERIAL_TAKES_NO if given.get(field)]
+        found = dict.fromkeys(unfit, "must be left out when method is serial")
         values |= {"blocks": None, "tolerance": 0.0, "max_iterations": None}
 
     found |= _wrong_by_type({**values, "seed": given.get("seed", 0)})

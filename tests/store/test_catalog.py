@@ -71,7 +71,7 @@ SRDS = {"prompt": "red heart"}
         ({**SRDS, "blocks": 51}, {"blocks": "must be at most the number of steps, 50"}),
         ({**SRDS, "blocks": 0}, {"blocks": "must be from 1 to 1000"}),
         ({**SRDS, "tolerance": 1.5}, {"tolerance": "must be from 0 to 1"}),
-        ({**SRDS, "max_iterations": 0}, {"max_iterations": "must be from 1 to 1000"}),
+        ({**SRDS, "max_iterations": -1}, {"max_iterations": "must be from 0 to 1000"}),
         ({**SRDS, "method": "euler"}, {"method": "must be 'srds' or 'serial'"}),
         ({**SRDS, "method": "serial", "blocks": 2}, {"blocks": "must be left out when method is serial"}),
         ({**SRDS, "previews": "maybe"}, {"previews": "must be a valid boolean"}),
@@ -145,3 +145,15 @@ def test_folder_beside_the_catalogue_comes_before_the_hub(tmp_path: Path):
     (tmp_path / "own" / "er").mkdir(parents=True)
     card = load_catalog(written(tmp_path, ('source = "emoji"', 'source = "own/er"'))).default
     assert card.location == str(tmp_path / "own" / "er")
+
+
+def test_a_resolved_request_can_be_sent_again(catalog):
+    for request in ({"prompt": "x"}, {"prompt": "x", "method": "serial"}, {"prompt": "x", "max_iterations": 0}):
+        made = catalog.resolve(request)
+        assert catalog.resolve(made.model_dump()) == made
+
+
+@pytest.mark.parametrize("prompt", ["half a pair \ud83d", "nul \0"])
+def test_text_that_cannot_be_stored_is_refused(catalog, prompt):
+    with pytest.raises(InvalidGeneration, match="prompt must not contain"):
+        catalog.resolve({"prompt": prompt})
