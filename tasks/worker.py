@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+import psycopg
 import redis
+from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from store.catalog import Catalog, load_catalog
@@ -52,16 +55,27 @@ def make_worker(name: str, concurrency: int) -> Worker:
     Raises:
         ValueError: settings or catalogue cannot be used; the message says which and why.
     """
-    store, settings = StoreSettings(), WorkerSettings()
+    store, settings, jobs = StoreSettings(), WorkerSettings(), JobSettings()
+    # A connection for every job, and one for the heartbeat, which must never wait for those.
+    database = sync_engine(store.database_url, pool_size=concurrency + 1)
+    event.listen(database, "connect", partial(_end_idle_transactions, jobs.lease_seconds))
     return Worker(
         name,
         concurrency,
         settings,
-        JobSettings(),
+        jobs,
         load_catalog(CatalogSettings().catalog),
-        # A connection for every job, and one for the heartbeat, which must never wait for those.
-        sync_sessions(sync_engine(store.database_url, pool_size=concurrency + 1)),
+        sync_sessions(database),
         sync_redis(store.redis_url),
         Engines(settings.width, settings.device),
         Leases(),
     )
+
+
+def _end_idle_transactions(seconds: float, connection: psycopg.Connection, _: object) -> None:
+    """Have PostgreSQL end what a frozen worker has begun: its locks would keep the janitor from its jobs."""
+    connection.autocommit = True
+    connection.execute(
+        "select set_config('idle_in_transaction_session_timeout', %s, false)", [f"{int(seconds * 1000)} ms"]
+    )
+    connection.autocommit = False

@@ -1,0 +1,62 @@
+"""A worker inside the test process, without Celery, and what its results are compared with."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from sampler import Iterate, Model, sample
+from tasks.engines import EngineThread
+from tasks.heartbeat import Heartbeat
+from tasks.run import run
+from tasks.worker import Worker
+from tests.tasks.jobs import Pixels
+
+
+class Reference:
+    """The shipped model, sampled without any server; and what its engine has done for jobs."""
+
+    def __init__(self, model: Model, engine: EngineThread) -> None:
+        self._model = model
+        self._engine = engine
+
+    def sample(self, seed: int = 7, **options: Any) -> list[tuple[Iterate, Pixels]]:
+        """The iterates of a red heart, with their pictures."""
+        options = {"guidance_scale": 3.0, **options}
+        iterates = sample(self._model, "red heart", seed=seed, height=64, width=64, **options)
+        return [(each, self._model.decode(each.sample[None])[0].numpy().astype(np.int16)) for each in iterates]
+
+    @property
+    def rounds(self) -> int:
+        return self._engine.statistics.get("rounds", 0)
+
+    @property
+    def evaluations(self) -> int:
+        return self._engine.statistics.get("evaluations", 0)
+
+
+class Process:
+    """What a worker process is: jobs in threads, a heartbeat, an end."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.heartbeat = Heartbeat(worker.name, worker.leases, worker.sessions, worker.jobs)
+        self._threads = ThreadPoolExecutor(worker.concurrency)
+
+    def run(self, job_id: UUID) -> None:
+        """Run a job here."""
+        run(self.worker, job_id)
+
+    def start(self, job_id: UUID) -> Future[None]:
+        """Run a job in a thread."""
+        return self._threads.submit(run, self.worker, job_id)
+
+    def close(self) -> None:
+        """Hand back what runs, and end."""
+        self.worker.leases.close(20)
+        self._threads.shutdown()
+
+
+Start = Callable[..., Process]

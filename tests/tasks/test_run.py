@@ -1,0 +1,158 @@
+"""One job, from claim to end."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import redis
+
+from store import moves, wakeups
+from store.catalog import Catalog
+from store.generation import Generation
+from tests.tasks.inside import Reference, Start
+from tests.tasks.jobs import Jobs
+
+STEPS = 12
+
+
+def test_every_iterate_is_saved_as_the_sampler_has_it(
+    jobs: Jobs, process: Start, reference: Reference, valkey: redis.Redis
+) -> None:
+    job_id = jobs.submit(steps=STEPS, seed=7)
+    listener = valkey.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(wakeups.JOBS)
+    listener.get_message(timeout=5)  # the confirmation
+    process().run(job_id)
+
+    job = jobs.get(job_id)
+    assert (job.state, job.stopped, job.attempt, job.error) == ("succeeded", "converged", 1, None)
+    expected = reference.sample(steps=STEPS)
+    saved = jobs.iterates(job_id)
+    assert [each.iterate for each in saved] == [each.number for each, _ in expected]
+    assert len(saved) >= 3
+    for row, (iterate, picture) in zip(saved, expected, strict=True):
+        assert (row.rounds, row.evaluations) == (iterate.rounds, iterate.evaluations)
+        assert row.residual == (iterate.residual and pytest.approx(iterate.residual, rel=1e-3))
+        assert np.abs(jobs.pixels(job_id, 0, row.iterate) - picture).max() <= 1
+        assert row.etag == hashlib.sha256(jobs.png(job_id, 0, row.iterate)).hexdigest()
+    assert [each.final for each in saved] == [False] * (len(saved) - 1) + [True]
+    elapsed = [each.elapsed for each in saved]
+    assert elapsed == sorted(elapsed)
+    assert elapsed[0] > 0
+
+    (image,) = jobs.images(job_id)
+    assert (image.iterate, image.stopped, image.evaluations) == (saved[-1].iterate, "converged", saved[-1].evaluations)
+    assert image.blocks is not None
+    assert image.predicted_rounds is not None
+    assert image.blocks < image.predicted_rounds < STEPS
+    assert jobs.checkpoints(job_id) == []
+    assert valkey.hlen(f"underpaint:preview:{job_id}") == len(saved)
+
+    events = jobs.events(job_id)
+    assert [event.seq for event in events] == list(range(1, job.seq + 1))
+    assert [event.data["iterate"] for event in events if event.kind == "iterate"] == [each.iterate for each in saved]
+    told: list[int] = []
+    while (message := listener.get_message(timeout=0.5)) is not None:
+        told.append(wakeups.decode(message["data"]).seq)
+    assert told == list(range(2, job.seq + 1))
+    listener.close()
+
+
+def test_without_previews_only_the_final_picture_is_kept(jobs: Jobs, process: Start) -> None:
+    job_id = jobs.submit(steps=STEPS, previews=False)
+    process().run(job_id)
+    saved = jobs.iterates(job_id)
+    assert len(saved) >= 3
+    assert [each.etag is not None for each in saved] == [each.final for each in saved]
+    assert jobs.pixels(job_id).shape == (64, 64, 3)
+
+
+def test_the_serial_method_is_one_block(jobs: Jobs, process: Start, reference: Reference) -> None:
+    job_id = jobs.submit(steps=STEPS, method="serial")
+    process().run(job_id)
+    assert jobs.get(job_id).stopped == "exact"
+    (image,) = jobs.images(job_id)
+    assert (image.blocks, image.rounds, image.evaluations) == (1, STEPS, STEPS)
+    assert (image.predicted_rounds, image.predicted_evaluations) == (STEPS, STEPS)
+    _, picture = reference.sample(steps=STEPS, blocks=1, tolerance=0.0)[-1]
+    assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
+
+
+def test_what_was_asked_for_is_computed(jobs: Jobs, process: Start) -> None:
+    job_id = jobs.submit(steps=STEPS, blocks=5, tolerance=0.0, max_iterations=2)
+    process().run(job_id)
+    assert jobs.get(job_id).stopped == "max_iterations"
+    assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1, 2]
+    assert jobs.images(job_id)[0].blocks == 5
+
+
+def test_jobs_and_their_images_share_rounds(jobs: Jobs, process: Start, reference: Reference) -> None:
+    rounds, evaluations = reference.rounds, reference.evaluations
+    pair = jobs.submit(steps=STEPS, seed=7, images=2)
+    alone = jobs.submit(steps=STEPS, seed=9, method="serial")
+    worker = process()
+    for future in [worker.start(pair), worker.start(alone)]:
+        future.result(60)
+    images = [*jobs.images(pair), *jobs.images(alone)]
+    assert [image.seed for image in images] == [7, 8, 9]
+    assert reference.evaluations - evaluations == sum(image.evaluations for image in images)
+    assert reference.rounds - rounds < sum(image.rounds for image in images)
+    # Batched with others or alone, a picture is the same.
+    for number in (0, 1):
+        _, picture = reference.sample(7 + number, steps=STEPS)[-1]
+        assert np.abs(jobs.pixels(pair, number) - picture).max() <= 2
+
+
+def test_several_calls_for_one_job_are_one_run(jobs: Jobs, process: Start) -> None:
+    job_id = jobs.submit(steps=STEPS)
+    one, other = process("one"), process("other")
+    for future in [one.start(job_id), other.start(job_id), one.start(job_id)]:
+        future.result(60)
+    one.run(job_id)
+    job = jobs.get(job_id)
+    assert (job.state, job.attempt) == ("succeeded", 1)
+    assert [event.data["state"] for event in jobs.events(job_id) if event.kind != "iterate"].count("succeeded") == 1
+
+
+def test_a_job_that_is_gone_is_nobodys(process: Start, jobs: Jobs) -> None:
+    job_id = jobs.submit(steps=STEPS)
+    jobs.do(moves.cancel(job_id))
+    process().run(job_id)
+    assert jobs.get(job_id).state == "canceled"
+    assert jobs.iterates(job_id) == []
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_job(jobs: Jobs, process: Start, catalog: Catalog) -> None:
+    broken = catalog["emoji"].model_copy(update={"id": "broken", "source": "nowhere"})
+    job_id = jobs.submit_generation(catalog.resolve({"prompt": "red heart"}).model_copy(update={"model": "broken"}))
+    process(catalog=Catalog({"broken": broken})).run(job_id)
+    job = jobs.get(job_id)
+    assert (job.state, job.error) == ("failed", jobs.images(job_id)[0].error)
+    assert job.error is not None
+    assert "model_index.json" in job.error
+    assert "check the model's source" in job.error
+
+
+def test_a_model_that_this_worker_does_not_offer_fails_the_job(jobs: Jobs, process: Start) -> None:
+    job_id = jobs.submit(steps=STEPS)
+    process(catalog=Catalog()).run(job_id)
+    job = jobs.get(job_id)
+    assert (job.state, job.attempt) == ("failed", 1)
+    assert job.error is not None
+    assert "emoji" in job.error
+
+
+def test_what_the_model_refuses_fails_the_job_and_nothing_else(
+    jobs: Jobs, process: Start, generation: Callable[..., Generation]
+) -> None:
+    odd = jobs.submit_generation(generation(steps=STEPS).model_copy(update={"height": 60}))
+    even = jobs.submit(steps=STEPS)
+    worker = process()
+    for future in [worker.start(odd), worker.start(even)]:
+        future.result(60)
+    assert (
+        jobs.get(odd).error
+        == "model emoji cannot make this picture: height and width must be multiples of 8, not 60 x 64"
+    )
+    assert jobs.get(even).state == "succeeded"
