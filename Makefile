@@ -35,10 +35,13 @@ types: $(STAMP) ## Check the types (pyright)
 imports: $(STAMP) ## Check who imports whom (import-linter)
 	$(BIN)/lint-imports
 
+# What only other Pythons need than the one that the file is written with.
+ELSEWHERE := async-timeout==5.0.1 ; python_full_version < "3.11.3"
+
 constraints: $(STAMP) ## Write constraints.txt anew from what is installed in .venv
 	@{ echo '# Every dependency, pinned. Written by `make constraints` from the environment that the tests passed in.'; \
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude underpaint \
-	| grep -v -i '^nvidia' | sed 's/+[a-z0-9]*$$//'; } > constraints.new
+	| grep -v -i '^nvidia' | sed 's/+[a-z0-9]*$$//'; echo '$(ELSEWHERE)'; } > constraints.new
 	mv constraints.new constraints.txt
 
 clean: ## Remove the environment and all caches; the data in .underpaint stay

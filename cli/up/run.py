@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import httpx
@@ -140,9 +141,10 @@ def _welcome(url: str) -> str:
     submit = shlex.join(
         ["curl", "-s", f"{url}/v1/jobs", "-H", "Content-Type: application/json", "-d", '{"prompt": "red heart"}']
     )
+    command = "underpaint" if which("underpaint") else sys.argv[0]  # as `make up` has it: .venv/bin/underpaint
     return f"""
   Page             {url}/
   API reference    {url}/docs
   Submit a job     {submit}
-  Or               underpaint generate "red heart" -o pictures --server {url}
+  Or               {command} generate "red heart" -o pictures --server {url}
 """
