@@ -56,7 +56,7 @@ def emoji(catalog: Catalog) -> Model:
     return load_model(catalog["emoji"].location)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def reference(emoji: Model, engines: Engines, catalog: Catalog) -> Reference:
     return Reference(emoji, engines.get(catalog["emoji"]))
 

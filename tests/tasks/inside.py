@@ -21,12 +21,19 @@ class Reference:
     def __init__(self, model: Model, engine: EngineThread) -> None:
         self._model = model
         self._engine = engine
+        self._sampled: dict[tuple[Any, ...], list[tuple[Iterate, Pixels]]] = {}
 
     def sample(self, seed: int = 7, **options: Any) -> list[tuple[Iterate, Pixels]]:
         """The iterates of a red heart, with their pictures."""
-        options = {"guidance_scale": 3.0, **options}
-        iterates = sample(self._model, "red heart", seed=seed, height=64, width=64, **options)
-        return [(each, self._model.decode(each.sample[None])[0].numpy().astype(np.int16)) for each in iterates]
+        key = (seed, *sorted(options.items()))
+        if key not in self._sampled:
+            options = {"guidance_scale": 3.0, **options}
+            iterates = sample(self._model, "red heart", seed=seed, height=64, width=64, **options)
+            self._sampled[key] = [(each, self._picture(each)) for each in iterates]
+        return self._sampled[key]
+
+    def _picture(self, iterate: Iterate) -> Pixels:
+        return self._model.decode(iterate.sample[None])[0].numpy().astype(np.int16)
 
     @property
     def rounds(self) -> int:

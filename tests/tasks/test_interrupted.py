@@ -37,7 +37,7 @@ def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
 
 def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:
     worker = process()
-    job_id = jobs.submit(steps=1000, tolerance=0.0)
+    job_id = jobs.submit(steps=300, blocks=6, tolerance=0.0)
     running = worker.start(job_id)
     jobs.wait_for_iterate(job_id, 0)
     jobs.do(moves.cancel(job_id))
@@ -50,7 +50,7 @@ def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:
 
 def test_a_lost_job_is_left_alone(jobs: Jobs, process: Start) -> None:
     worker = process("slow", jobs=JobSettings(lease_seconds=0.1, heartbeat_seconds=0.01))
-    job_id = jobs.submit(steps=1000, tolerance=0.0)
+    job_id = jobs.submit(steps=300, blocks=6, tolerance=0.0)
     running = worker.start(job_id)
     jobs.wait_for_iterate(job_id, 0)
     jobs.wait(job_id, lambda _: jobs.do(moves.rescue(max_crashes=3)) is not None)
@@ -64,7 +64,7 @@ def test_a_lost_job_is_left_alone(jobs: Jobs, process: Start) -> None:
 def test_a_job_that_is_handed_back_goes_on_elsewhere(
     jobs: Jobs, process: Start, reference: Reference, valkey: redis.Redis
 ) -> None:
-    options = {"steps": 60, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
+    options = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
     job_id = jobs.submit(**options)
     first = process("first")
     running = first.start(job_id)
@@ -95,12 +95,12 @@ def test_a_job_that_is_handed_back_goes_on_elsewhere(
 def test_a_checkpoint_that_cannot_be_read_costs_time_only(
     jobs: Jobs, process: Start, reference: Reference, data: bytes
 ) -> None:
-    job_id = interrupted(jobs, process, steps=STEPS, blocks=6, tolerance=0.0)
+    job_id = interrupted(jobs, process, steps=STEPS, blocks=4, tolerance=0.0)
     jobs.damage_checkpoints(job_id, data)
     process().run(job_id)
     assert jobs.get(job_id).stopped == "exact"
-    assert [each.iterate for each in jobs.iterates(job_id)] == list(range(7))
-    _, picture = reference.sample(steps=STEPS, blocks=6, tolerance=0.0)[-1]
+    assert [each.iterate for each in jobs.iterates(job_id)] == list(range(5))
+    _, picture = reference.sample(steps=STEPS, blocks=4, tolerance=0.0)[-1]
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
 
 
@@ -122,7 +122,7 @@ def test_finished_images_are_not_computed_again(jobs: Jobs, process: Start, refe
 def test_postgres_may_go_away_for_longer_than_a_lease(
     jobs: Jobs, process: Start, postgres_server: PostgresServer, reference: Reference
 ) -> None:
-    options = {"steps": 60, "blocks": 6, "tolerance": 0.0, "max_iterations": 2}
+    options = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
     worker = process(jobs=JobSettings(lease_seconds=1, heartbeat_seconds=0.2))
     worker.heartbeat.start()
     job_id = jobs.submit(**options)
@@ -141,7 +141,7 @@ def test_postgres_may_go_away_for_longer_than_a_lease(
     running.result(60)
     job = jobs.get(job_id)
     assert (job.state, job.attempt) == ("succeeded", 1)
-    assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1, 2]
+    assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1, 2, 3]
     _, picture = reference.sample(**options)[-1]
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
 

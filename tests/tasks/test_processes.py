@@ -16,8 +16,8 @@ from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet
 
 # Seconds of work on one slow core, an iterate every few rounds.
-LONG: dict[str, Any] = {"steps": 100, "blocks": 10, "tolerance": 0.0, "max_iterations": 4}
-ENDLESS: dict[str, Any] = {"steps": 1000, "blocks": 30, "tolerance": 0.0, "previews": False}
+LONG: dict[str, Any] = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
+ENDLESS: dict[str, Any] = {"steps": 300, "blocks": 6, "tolerance": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def fleet(postgres_url: str, broker: Broker, tmp_path_factory: pytest.TempPathFa
     settings = {
         "UNDERPAINT_DATABASE_URL": postgres_url,
         "UNDERPAINT_REDIS_URL": broker.url,
-        "UNDERPAINT_LEASE_SECONDS": "4",
+        "UNDERPAINT_LEASE_SECONDS": "3",
         "UNDERPAINT_HEARTBEAT_SECONDS": "0.5",
         "UNDERPAINT_RESEND_SECONDS": "2",
         "UNDERPAINT_MAX_CRASHES": "2",
