@@ -8,15 +8,20 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pydantic_settings
 import pytest
+import redis
+from sqlalchemy import Engine
 
-from store import settings
+from store import moves, settings
+from store.generation import Generation
+from tasks.queue import QUEUE
 from tests.deploy.compose import FILE, ROOT, load, seconds
 
 OURS = ["migrate", "api", "worker", "worker-gpu", "beat"]
@@ -151,16 +156,27 @@ def test_it_starts_becomes_healthy_and_stops(
         service.wait_until_healthy(process, tmp_path / "log")
 
 
-def test_beat_starts_and_stops(
-    services: dict[str, Any], postgres_url: str, redis_url: str, port: int, tmp_path: Path
+def test_beat_sends_a_job_that_was_left_lying(
+    services: dict[str, Any],
+    database: Engine,
+    generation: Callable[..., Generation],
+    postgres_url: str,
+    redis_url: str,
+    port: int,
+    tmp_path: Path,
 ) -> None:
     log = tmp_path / "log"
-    with Service(services["beat"], postgres_url, redis_url, port).running(log) as process:
-        end = time.monotonic() + 30
-        while "beat: Starting" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+    with database.begin() as connection:
+        connection.execute(moves.submit(uuid4(), generation()))
+    with redis.Redis.from_url(redis_url) as broker:
+        broker.flushdb()
+        with Service(services["beat"], postgres_url, redis_url, port).running(log) as process:
+            end = time.monotonic() + 30
+            while not broker.llen(QUEUE):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.1)
+        broker.flushdb()
 
 
 def test_migrate_does_its_work_and_ends(services: dict[str, Any], postgres_url: str, redis_url: str, port: int) -> None:
