@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -75,3 +76,12 @@ class Up:
         """Sends a signal and returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(40)
+
+
+@dataclass(frozen=True)
+class Running:
+    """An `up` that is ready, on ``folder`` and at ``url``."""
+
+    folder: Path
+    up: Up
+    url: str

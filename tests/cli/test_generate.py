@@ -3,9 +3,7 @@
 import io
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -14,15 +12,9 @@ import pytest
 from PIL import Image
 
 from cli.generate.files import Files
-from tests.cli.running import COMMAND, Up, environment
+from tests.cli.running import COMMAND, environment
 
 LONG = ["--steps", "1000", "--tolerance", "0", "--images", "4"]  # takes minutes if nobody stops it
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as folder, Up(Path(folder) / "data") as up:
-        yield up.ready()
 
 
 def generate(*options: str) -> subprocess.CompletedProcess[str]:

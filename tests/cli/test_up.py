@@ -3,23 +3,13 @@
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
-from tests.cli.running import COMMAND, Up, environment, processes_of
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A data directory that is not there yet, below a folder that any user may pass through."""
-    with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as name:
-        yield Path(name) / "data"
+from tests.cli.running import COMMAND, Running, Up, environment, processes_of
 
 
 def refused(*options: str, **settings: str) -> str:
@@ -42,45 +32,43 @@ def wait_until_gone(folder: Path, seconds: float) -> None:
 PARTS = ["postgres", "valkey-server", "cli.up.guardian", "tasks.app worker", "tasks.queue beat", "cli api"]
 
 
-def test_its_life(folder: Path) -> None:
-    """One story, because each start takes a while: started, stopped, started, killed, started, killed."""
+def test_everything_runs(running: Running) -> None:
+    assert httpx.get(f"{running.url}/readyz", trust_env=False).status_code == 200
+    processes = " ".join(processes_of(running.folder))
+    assert [part for part in PARTS if part not in processes] == []
+    logs = {path.name for path in (running.folder / "logs").iterdir()}
+    assert logs == {"api.log", "worker.log", "beat.log", "postgres.log", "valkey.log"}
+
+
+def test_a_second_one_on_the_same_data_is_refused(running: Running) -> None:
+    told = refused("--data-dir", str(running.folder), "--port", "0")
+    assert f"already running on {running.folder}" in told
+    assert f"process {running.up.process.pid}, at {running.url}" in told
+
+
+def test_after_a_kill_it_starts_again_with_its_data(folder: Path) -> None:
     with Up(folder) as up:
         url = up.ready()
-        assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
         submitted = httpx.post(f"{url}/v1/jobs", json={"prompt": "red heart", "steps": 10}, trust_env=False)
         assert submitted.status_code == 202
-        running = " ".join(processes_of(folder))
-        assert [part for part in PARTS if part not in running] == []
-
-        told = refused("--data-dir", str(folder), "--port", "0")
-        assert f"already running on {folder}" in told
-        assert f"process {up.process.pid}, at {url}" in told
-
-        assert up.stop(signal.SIGINT) == 0
-        assert processes_of(folder) == []
+        # All that looks after the others is killed at once: only the next start finds what they left.
+        find(folder, "cli.up.guardian").kill()
+        up.stop(signal.SIGKILL)
+        assert "postgres" in " ".join(processes_of(folder))
 
     with Up(folder) as again:
         url = again.ready()
+        assert "left behind by a run that was killed" in again.output.read_text()
         job = httpx.get(f"{url}/v1/jobs/{submitted.json()['id']}", trust_env=False)
         assert job.json()["request"]["prompt"] == "red heart"
 
-        # All that looks after the others is killed at once: only the next start finds what they left.
-        find(folder, "cli.up.guardian").kill()
-        again.stop(signal.SIGKILL)
-        assert "postgres" in " ".join(processes_of(folder))
-
-    with Up(folder) as healed:
-        url = healed.ready()
-        assert "left behind by a run that was killed" in healed.output.read_text()
-        assert httpx.get(f"{url}/v1/jobs", trust_env=False).json()["jobs"]
-
         find(folder, "api").kill()
-        healed.wait_for(r"api was killed by SIGKILL; starting it again in 1 s")
+        again.wait_for(r"api was killed by SIGKILL; starting it again in 1 s")
         # The port was kept, so the request waits for the new one instead of being refused.
         assert httpx.get(f"{url}/healthz", trust_env=False, timeout=20).status_code == 200
 
         # Now only `up` itself is killed: the guardian stops the rest.
-        healed.stop(signal.SIGKILL)
+        again.stop(signal.SIGKILL)
         wait_until_gone(folder, 40)
 
 
