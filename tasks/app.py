@@ -1,5 +1,6 @@
 """The worker process: `celery --app tasks.app worker`. What Celery calls when, and nothing else."""
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from tasks.queue import RUN, app
 from tasks.run import run
 from tasks.worker import Worker, make_worker
 
+# They say when a message came and that its task "succeeded", whatever became of the job; our own lines tell of that.
+CHATTER = ("celery.worker.strategy", "celery.app.trace")
 ENGINES_SECONDS = 5.0  # how long the end of a worker waits for a round that is running
 
 app.add_defaults(lambda: {"worker_pool": "threads", "worker_concurrency": WorkerSettings().concurrency})
@@ -40,6 +43,8 @@ def run_job(job_id: str) -> None:
 
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
+    for name in CHATTER:
+        logging.getLogger(name).setLevel(logging.WARNING)
     if sender.pool_cls not in ("threads", TaskPool):
         raise SystemExit("the jobs of a worker share its engines: run it with `--pool threads`")
     try:

@@ -100,13 +100,11 @@ class EngineThread(Thread):
             if self._engine is None or not self._seats:
                 continue
             try:
-                progress = self._engine.round()
+                for progress in self._engine.round():
+                    self._answer(progress)
             except Exception as error:
                 log.exception("the engine of model %s failed; the images that it computed fail", self._card.id)
                 self._abandon(f"the engine failed: {type(error).__name__}: {error}")
-            else:
-                for each in progress:
-                    self._answer(each)
 
     def _obey(self) -> bool:
         """Do what was asked for since the last round; with nothing to compute, wait for it. False: end."""

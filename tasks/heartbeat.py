@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from store import moves
 from store.settings import JobSettings
 from tasks.leases import Leases, Stop
-from tasks.transactions import AWAY
+from tasks.transactions import AWAY, reason
 
 log = get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Heartbeat(Thread):
                 self.beat()
             except AWAY as error:
                 if not away:
-                    log.warning("no heartbeat while PostgreSQL is away: %s", error)
+                    log.warning("no heartbeat while PostgreSQL is away: %s", reason(error))
                 away = True
             except Exception:
                 # Without a heartbeat this process would lose every job from now on.

@@ -21,7 +21,7 @@ from store.redis_clients import sync_redis
 from store.settings import JobSettings, StoreSettings
 from tasks.queue import QUEUE, SWEEP, app
 from tasks.sending import send
-from tasks.transactions import AWAY
+from tasks.transactions import AWAY, reason
 
 log = get_logger(__name__)
 
@@ -52,6 +52,7 @@ class Janitor:
         self._sessions = sessions
         self._redis = client
         self._settings = settings
+        self._away = False
         self._swept = inf  # times are seconds since 1970, which goes on while a machine sleeps
         self._rescue_from = -inf
 
@@ -67,8 +68,13 @@ class Janitor:
             self.resend()
             self.prune()
         except AWAY as error:
-            log.warning("PostgreSQL is away: %s", error)
+            if not self._away:
+                log.warning("PostgreSQL is away: %s", reason(error))
+            self._away = True
         else:
+            if self._away:
+                log.info("PostgreSQL is back")
+            self._away = False
             self._swept = now
 
     def rescue(self) -> None:

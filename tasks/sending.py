@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from store import moves
 from tasks.queue import QueueUnavailable, enqueue
-from tasks.transactions import AWAY
+from tasks.transactions import AWAY, reason
 
 log = get_logger(__name__)
 
@@ -31,5 +31,5 @@ def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
             with sessions.begin() as session:
                 session.execute(moves.mark_sent(sent))
         except AWAY as error:
-            log.warning("%d jobs were sent, but not marked so: %s", len(sent), error)
+            log.warning("%d jobs were sent, but not marked so: %s", len(sent), reason(error))
     return len(sent)

@@ -24,6 +24,12 @@ class GaveUp(Exception):
     """PostgreSQL stayed away for longer than there was reason to wait."""
 
 
+def reason(error: Exception) -> str:
+    """One line of what the database driver said, for the log."""
+    text = str(getattr(error, "orig", None) or error)
+    return text.partition("\n")[0]
+
+
 def transact(
     sessions: sessionmaker[Session], work: Callable[[Session], T], *, hopeless: Callable[[], bool], what: str
 ) -> T:
@@ -47,9 +53,9 @@ def transact(
                 session.commit()
         except AWAY as error:
             if hopeless():
-                raise GaveUp(f"{what}: {error}") from error
+                raise GaveUp(f"{what}: {reason(error)}") from error
             if pause == FIRST_PAUSE:
-                log.warning("%s: PostgreSQL is away, trying until it is back: %s", what, error)
+                log.warning("%s: PostgreSQL is away, trying until it is back: %s", what, reason(error))
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         else:
