@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from api.links import Links
+from api.waiting import Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
@@ -33,6 +34,7 @@ class Services:
     """Sessions whose transactions see the database as it was at one moment, so that what is put together from several
     reads was true."""
     redis: redis.asyncio.Redis
+    waiting: Waiting
     senders: anyio.CapacityLimiter
 
 
@@ -41,16 +43,20 @@ async def open_services(store: StoreSettings, settings: ApiSettings, catalog: Ca
     """The services of one app. Neither the database nor Redis need be there yet."""
     engine = async_engine(store.database_url)
     client = async_redis(store.redis_url)
+    reading = async_sessions(engine.execution_options(isolation_level="REPEATABLE READ"))
+    waiting = Waiting(client, reading)
     try:
-        yield Services(
-            settings=settings,
-            catalog=catalog,
-            engine=engine,
-            moving=async_sessions(engine),
-            reading=async_sessions(engine.execution_options(isolation_level="REPEATABLE READ")),
-            redis=client,
-            senders=anyio.CapacityLimiter(SENDERS),
-        )
+        async with waiting.running():
+            yield Services(
+                settings=settings,
+                catalog=catalog,
+                engine=engine,
+                moving=async_sessions(engine),
+                reading=reading,
+                redis=client,
+                waiting=waiting,
+                senders=anyio.CapacityLimiter(SENDERS),
+            )
     finally:
         await client.aclose()
         await engine.dispose()

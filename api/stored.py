@@ -24,21 +24,36 @@ class Found(NamedTuple):
     final: bool
 
 
-async def find_picture(services: Services, job: UUID, image: int, iterate: int | None) -> Found:
+async def find_picture(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> Found:
     """Which picture is meant by an iterate's number, or by None, the newest.
 
     Raises:
         NoSuchJob, NoSuchPicture: it is not there; the message says what is.
     """
-    async with services.reading.begin() as session:
-        if iterate is None:
-            query = reads.newest_picture(job, image)
-        else:
-            query = reads.picture(job, image, iterate).with_only_columns(Iterate.iterate, Iterate.etag, Iterate.final)
-        row = (await session.execute(query)).tuples().one_or_none()
-        if row and row[1]:
-            return Found(row[0], row[1], row[2])
-        raise await _missing(session, job, image, iterate)
+    if iterate is None:
+        query = reads.newest_picture(job, image)
+    else:
+        query = reads.picture(job, image, iterate).with_only_columns(Iterate.iterate, Iterate.etag, Iterate.final)
+    row = (await session.execute(query)).tuples().one_or_none()
+    if row and row[1]:
+        return Found(row[0], row[1], row[2])
+    raise await _missing(session, job, image, iterate)
+
+
+async def progress(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> tuple[int, bool]:
+    """The newest event of the job, and whether a picture that is not there now may still come.
+
+    Raises:
+        NoSuchJob: it is not there.
+    """
+    row = await views.existing(session, job)
+    images = (await session.scalars(reads.images([job]))).all()
+    if row.state in TERMINAL or image >= len(images):
+        return row.seq, False
+    mine = images[image]
+    ended = mine.stopped is not None or mine.error is not None
+    passed = iterate is not None and mine.iterate is not None and mine.iterate >= iterate
+    return row.seq, not (ended or passed)
 
 
 async def read_picture(services: Services, job: UUID, image: int, found: Found) -> bytes:

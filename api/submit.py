@@ -25,7 +25,7 @@ async def submit(services: Services, links: Links, generation: Generation) -> sc
     job = uuid4()
     async with services.moving.begin() as session:
         await session.execute(moves.submit(job, generation))
-        view, _ = await views.job(session, links, job)
+        view, _ = await views.job(session, links, await views.existing(session, job))
     try:
         if await _sent(services, job):
             async with services.moving.begin() as session:

@@ -14,13 +14,8 @@ from store.catalog import Catalog
 from store.generation import Generation
 
 
-async def job(session: AsyncSession, links: Links, job_id: UUID) -> tuple[schemas.Job, str]:
-    """A job, and its ETag.
-
-    Raises:
-        NoSuchJob: it is not there.
-    """
-    row = await existing(session, job_id)
+async def job(session: AsyncSession, links: Links, row: tables.Job) -> tuple[schemas.Job, str]:
+    """A job, and its ETag."""
     view = (await jobs(session, links, [row]))[0]
     # What is told of a job changes with its events, and with its place in the queue.
     return view, etag(row, view.queue_position)

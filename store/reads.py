@@ -92,6 +92,11 @@ def events(job_id: UUID, after: int = 0, limit: int = 1000) -> Select[Event]:
     return select(Event).where(Event.job_id == job_id, Event.seq > after).order_by(Event.seq).limit(limit)
 
 
+def seqs(job_ids: Sequence[UUID]) -> Select[UUID, int]:
+    """(id, seq) of those of these jobs that are there."""
+    return select(Job.id, Job.seq).where(Job.id.in_(job_ids))
+
+
 def queue_depth() -> Select[int]:
     """How many jobs are queued."""
     return select(func.count()).select_from(Job).where(Job.state == "queued")

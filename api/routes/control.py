@@ -34,7 +34,7 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
     until then are kept."""
     async with services.moving.begin() as session:
         moved = (await session.execute(moves.cancel(job_id))).one_or_none()
-        view, _ = await views.job(session, links, job_id)
+        view, _ = await views.job(session, links, await views.existing(session, job_id))
     if moved:
         await wakeups.control_async(services.redis, job_id)
         await wakeups.publish_async(services.redis, job_id, moved.seq)
@@ -60,3 +60,4 @@ async def delete_job(job_id: JobId, services: WithServices) -> None:
             raise NotFinished(f"The job is {row.state}, and only jobs that have ended can be deleted: cancel it first.")
         await session.execute(moves.delete(job_id))
     await previews.drop_async(services.redis, job_id)
+    await wakeups.publish_async(services.redis, job_id, row.seq + 1)  # whoever waits for the job finds it gone

@@ -3,14 +3,17 @@
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import examples, pictures, schemas, views
 from api.conditional import unchanged
 from api.openapi import header, responses
 from api.parameters import IfNoneMatch, ImageNumber, IterateNumber, JobId
-from api.problems import NoSuchJob, NoSuchPicture, NotAcceptable
+from api.prefer import WithWait
+from api.problems import InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable
 from api.services import WithLinks, WithServices
-from api.stored import find_picture, read_picture
+from api.stored import Found, find_picture, progress, read_picture
+from api.waiting import Look
 from store import reads
 
 router = APIRouter(tags=["pictures"])
@@ -57,12 +60,14 @@ async def list_iterates(
         NoSuchJob,
         NoSuchPicture,
         NotAcceptable,
+        InvalidRequest,
         _200={
             "headers": {
                 "ETag": header("Names these very bytes."),
                 "Underpaint-Iterate": header("The number of the iterate.", "integer"),
                 "Underpaint-Final": header("Whether this is the finished picture.", "boolean"),
                 "Content-Location": header("The address at which this picture stays; sent with `latest`."),
+                "Preference-Applied": header("The wait that a `Prefer` header got."),
             },
             "content": {form.media_type: {} for form in pictures.FORMATS},
         },
@@ -76,13 +81,32 @@ async def get_picture(
     request: Request,
     services: WithServices,
     links: WithLinks,
+    wait: WithWait,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """PNG as it was saved, or WebP or JPEG where the `Accept` header prefers it. A numbered picture never changes;
-    `latest` is the newest one there is, and is asked for again with `If-None-Match` to see whether there is a newer."""
+    `latest` is the newest one there is, and is asked for again with `If-None-Match` to see whether there is a newer.
+
+    With `wait` the answer to `latest` is held until there is a picture other than the one in `If-None-Match`, and that
+    to a number until its picture is there; or until the image is finished and no other will come."""
     form = pictures.negotiate(", ".join(request.headers.getlist("accept")))
-    found = await find_picture(services, job_id, image, iterate)
+
+    async def look(session: AsyncSession) -> Look[Found | NoSuchPicture]:
+        try:
+            found = await find_picture(session, job_id, image, iterate)
+            known = iterate is None and unchanged(if_none_match, pictures.etag(found.etag, form))
+        except NoSuchPicture as missing:
+            found, known = missing, True
+        if not known or not wait.seconds:
+            return Look(0, True, found)
+        seq, more = await progress(session, job_id, image, iterate)
+        return Look(seq, not more, found)
+
+    found = await services.waiting.until_enough(job_id, request, wait, look)
+    if isinstance(found, NoSuchPicture):
+        raise found
     headers = {
+        **wait.headers,
         "ETag": pictures.etag(found.etag, form),
         "Cache-Control": "no-cache" if iterate is None else FOREVER,
         "Vary": "Accept",

@@ -4,17 +4,20 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import examples, pagination, schemas, views
 from api.body import JsonBody, is_json
 from api.conditional import unchanged
 from api.openapi import header, responses
 from api.parameters import IfNoneMatch, JobId
+from api.prefer import WithWait
 from api.problems import BodyTooLarge, InvalidRequest, NoSuchJob, NotJson
 from api.services import WithLinks, WithServices
 from api.submit import submit
+from api.waiting import Look
 from store import reads
 from store.generation import Text
 from store.tables import State
@@ -109,24 +112,38 @@ async def list_jobs(
     response_description="The job as it stands.",
     responses=responses(
         NoSuchJob,
+        InvalidRequest,
         _200={
             "content": examples.example(examples.RUNNING),
-            "headers": {"ETag": header("Changes whenever the job does.")},
+            "headers": {
+                "ETag": header("Changes whenever the job does."),
+                "Preference-Applied": header("The wait that a `Prefer` header got."),
+            },
         },
         _304={"description": "The job is as `If-None-Match` knows it."},
     ),
 )
 async def get_job(
     job_id: JobId,
+    request: Request,
     services: WithServices,
     links: WithLinks,
+    wait: WithWait,
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> schemas.Job | Response:
-    """Where the job stands: its state, its place in the queue, and each image's newest iterate with its figures."""
-    async with services.reading.begin() as session:
-        view, etag = await views.job(session, links, job_id)
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    """Where the job stands: its state, its place in the queue, and each image's newest iterate with its figures.
+
+    With `wait` and `If-None-Match` the answer is held until the job has changed. Without `If-None-Match` there is
+    nothing to wait for, and the answer comes at once."""
+
+    async def look(session: AsyncSession) -> Look[tuple[schemas.Job, str]]:
+        row = await views.existing(session, job_id)
+        view, etag = await views.job(session, links, row)
+        return Look(row.seq, not unchanged(if_none_match, etag), (view, etag))
+
+    view, etag = await services.waiting.until_enough(job_id, request, wait, look)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", **wait.headers}
     if unchanged(if_none_match, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     response.headers.update(headers)
