@@ -3,20 +3,22 @@
 from sampler.denoiser import Model
 from sampler.engine import Engine, Progress
 from sampler.errors import InvalidCheckpoint, UnsupportedModel
-from sampler.grid import Grid, block_edges, ddim_grid
+from sampler.grid import Grid, block_edges, ddim_grid, ddpm_grid, doubled, sigma_grid
 from sampler.models import StableDiffusion, load_model
 from sampler.parareal import Parareal
 from sampler.plan import Plan, choose_blocks, predict
 from sampler.sample import SamplingFailed, sample
-from sampler.solvers import DDIM, Solver
+from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
 
 __all__ = [
     "Checkpoint",
     "DDIM",
+    "DPMSolver",
     "Engine",
     "Evaluation",
     "Grid",
+    "Heun",
     "InvalidCheckpoint",
     "Iterate",
     "Model",
@@ -27,12 +29,16 @@ __all__ = [
     "Solver",
     "StableDiffusion",
     "Status",
+    "Stochastic",
     "Trajectory",
     "UnsupportedModel",
     "block_edges",
     "choose_blocks",
     "ddim_grid",
+    "ddpm_grid",
+    "doubled",
     "load_model",
     "predict",
     "sample",
+    "sigma_grid",
 ]

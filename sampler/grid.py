@@ -1,8 +1,15 @@
-"""The grid: the N + 1 time points of the serial sampler, and the blocks that Parareal cuts it into."""
+"""The grid: the N + 1 time points of the serial sampler, and the blocks that Parareal cuts it into.
+
+Every noise process is put in the frame in which its network reads the state, `x = alpha * x0 + sigma * eps`:
+variance-preserving models as they are, flow matching with alpha = 1 - sigma, and Karras-style models (where diffusers
+keeps `x0 + s * eps` and hands the network `x / sqrt(s^2 + 1)`) with alpha = 1 / sqrt(s^2 + 1), sigma = s * alpha. That
+change of frame is linear at each point, so it changes neither a solver nor Parareal, and the state is always what the
+network is given.
+"""
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +29,7 @@ class Grid:
         timestep: (n,) what the network is told at points 0 .. N-1.
         alpha, sigma: (n,) on departure from points 0 .. N-1.
         alpha_to, sigma_to: (n,) on arrival at points 1 .. N.
+        noise: the state at point 0 is this times unit noise (diffusers' `init_noise_sigma`, in our frame).
     """
 
     timestep: Tensor
@@ -29,6 +37,7 @@ class Grid:
     sigma: Tensor
     alpha_to: Tensor
     sigma_to: Tensor
+    noise: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -48,9 +57,7 @@ def ddim_grid(scheduler: Any, steps: int) -> Grid:
     Raises:
         ValueError: `steps` out of range.
     """
-    trained = int(scheduler.config.num_train_timesteps)
-    if not 1 <= steps <= trained:
-        raise ValueError(f"steps must be from 1 to {trained} (the model's training timesteps), not {steps}")
+    trained = _trained(scheduler, steps)
     visit: Any = copy(scheduler)
     visit.set_timesteps(steps)
     # With "leading" spacing and a steps_offset, N close to the training timesteps would start past the last of them
@@ -69,6 +76,98 @@ def ddim_grid(scheduler: Any, steps: int) -> Grid:
         alpha_to=alpha_bar_to.sqrt(),
         sigma_to=(1 - alpha_bar_to).sqrt(),
     )
+
+
+def ddpm_grid(scheduler: Any, steps: int) -> Grid:
+    """The grid that a diffusers `DDPMScheduler` visits; unlike DDIM's, each step lands on the next listed timestep.
+
+    Source: `DDPMScheduler.set_timesteps`, `.previous_timestep` and `.step` of diffusers 0.42. Arguments and errors are
+    those of `ddim_grid`.
+    """
+    trained = _trained(scheduler, steps)
+    visit: Any = copy(scheduler)
+    visit.set_timesteps(steps)
+    departs: Tensor = visit.timesteps[:steps].to(torch.int64).clamp(max=trained - 1)
+    alpha_bar: Tensor = scheduler.alphas_cumprod.double()
+    alpha_bar_to = torch.cat([alpha_bar[departs[1:]], torch.ones(1).double()])
+    return Grid(
+        timestep=departs.double(),
+        alpha=alpha_bar[departs].sqrt(),
+        sigma=(1 - alpha_bar[departs]).sqrt(),
+        alpha_to=alpha_bar_to.sqrt(),
+        sigma_to=(1 - alpha_bar_to).sqrt(),
+    )
+
+
+def sigma_grid(scheduler: Any, steps: int, **schedule: Any) -> Grid:
+    """The grid of a diffusers scheduler that keeps a list of `sigmas`: Euler, flow matching, DPM-Solver multistep.
+
+    Spacing, Karras, exponential and other sigmas, shift and final sigma are all the scheduler's own, which is read and
+    not changed. Source: `set_timesteps`, `init_noise_sigma` and `scale_model_input` of diffusers 0.42.
+
+    Args:
+        scheduler: an `EulerDiscreteScheduler`, `FlowMatchEulerDiscreteScheduler` or `DPMSolverMultistepScheduler`.
+        steps: N, from 1 to the scheduler's `num_train_timesteps`.
+        schedule: more arguments of its `set_timesteps`: `mu`, `sigmas`.
+
+    Raises:
+        ValueError: `steps` out of range, or so many that the scheduler would visit a point twice.
+    """
+    _trained(scheduler, steps)
+    visit: Any = copy(scheduler)
+    if "sigmas" in schedule:
+        visit.set_timesteps(**schedule)
+    else:
+        visit.set_timesteps(steps, **schedule)
+    # Rounding may list one timestep too many: the last sigma is the final one in any case.
+    sigmas = torch.cat([visit.sigmas[:steps], visit.sigmas[-1:]]).double()
+    if bool((sigmas[1:-1] >= sigmas[:-2]).any()):
+        raise ValueError(f"the model's scheduler has no {steps} different time points: ask for fewer steps")
+    timestep = visit.timesteps[:steps].double()
+    if is_flow(scheduler):
+        return Grid(timestep, 1 - sigmas[:-1], sigmas[:-1], 1 - sigmas[1:], sigmas[1:])
+    alpha = 1 / (sigmas.square() + 1).sqrt()
+    sigma = sigmas * alpha
+    grid = Grid(timestep, alpha[:-1], sigma[:-1], alpha[1:], sigma[1:])
+    if (noise := float(visit.init_noise_sigma)) == 1:
+        return grid  # DPM-Solver: its state is in our frame
+    # Euler starts and ends with x0 + s * eps.
+    return replace(
+        grid,
+        noise=noise * float(alpha[0]),
+        alpha_to=torch.cat([alpha[1:-1], torch.ones(1).double()]),
+        sigma_to=torch.cat([sigma[1:-1], sigmas[-1:]]),
+    )
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Whether a diffusers scheduler's process is flow matching: alpha = 1 - sigma."""
+    return "beta_schedule" not in scheduler.config or bool(scheduler.config.get("use_flow_sigmas"))
+
+
+def doubled(grid: Grid) -> Grid:
+    """The grid of Heun's method: N steps of two evaluations each but the last, as 2 N - 1 steps of one.
+
+    Points 0, 1, 2, ... N of `grid` become 0, 1, 1, 2, 2, ... N: the first visit of a point ends Euler's step, the
+    second one the corrected step (the way diffusers' `HeunDiscreteScheduler` lists its timesteps).
+    """
+    twice = torch.arange(grid.steps).repeat_interleave(2)
+    departs, arrives = twice[1:], twice[:-1]
+    return Grid(
+        timestep=grid.timestep[departs],
+        alpha=grid.alpha[departs],
+        sigma=grid.sigma[departs],
+        alpha_to=grid.alpha_to[arrives],
+        sigma_to=grid.sigma_to[arrives],
+        noise=grid.noise,
+    )
+
+
+def _trained(scheduler: Any, steps: int) -> int:
+    trained = int(scheduler.config.num_train_timesteps)
+    if not 1 <= steps <= trained:
+        raise ValueError(f"steps must be from 1 to {trained} (the model's training timesteps), not {steps}")
+    return trained
 
 
 def block_edges(steps: int, blocks: int | Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,70 @@
+"""What every solver is, and what a network's output means."""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from sampler.grid import Grid
+
+Prediction = Literal["epsilon", "v_prediction", "sample", "velocity"]
+
+
+class Solver(Protocol):
+    """A one-evaluation step between any two grid points; fine steps and coarse steps are the same map.
+
+    What is carried from point to point is a state (m, c, h, w) whose first entry is the sample, which is what the
+    network is given; a multistep solver keeps its history in the others.
+    """
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that `start` and `end` index."""
+        ...
+
+    def initial(self, noise: Tensor) -> Tensor:
+        """The state (m, c, h, w) at point 0, from unit noise (c, h, w)."""
+        ...
+
+    def step(self, state: Tensor, output: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """Take each state from its point `start` to its point `end`.
+
+        Args:
+            state: (b, m, c, h, w) float32.
+            output: (b, c, h, w) float32, what the network said of each sample at its `start`.
+            start, end: (b,) int64 grid points, start < end, on the CPU.
+
+        Returns:
+            The states at `end`, (b, m, c, h, w) float32.
+        """
+        ...
+
+
+def predictions(x: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor, kind: Prediction) -> tuple[Tensor, Tensor]:
+    """What a network output says of the image and of the noise: (x0, eps), both shaped like `x`.
+
+    `x = alpha * x0 + sigma * eps`. Source: Song et al. 2021 (DDIM) eq. 9 and 12; Salimans, Ho 2022 appendix D for v;
+    for the velocity `eps - x0` of flow matching (alpha = 1 - sigma) Lipman et al. 2023, Esser et al. 2024.
+    """
+    if kind == "epsilon":
+        return (x - sigma * output) / alpha, output
+    if kind == "v_prediction":
+        return alpha * x - sigma * output, alpha * output + sigma * x
+    if kind == "velocity":
+        return x - sigma * output, x + alpha * output
+    return output, (x - alpha * output) / sigma
+
+
+def like(coefficients: Tensor, state: Tensor) -> Tensor:
+    """Float64 coefficients (..., b) on the CPU, ready to multiply samples (b, c, h, w): (..., b, 1, 1, 1)."""
+    return coefficients.to(state.device, state.dtype)[..., None, None, None]
+
+
+def departure(grid: Grid, start: Tensor) -> Tensor:
+    """(alpha, sigma) on departure from the points `start`: (2, b)."""
+    return torch.stack([grid.alpha[start], grid.sigma[start]])
+
+
+def arrival(grid: Grid, end: Tensor) -> Tensor:
+    """(alpha, sigma) on arrival at the points `end`: (2, b)."""
+    return torch.stack([grid.alpha_to[end - 1], grid.sigma_to[end - 1]])

@@ -1,0 +1,39 @@
+"""DDIM, which is Euler's method for flow matching and for Karras-style models."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sampler.grid import Grid
+from sampler.solvers.base import Prediction, arrival, departure, like, predictions
+
+
+@dataclass(frozen=True, slots=True)
+class DDIM:
+    """The deterministic DDIM step: `x' = alpha' * x0 + sigma' * eps` (Song, Meng, Ermon 2021, eq. 12, eta = 0).
+
+    With alpha = 1 - sigma it is Euler's step along the velocity `eps - x0`; divided by alpha it is Euler's step in
+    sigma / alpha of Karras et al. 2022. So it serves every noise process of `sampler.grid`.
+
+    Attributes:
+        grid: the time points.
+        prediction: what the network's output means.
+        clip: bound on |x0| as in diffusers' `clip_sample`, or None. The noise stays the unclipped one.
+    """
+
+    grid: Grid
+    prediction: Prediction = "epsilon"
+    clip: float | None = None
+
+    def initial(self, noise: Tensor) -> Tensor:
+        """See `Solver.initial`: (c, h, w) to (1, c, h, w) float32."""
+        return self.grid.noise * noise.float().unsqueeze(0)
+
+    def step(self, state: Tensor, output: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """See `Solver.step`."""
+        alpha, sigma = like(departure(self.grid, start), state)
+        alpha_to, sigma_to = like(arrival(self.grid, end), state)
+        x0, eps = predictions(state[:, 0], output, alpha, sigma, self.prediction)
+        if self.clip is not None:
+            x0 = x0.clamp(-self.clip, self.clip)
+        return (alpha_to * x0 + sigma_to * eps).unsqueeze(1)
