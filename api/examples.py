@@ -1,8 +1,10 @@
 """Answers to show in the documentation. They are made of the same classes as real ones, so they cannot go stale."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from api import schemas
@@ -58,7 +60,12 @@ def _job(running: bool) -> schemas.Job:
                 links=schemas.ImageLinks(latest=_LINKS.picture(_ID, 0, "latest"), final=None),
             )
         ],
-        links=schemas.JobLinks(self=_LINKS.job(_ID), cancel=_LINKS.cancel(_ID), iterates=_LINKS.iterates(_ID)),
+        links=schemas.JobLinks(
+            self=_LINKS.job(_ID),
+            cancel=_LINKS.cancel(_ID),
+            events=_LINKS.events(_ID),
+            iterates=_LINKS.iterates(_ID),
+        ),
     )
 
 
@@ -81,6 +88,21 @@ ITERATES = schemas.Iterates(
         for number, residual, rounds, evaluations, elapsed in ((0, None, 10, 10, 0.8), (1, 0.021, 14, 57, 1.2))
     ]
 )
+# As `api.streams` sends it.
+_FIGURES = {"residual": None, "rounds": 10, "evaluations": 10, "elapsed": 0.8, "etag": "9f2c...", "final": False}
+STREAM = (
+    format_sse_event(retry=2000)
+    + format_sse_event(
+        data_str=json.dumps({"state": "running", "stopped": None, "error": None, "cancel_requested": False}),
+        event="state",
+        id="2",
+    )
+    + format_sse_event(
+        data_str=json.dumps({"image": 0, "iterate": 0, **_FIGURES, "picture": _LINKS.picture(_ID, 0, 0)}),
+        event="iterate",
+        id="4",
+    )
+).decode()
 
 
 def example(answer: BaseModel) -> dict[str, object]:

@@ -26,6 +26,9 @@ class Links:
     def cancel(self, job: UUID) -> str:
         return f"{self.job(job)}/cancel"
 
+    def events(self, job: UUID) -> str:
+        return f"{self.job(job)}/events"
+
     def iterates(self, job: UUID) -> str:
         return f"{self.job(job)}/iterates"
 

@@ -48,7 +48,14 @@ class Head:
             await self.app(scope, receive, send)
             return
 
+        ended = False
+
         async def send_without_body(message: Message) -> None:
-            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+            nonlocal ended
+            if message["type"] != "http.response.body":
+                await send(message)
+            elif not ended:  # with the first part of a body: a stream would never end
+                ended = True
+                await send({**message, "body": b"", "more_body": False})
 
         await self.app({**scope, "method": "GET"}, receive, send_without_body)

@@ -29,6 +29,9 @@ Text to image, with a rough but whole picture long before the image is finished.
    picture.
 3. Each iterate is a whole picture, sharper than the one before, until the job has `succeeded`.
 
+Nobody need ask again and again: `?wait=20` (or `Prefer: wait=20`) with `If-None-Match` holds an answer until it is
+another one, and `GET /v1/jobs/{job_id}/events` streams what happens as server-sent events.
+
 Whatever goes wrong is answered with `application/problem+json` (RFC 9457) that says what to change.
 """
 

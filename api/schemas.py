@@ -55,6 +55,7 @@ class Image(_Sent):
 class JobLinks(_Sent):
     self: str
     cancel: str
+    events: str
     iterates: str
 
 

@@ -95,7 +95,12 @@ def _job(links: Links, row: tables.Job, images: Sequence[tables.Image], queue_po
         updated_at=row.updated_at,
         request=Generation.model_validate(row.generation),
         images=[_image(links, image) for image in images],
-        links=schemas.JobLinks(self=links.job(row.id), cancel=links.cancel(row.id), iterates=links.iterates(row.id)),
+        links=schemas.JobLinks(
+            self=links.job(row.id),
+            cancel=links.cancel(row.id),
+            events=links.events(row.id),
+            iterates=links.iterates(row.id),
+        ),
     )
 
 

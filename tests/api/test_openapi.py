@@ -18,6 +18,7 @@ from tests.api.worker import Worker
 
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 PICTURE = "/v1/jobs/{job_id}/images/{image}/iterates/{iterate}"
+EVENTS = "/v1/jobs/{job_id}/events"
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 def test_every_operation_is_explained(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
-    assert len(ids) == len(set(ids)) == 10
+    assert len(ids) == len(set(ids)) == 11
     for name, operation in operations(document):
         assert operation["summary"], name
         assert len(operation["description"]) > 40, name
@@ -75,7 +76,7 @@ def test_schemathesis_finds_nothing(
     workers.announce(valkey, "one", {}, 300)
     job = submit()
     worker.run(job)
-    # Only a worker makes pictures, and none runs here: these are there.
+    # Only a worker makes pictures and ends jobs, and none runs here: these are there.
     parameters = {"path.job_id": job, "path.image": 0, "path.iterate": "latest"}
     (tmp_path / "schemathesis.toml").write_text(
         f"""
@@ -84,6 +85,10 @@ def test_schemathesis_finds_nothing(
         include-name = "GET {PICTURE}"
         [operations.parameters]
         {"".join(f"{json.dumps(name)} = {json.dumps(value)}" + chr(10) for name, value in parameters.items())}
+        [[operations]]
+        include-name = "GET {EVENTS}"
+        [operations.parameters]
+        "path.job_id" = {json.dumps(job)}
         """
     )
     run = ["run", f"{client.base_url.join('/openapi.json')}", "--checks", "all"]

@@ -1,0 +1,76 @@
+"""A job's events as a stream of server-sent events, out of the database: what is there first, then what comes.
+
+The number of an event is its ``id:``, so a client that was cut off says where it was, and misses nothing and gets
+nothing twice, whatever has become of this process or of Redis meanwhile.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.types import Receive, Scope, Send
+
+from api.links import Links
+from api.waiting import POLL_SECONDS, Waiting
+from store import reads
+from store.tables import Event
+
+SILENCE = 15.0  # s, after which a comment shows to client and proxies that the stream lives
+RETRY = 2000  # ms, after which a client that was cut off comes back
+BATCH = 100  # events read at once
+
+log = logging.getLogger(__name__)
+
+
+class EventStream(EventSourceResponse):
+    """The events of a job that follow number ``after``, until the job has ended or is deleted."""
+
+    def __init__(self, waiting: Waiting, links: Links, job: UUID, after: int) -> None:
+        self._events = _stream(waiting, links, job, after)
+        # Proxies must neither keep the stream nor gather it up.
+        super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):  # at once, when the client leaves
+            await super().__call__(scope, receive, send)
+
+
+def told(links: Links, event: Event) -> dict[str, Any]:
+    """What is sent of an event: what was stored, and where the picture of an iterate is."""
+    if event.kind != "iterate":
+        return event.data
+    data = event.data
+    picture = links.picture(event.job_id, data["image"], data["iterate"]) if data["etag"] else None
+    return {**data, "picture": picture}
+
+
+async def _stream(waiting: Waiting, links: Links, job: UUID, after: int) -> AsyncGenerator[bytes]:
+    yield format_sse_event(retry=RETRY)
+    with waiting.watch(job) as watch:
+        while True:
+            try:
+                async with waiting.reading() as session:
+                    events = (await session.scalars(reads.events(job, after, BATCH))).all()
+                    deleted = not events and await session.scalar(reads.job(job)) is None
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
+                await asyncio.sleep(POLL_SECONDS)
+                yield KEEPALIVE_COMMENT
+                continue
+            for event in events:
+                yield format_sse_event(data_str=json.dumps(told(links, event)), event=event.kind, id=str(event.seq))
+                watch.seen = after = event.seq
+            if len(events) == BATCH:
+                continue
+            # A job that was refined has ended more than once: the stream ends with the newest end.
+            if deleted or (events and events[-1].kind == "done"):
+                return
+            while not await watch.news(SILENCE):
+                yield KEEPALIVE_COMMENT
