@@ -10,6 +10,7 @@ from sampler.plan import Plan, choose_blocks, predict
 from sampler.sample import SamplingFailed, sample
 from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
+from sampler.window import Window
 
 __all__ = [
     "Checkpoint",
@@ -32,6 +33,7 @@ __all__ = [
     "Stochastic",
     "Trajectory",
     "UnsupportedModel",
+    "Window",
     "block_edges",
     "choose_blocks",
     "ddim_grid",

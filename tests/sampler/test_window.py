@@ -1,0 +1,160 @@
+"""The sliding window: exact with tolerance 0, never slower than serial, resumable."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sampler import Checkpoint, Engine, InvalidCheckpoint, Parareal, Status, Window
+from sampler.sweep import slope
+from sampler.window import coarsened
+from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
+
+KINDS = ["epsilon", "v_prediction", "sample"]
+
+
+def serial(model, steps, seed=0):
+    trajectory = Parareal(solver(steps, prediction_type=model.prediction), noise(seed), blocks=1)
+    return run(model, trajectory, 1)[-1].sample
+
+
+def window(model, steps, seed=0, **arguments):
+    return Window(solver(steps, prediction_type=model.prediction), noise(seed), **arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("preview", [False, True])
+@pytest.mark.parametrize(("steps", "width"), [(1, 1), (2, 8), (25, 1), (25, 4), (40, 16), (30, 100)])
+def test_tolerance_0_is_the_serial_solution(kind, preview, steps, width):
+    model = Mixture(kind)
+    trajectory = window(model, steps, width=width, preview=preview)
+    iterates = run(model, trajectory, width)
+    assert trajectory.status is Status.EXACT
+    assert trajectory.drift == 0
+    assert relative_error(iterates[-1].sample, serial(model, steps)) < 1e-6
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 60), st.integers(1, 20), st.floats(0, 0.5), st.booleans(), st.integers(1, 20))
+def test_never_slower_than_serial_whatever_the_width_that_the_engine_leaves_it(steps, width, tolerance, preview, slots):
+    model = Mixture()
+    trajectory = window(model, steps, width=width, tolerance=tolerance, preview=preview)
+    iterates = run(model, trajectory, slots)
+    coarse = len(trajectory.edges) - 1 if preview else 0
+    assert trajectory.rounds <= steps + max(0, coarse - 1)
+    assert trajectory.drift <= tolerance
+    assert trajectory.status is (Status.EXACT if trajectory.drift == 0 else Status.CONVERGED)
+    assert max(model.calls) <= min(width, slots)
+    assert [iterate.number for iterate in iterates] == list(range(len(iterates)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tolerance_saves_rounds_and_the_error_goes_down_with_it(kind):
+    model = Mixture(kind)
+    expected = serial(model, 100)
+    errors, rounds = [], []
+    for tolerance in (0.1, 0.02, 0.004):
+        trajectory = window(model, 100, width=8, tolerance=tolerance, preview=False)
+        errors.append(relative_error(run(model, trajectory, 8)[-1].sample, expected))
+        rounds.append(trajectory.rounds)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[1] < 0.01
+    assert rounds[1] < 40
+
+
+def test_previews_are_whole_images_that_come_closer():
+    model = Mixture()
+    expected = serial(model, 100)
+    trajectory = window(model, 100, width=8, tolerance=0.01)
+    iterates = run(model, trajectory, 8)
+    assert len(iterates) >= 4
+    assert iterates[0].rounds <= len(trajectory.edges) - 1
+    errors = [relative_error(iterate.sample, expected) for iterate in iterates]
+    assert errors[0] < 0.3
+    assert errors[-1] < 0.01
+    assert errors[-2] < errors[0]
+    assert [iterate.residual is None for iterate in iterates] == [True] + [False] * (len(iterates) - 1)
+
+
+def test_windows_and_srds_share_rounds():
+    model = Mixture()
+    engine = Engine(model, 24)
+    trajectories = [window(model, 30, seed, width=6, tolerance=0.01) for seed in range(3)]
+    trajectories.append(Parareal(solver(30), noise(3), blocks=5))
+    for trajectory in trajectories:
+        engine.add(trajectory, Unconditional())
+    while engine.active:
+        engine.round()
+    for seed, trajectory in enumerate(trajectories):
+        assert relative_error(trajectory.newest.sample, serial(model, 30, seed)) < 0.01
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 30), st.sampled_from([0.0, 0.05]))
+def test_resumed_from_any_round_it_goes_on_bit_for_bit(steps, width, rounds, tolerance):
+    model = Mixture()
+
+    def finish(trajectory, limit=10**6):
+        for _ in range(limit):
+            chosen = trajectory.ready()
+            if not chosen:
+                break
+            # One at a time: a batch of another size may round differently.
+            outputs = [model.output(e.x[None], torch.tensor([e.timestep])) for e in chosen]
+            trajectory.take(chosen, torch.cat(outputs))
+        return trajectory
+
+    options = {"width": width, "tolerance": tolerance}
+    whole = finish(window(model, steps, **options))
+    half = finish(window(model, steps, **options), rounds)
+    saved = Checkpoint.from_bytes(half.checkpoint().to_bytes())
+    resumed = finish(Window.resume(solver(steps), saved, **options))
+    assert resumed.status is whole.status
+    assert torch.equal(resumed.newest.sample, whole.newest.sample)
+    assert (resumed.rounds, resumed.evaluations, resumed.drift) == (whole.rounds, whole.evaluations, whole.drift)
+
+
+def test_a_checkpoint_of_another_method_is_refused():
+    saved = Parareal(solver(20), noise(), blocks=4).checkpoint()
+    with pytest.raises(InvalidCheckpoint, match="srds"):
+        Window.resume(solver(20), saved, width=4)
+
+
+def test_accept_keeps_the_newest_iterate():
+    model = Mixture()
+    trajectory = window(model, 50, width=4, tolerance=0.01)
+    engine = Engine(model, 4)
+    engine.add(trajectory, Unconditional())
+    while trajectory.newest is None:
+        engine.round()
+    trajectory.accept()
+    assert trajectory.status is Status.ACCEPTED
+
+
+@pytest.mark.parametrize("arguments", [{"width": 0}, {"tolerance": -1}, {"tolerance": math.nan}])
+def test_arguments_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"width|tolerance"):
+        window(Mixture(), 20, **({"width": 4} | arguments))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_slope_of_an_output_is_that_of_its_noise_prediction(kind):
+    """d eps / d x = theta / sigma, seen through what the network predicts."""
+    theta, alpha, sigma = 0.4, 0.8, 0.6
+    x, dx, eps = 1.3, 0.01, -0.7
+    deps = theta / sigma * dx
+
+    def output(x, eps):
+        x0 = (x - sigma * eps) / alpha
+        return {"epsilon": eps, "v_prediction": alpha * eps - sigma * x0, "sample": x0}[kind]
+
+    assert output(x + dx, eps + deps) - output(x, eps) == pytest.approx(slope(theta, alpha, sigma, kind) * dx)
+
+
+def test_the_coarse_grid_visits_the_edges():
+    grid = solver(20).grid
+    coarse = coarsened(grid, (0, 7, 14, 20))
+    assert coarse.timestep.tolist() == grid.timestep[[0, 7, 14]].tolist()
+    assert coarse.alpha_to.tolist() == grid.alpha_to[[6, 13, 19]].tolist()
