@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sampler.solvers import DDIM
+from sampler.solvers import Solver
 
 
 class Condition(Protocol):
@@ -43,11 +43,27 @@ class Denoiser(Protocol):
 class Model(Denoiser, Protocol):
     """A whole model: the network, and what it takes to get from a prompt to a trajectory and back to a picture."""
 
-    def solver(self, steps: int) -> DDIM:
-        """The serial solver over this model's grid of `steps` steps.
+    def solver(
+        self,
+        steps: int,
+        name: str | None = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        seed: int = 0,
+        eta: float = 0.0,
+    ) -> Solver:
+        """A solver over this model's grid of `steps` steps.
+
+        Args:
+            steps: as a diffusers pipeline counts them; "heun" takes two evaluations for each but the last.
+            name: "ddim", "ddpm", "euler", "heun" or "dpm++"; None is what the model's own scheduler does.
+            height, width: of the picture, in pixels, which some flow models' grids depend on; None is the model's own.
+            seed: of the noise that stochastic solvers add.
+            eta: how much noise "ddim" adds, from 0 (none) to 1.
 
         Raises:
-            ValueError: `steps` out of range.
+            ValueError: `steps` out of range, or a solver that this model has not.
         """
         ...
 
@@ -66,13 +82,3 @@ class Model(Denoiser, Protocol):
     def decode(self, samples: Tensor) -> Tensor:
         """Samples (b, c, h, w) to pictures (b, H, W, 3), uint8 on the CPU."""
         ...
-
-
-def guide(unconditional: Tensor, conditional: Tensor, scale: Tensor) -> Tensor:
-    """Classifier-free guidance, `u + s (c - u)` (Ho, Salimans 2022, in the form of diffusers' pipelines).
-
-    Args:
-        unconditional, conditional: (b, c, h, w).
-        scale: (b,), one guidance scale per sample.
-    """
-    return unconditional + scale.to(conditional)[:, None, None, None] * (conditional - unconditional)

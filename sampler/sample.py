@@ -20,6 +20,8 @@ def sample(
     negative_prompt: str = "",
     guidance_scale: float = 7.5,
     steps: int = 50,
+    solver: str | None = None,
+    eta: float = 0.0,
     seed: int = 0,
     height: int,
     width: int,
@@ -34,6 +36,7 @@ def sample(
         model: from `load_model`; `model.decode(iterate.sample[None])` makes the picture.
         height, width: of the picture, in pixels.
         steps: N of the grid.
+        solver, eta: see `Model.solver`.
         blocks: B; None lets the planner choose, 1 is the serial sampler.
         tolerance, max_iterations: when to stop, see `Parareal`.
         round_width: evaluations a round.
@@ -42,10 +45,11 @@ def sample(
         SamplingFailed: the model failed or returned values that are not finite.
         ValueError: an argument out of range.
     """
+    made = model.solver(steps, solver, height=height, width=width, seed=seed, eta=eta)
     trajectory = Parareal(
-        model.solver(steps),
+        made,
         model.noise(seed, height, width),
-        blocks=blocks or choose_blocks(steps, round_width),
+        blocks=blocks or choose_blocks(made.grid.steps, round_width),
         tolerance=tolerance,
         max_iterations=max_iterations,
     )

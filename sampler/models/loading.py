@@ -1,54 +1,102 @@
-"""From a folder in diffusers' format to a model that the sampler can drive."""
+"""From a folder in diffusers' format, or an allowed repository of the hub, to a model that the sampler can drive."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+
+# pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (diffusers says little of its types)
+from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from sampler.denoiser import Model
 from sampler.errors import UnsupportedModel
+from sampler.models.base import DiffusersModel
+from sampler.models.dit import DiT
+from sampler.models.flux import Flux
+from sampler.models.pixart import PixArt
 from sampler.models.stable_diffusion import StableDiffusion
+from sampler.models.stable_diffusion_3 import StableDiffusion3
+from sampler.models.stable_diffusion_xl import StableDiffusionXL
+from sampler.models.unconditional import Unconditional
 
-FAMILIES = {"StableDiffusionPipeline": StableDiffusion}
+FAMILIES: dict[str, type[DiffusersModel]] = {
+    "DDIMPipeline": Unconditional,
+    "DDPMPipeline": Unconditional,
+    "DiTPipeline": DiT,
+    "FluxPipeline": Flux,
+    "PixArtAlphaPipeline": PixArt,
+    "PixArtSigmaPipeline": PixArt,
+    "StableDiffusion3Pipeline": StableDiffusion3,
+    "StableDiffusionPipeline": StableDiffusion,
+    "StableDiffusionXLPipeline": StableDiffusionXL,
+}
 LIBRARIES = {"diffusers", "transformers"}
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
-    """Load a diffusers pipeline folder: safetensors weights only, nothing downloaded, no code from the folder run.
+def load_model(
+    source: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    allowed: Collection[str] = (),
+) -> Model:
+    """Load a diffusers pipeline: safetensors weights only, and no code that comes with it is run.
 
     Args:
-        path: the folder that holds `model_index.json`.
+        source: a folder that holds `model_index.json`; or a hub repository ("owner/name"), which is downloaded into the
+            hub's cache unless it is there.
         device: where the network runs.
         dtype: of the network; states are float32 whatever it is.
+        allowed: the hub repositories that may be downloaded.
 
     Raises:
-        UnsupportedModel: the folder is missing or incomplete, or its family is not one that we know.
+        UnsupportedModel: it is missing, not allowed, or incomplete, or its family is not one that we know.
     """
-    folder = Path(path)
-    index = _read_index(folder)
-    family = FAMILIES.get(str(index.get("_class_name")))
-    if family is None:
-        raise UnsupportedModel(f"{folder}: {index.get('_class_name')} is not supported; known: {', '.join(FAMILIES)}")
-    foreign = {part: entry for part, entry in index.items() if not _is_known_component(part, entry)}
-    if foreign:
-        raise UnsupportedModel(f"{folder}: components from other libraries would run foreign code: {foreign}")
+    with _no_progress_bars():
+        folder = _folder(source, allowed)
+        index = _read_index(folder)
+        name = str(index.get("_class_name"))
+        family = FAMILIES.get(name)
+        if family is None:
+            raise UnsupportedModel(f"{folder}: {name} is not supported; known: {', '.join(FAMILIES)}")
+        loaded = {part: entry for part, entry in index.items() if part not in family.without}
+        foreign = {part: entry for part, entry in loaded.items() if not _is_known_component(part, entry)}
+        if foreign:
+            raise UnsupportedModel(f"{folder}: components from other libraries would run foreign code: {foreign}")
+        try:
+            return family.load(str(folder), name, torch.device(device), dtype)
+        except UnsupportedModel:
+            raise
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+            raise UnsupportedModel(f"{folder} could not be loaded: {error}") from error
+
+
+def _folder(source: str | Path, allowed: Collection[str]) -> Path:
+    """Where the model lies, downloaded if need be (and allowed)."""
+    folder = Path(source)
+    if folder.is_dir() or str(source) not in allowed:
+        return folder
     try:
-        with _no_progress_bars():
-            return family.load(folder, torch.device(device), dtype)
+        return Path(str(DiffusionPipeline.download(str(source), use_safetensors=True)))
     except (OSError, ValueError) as error:
-        raise UnsupportedModel(f"{folder} could not be loaded: {error}") from error
+        raise UnsupportedModel(f"{source} could not be downloaded: {error}") from error
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "model_index.json").read_text())
     except FileNotFoundError as error:
-        raise UnsupportedModel(f"{folder} is no diffusers model: it has no model_index.json") from error
+        raise UnsupportedModel(
+            f"{folder} is no diffusers model: it has no model_index.json (a hub repository has to be allowed)"
+        ) from error
     except ValueError as error:
         raise UnsupportedModel(f"{folder}/model_index.json is not valid JSON: {error}") from error
 

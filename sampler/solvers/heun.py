@@ -40,8 +40,9 @@ class Heun:
         """See `Solver.step`."""
         x, before = state.unbind(1)
         here = departure(self.grid, start)
-        x0, eps = predictions(x, output, *like(here, state), self.prediction)
-        slope: Tensor = eps - x0 if self.prediction == "velocity" else eps
+        alpha, sigma = like(here, state)
+        x0, eps = predictions(x, output, alpha, sigma, self.prediction)
+        slope = eps - x0 if self.prediction == "velocity" else eps
 
         odd = start % 2 == 1
         scale, s = self._frame(here)

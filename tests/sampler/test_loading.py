@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LCMScheduler, PNDMScheduler
 
 from sampler import StableDiffusion, UnsupportedModel, load_model
 from tests.sampler.conftest import EMOJI
@@ -66,14 +66,15 @@ def with_scheduler(emoji, scheduler):
 
 @pytest.mark.parametrize("other", [DDPMScheduler, PNDMScheduler])
 def test_other_variance_preserving_schedulers_are_sampled_as_ddim(emoji, other):
-    model = with_scheduler(emoji, other.from_config(emoji.scheduler.config))
+    model = with_scheduler(emoji, other.from_config(emoji.pipeline.scheduler.config))
     assert torch.equal(model.solver(20).grid.alpha, emoji.solver(20).grid.alpha)
 
 
 @pytest.mark.parametrize(
     ("scheduler", "message"),
     [
-        (FlowMatchEulerDiscreteScheduler(), "no variance-preserving noise schedule"),
+        (LCMScheduler(steps_offset=1, clip_sample=False), "LCMScheduler cannot be sampled; known schedulers: .*DDIMScheduler"),
+        (DPMSolverMultistepScheduler(steps_offset=1, solver_order=3), "solver_order 3 is not supported: set it to 2"),
         (DDIMScheduler(steps_offset=1, clip_sample=False, thresholding=True), "thresholding"),
         (DDIMScheduler(steps_offset=1, clip_sample=False, rescale_betas_zero_snr=True), "v_prediction"),
     ],

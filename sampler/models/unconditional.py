@@ -1,0 +1,34 @@
+"""Unconditional models over pixels: DDPM and DDIM pipelines with a UNet."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# (diffusers says little of its types)
+from torch import Tensor
+
+from sampler.models.base import DiffusersModel
+from sampler.models.conditions import Inputs, Prompt
+
+
+class Unconditional(DiffusersModel):
+    """A `DDPMPipeline` or `DDIMPipeline` as the sampler sees it; prompts and guidance mean nothing here."""
+
+    network = "unet"
+
+    @property
+    def scale(self) -> int:
+        """Samples are the pixels themselves."""
+        return 1
+
+    @property
+    def multiple(self) -> int:
+        """Height and width must be multiples of this many pixels: the UNet halves them so often."""
+        return 2 ** (len(self._network.config.block_out_channels) - 1)
+
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 1.0) -> Prompt:
+        """No condition."""
+        return Prompt({})
+
+    def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+        return self._network(x, timestep, return_dict=False)[0]
+
+    def _pictures(self, samples: Tensor) -> Tensor:
+        return samples
