@@ -6,10 +6,10 @@ reports all faults at once. Here a limit is the widest of all models.
 
 from collections.abc import Callable
 from math import gcd
-from typing import Any
+from typing import Any, get_args
 
 from store.catalog import Catalog
-from store.generation import MAX_SEED
+from store.generation import MAX_SEED, Method
 from store.resolve import Limits
 
 NAME = "JobRequest"
@@ -52,10 +52,12 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
         ),
         "method": _field(
             "string",
-            "`srds` samples in parallel and gives a whole picture with every iterate; `serial` is the plain sampler, "
-            "which takes no `blocks`, `tolerance` or `max_iterations`.",
+            "`srds` refines all of the picture's blocks in parallel and gives a whole picture with every iterate; "
+            "`window` slides along the steps, in fewer rounds and evaluations, and takes no `blocks` or "
+            "`max_iterations`; `serial` is the plain sampler, which takes no `tolerance` either. `auto` is `window` "
+            "where the model's solver can do it, and `srds` where not or where you set `blocks` or `max_iterations`.",
             default=defaults.method,
-            enum=["srds", "serial", None],
+            enum=[*get_args(Method), None],
         ),
         "steps": _field(
             "integer",
@@ -95,14 +97,19 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
         ),
         "tolerance": _field(
             "number",
-            "Stop when the residual is at most this; 0 goes on until the picture is exactly that of the serial "
-            "sampler. The residual is how far an iterate moved from the one before, relative to its size.",
+            "0 goes on until the picture is exactly that of the serial sampler. Otherwise, with `srds`, stop when the "
+            "residual is at most this: how far an iterate moved from the one before, relative to its size. With "
+            "`window`, how far a step may have been evaluated from where it came to lie, relative to the noise there.",
             default=defaults.tolerance,
             minimum=0,
             maximum=1,
         ),
         "max_iterations": _field(
-            "integer", "Stop after this many iterates. By default only `tolerance` stops.", minimum=1, maximum=steps
+            "integer",
+            "Stop after this many iterates; 0 makes a draft, the roughest picture, at the least cost. By default only "
+            "`tolerance` stops. A finished job can be refined later.",
+            minimum=0,
+            maximum=steps,
         ),
         "previews": _field(
             "boolean", "Whether the pictures of iterates before the last are made and kept.", default=True

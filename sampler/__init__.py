@@ -6,7 +6,7 @@ from sampler.errors import InvalidCheckpoint, UnsupportedModel
 from sampler.grid import Grid, block_edges, ddim_grid, ddpm_grid, doubled, sigma_grid
 from sampler.models import StableDiffusion, load_model
 from sampler.parareal import Parareal
-from sampler.plan import Plan, choose_blocks, predict
+from sampler.plan import Plan, choose_blocks, predict, predict_window
 from sampler.sample import SamplingFailed, sample
 from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
@@ -41,6 +41,7 @@ __all__ = [
     "doubled",
     "load_model",
     "predict",
+    "predict_window",
     "sample",
     "sigma_grid",
 ]

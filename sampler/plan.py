@@ -67,3 +67,15 @@ def choose_blocks(steps: int, width: int, iterates: int = EXPECTED_ITERATES) -> 
     plans = [predict(steps, blocks, iterates, width) for blocks in range(1, steps + 1)]
     best = min(plans, key=lambda plan: (plan.rounds, plan.evaluations))
     return best.blocks if best.rounds < steps else max(1, round(steps**0.5))
+
+
+def predict_window(steps: int, width: int) -> Plan:
+    """The expected cost of the window method at a tolerance of some hundredths, the coarse grid's preview included.
+
+    An estimate, not a bound: fitted to the shipped model (`python -m benchmarks.window`), whose rounds beyond N / w come
+    to 1.5 + 2 w / sqrt(N), each with half a window of evaluations that are made again.
+    """
+    coarse = max(1, round(steps**0.5))
+    again = 1.5 + 2 * width / steps**0.5
+    rounds = min(steps, steps / width + again) + max(1.0, coarse / min(width, 2))
+    return Plan(coarse, round(rounds), round(steps + again * width / 2) + coarse)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Method = Literal["srds", "serial"]
+Method = Literal["auto", "srds", "window", "serial"]
 MAX_SEED = 2**32 - 1
 
 

@@ -8,7 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from store.generation import MAX_SEED, Generation, Method
 
-SERIAL_TAKES_NO = ("blocks", "tolerance", "max_iterations")
+# What the other methods have no use for.
+TAKES_NO: dict[str, tuple[str, ...]] = {
+    "serial": ("blocks", "tolerance", "max_iterations"),
+    "window": ("blocks", "max_iterations"),
+}
 
 
 class InvalidGeneration(ValueError):
@@ -88,11 +92,12 @@ def resolve(model: str, defaults: Defaults, limits: Limits, request: Mapping[str
     given = {field: value for field, value in request.items() if value is not None}
     values: dict[str, Any] = {"seed": None, "images": 1, **defaults.model_dump(), **given, "model": model}
     found: dict[str, str] = {}
-    if values["method"] == "serial":
+    method = values["method"] if isinstance(values["method"], str) else ""
+    for field in TAKES_NO.get(method, ()):
         # 0 is what tolerance resolves to, so that a resolved request can be sent again.
-        unfit = [field for field in SERIAL_TAKES_NO if given.get(field)]
-        found = dict.fromkeys(unfit, "must be left out when method is serial")
-        values |= {"blocks": None, "tolerance": 0.0, "max_iterations": None}
+        if given.get(field):
+            found[field] = f"must be left out when method is {method}"
+        values[field] = 0.0 if field == "tolerance" else None
 
     found |= _wrong_by_type({**values, "seed": given.get("seed", 0)})
     for field in values.keys() - found.keys():

@@ -77,9 +77,11 @@ class Images:
         starts = {image.number: self._start(image, checkpoints.get(image.number)) for image in unfinished}
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
-        order = Order(tuple(starts), partial(begin, self._lease.job_id, self._generation, starts), self._lease.deliver)
+        prepare = partial(begin, self._lease.job_id, self._generation, self._engine.width, starts)
+        order = Order(tuple(starts), prepare, self._lease.deliver)
         if starts:
             self._engine.add(order)
+            self._lease.when_accepted(partial(self._engine.accept, order))
         try:
             answers = self._lease.answers()
             while not results.complete and (answer := next(answers, None)) is not None:
@@ -93,10 +95,11 @@ class Images:
         return list(session.scalars(reads.images([job_id]))), saves.load_checkpoints(session, job_id)
 
     def _start(self, image: Image, checkpoint: SavedCheckpoint | None) -> Start:
-        """Where an image starts; plans it, unless that was done in an earlier run."""
-        if image.blocks is not None:
+        """Where an image starts; plans it, unless that was done in an earlier run. One that is refined is planned
+        again, but for its blocks."""
+        if image.blocks is not None and image.predicted_rounds is not None:
             return Start(image.blocks, checkpoint)
-        planned = plan(self._generation, self._engine.width)
+        planned = plan(self._generation, self._engine.width, image.blocks, image.iterate)
         self._save(
             lambda session: saves.start_image(
                 session,
@@ -115,6 +118,9 @@ class Images:
             newest = iterate is answer.iterates[-1]
             self._save_iterate(answer.image, iterate, answer.checkpoint if newest else None, final=newest and finished)
         if finished:
+            if not answer.iterates and answer.newest is not None:
+                # It ended without another iterate: accepted, or refined to what it had reached already.
+                self._make_final(answer.image, answer.newest)
             stopped = results.stopped[answer.image] = cast(Stopped, answer.status.value)
             self._finish(answer.image, stopped=stopped)
         elif answer.status is Status.FAILED:
@@ -143,6 +149,11 @@ class Images:
             seconds = self._worker.jobs.preview_cache_seconds
             previews.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
         wakeups.publish(self._worker.redis, job_id, saved.seq)
+
+    def _make_final(self, image: int, iterate: Iterate) -> None:
+        job_id, attempt = self._lease.job_id, self._lease.attempt
+        picture = None if self._generation.previews else self._picture(iterate)
+        self._save(lambda s: saves.make_final(s, job_id, attempt, image, iterate.number, picture=picture))
 
     def _picture(self, iterate: Iterate) -> bytes:
         return to_png(self._engine.model.decode(iterate.sample[None])[0])

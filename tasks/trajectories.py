@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery.utils.log import get_logger
 
-from sampler import Checkpoint, Model, Parareal, Plan, Trajectory, choose_blocks, predict
+from sampler import DDIM, Checkpoint, Model, Parareal, Plan, Trajectory, Window, choose_blocks, predict, predict_window
 from sampler.denoiser import Condition
 from sampler.plan import EXPECTED_ITERATES
 from store.generation import Generation
@@ -15,14 +15,25 @@ from store.saves import SavedCheckpoint
 log = get_logger(__name__)
 
 
-def plan(generation: Generation, width: int) -> Plan:
-    """Blocks, and what is expected of every image of a request, in an engine of `width` evaluations a round."""
+def plan(generation: Generation, width: int, blocks: int | None = None, reached: int | None = None) -> Plan:
+    """Blocks, and what is expected of every image of a request, in an engine of `width` evaluations a round; of one
+    that is cut into `blocks` already, and has reached an iterate, where these are given."""
+    if _windowed(generation):
+        return predict_window(generation.steps, width)
     serial = generation.method == "serial"
-    blocks = 1 if serial else generation.blocks or choose_blocks(generation.steps, width)
+    blocks = 1 if serial else blocks or generation.blocks or choose_blocks(generation.steps, width)
     expected = EXPECTED_ITERATES if generation.tolerance > 0 else blocks
+    if reached is not None:
+        expected = max(expected, reached + 1)
     if generation.max_iterations is not None:
         expected = min(expected, generation.max_iterations)
     return predict(generation.steps, blocks, expected, width)
+
+
+def _windowed(generation: Generation) -> bool:
+    """Whether a request wants the window: it takes fewer rounds than blocks do, but knows neither blocks nor p."""
+    free = generation.blocks is None and generation.max_iterations is None
+    return generation.method == "window" or (generation.method == "auto" and free)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +45,29 @@ class Start:
 
 
 def begin(
-    job_id: UUID, generation: Generation, starts: Mapping[int, Start], model: Model
+    job_id: UUID, generation: Generation, width: int, starts: Mapping[int, Start], model: Model
 ) -> tuple[Condition, dict[int, Trajectory]]:
     """The prompt, encoded, and the trajectory of every image in `starts`, by its number.
+
+    `width` is that of the engine, in evaluations a round.
 
     Raises:
         ValueError: something that this model cannot do.
     """
     condition = model.encode(generation.prompt, generation.negative_prompt, generation.guidance_scale)
-    return condition, {image: _begin(job_id, generation, image, start, model) for image, start in starts.items()}
+    return condition, {image: _begin(job_id, generation, width, image, start, model) for image, start in starts.items()}
 
 
-def _begin(job_id: UUID, generation: Generation, image: int, start: Start, model: Model) -> Trajectory:
+def _begin(job_id: UUID, generation: Generation, width: int, image: int, start: Start, model: Model) -> Trajectory:
     solver = model.solver(generation.steps)
+    # Left to itself, the method is one that the model's solver can do.
+    windowed = _windowed(generation) and (generation.method == "window" or isinstance(solver, DDIM))
     tolerance, max_iterations = generation.tolerance, generation.max_iterations
     if start.checkpoint is not None:
         try:
             checkpoint = Checkpoint.from_bytes(start.checkpoint.data)
+            if windowed:
+                return Window.resume(solver, checkpoint, width=width, device=model.device, tolerance=tolerance)
             return Parareal.resume(
                 solver, checkpoint, device=model.device, tolerance=tolerance, max_iterations=max_iterations
             )
@@ -58,4 +75,6 @@ def _begin(job_id: UUID, generation: Generation, image: int, start: Start, model
             # Written by another version, or damaged: it costs time, and nobody a picture.
             log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
     noise = model.noise(generation.seed_of(image), generation.height, generation.width)
+    if windowed:
+        return Window(solver, noise, width=width, tolerance=tolerance)
     return Parareal(solver, noise, blocks=start.blocks, tolerance=tolerance, max_iterations=max_iterations)

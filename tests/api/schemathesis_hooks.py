@@ -5,7 +5,7 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, HookContext
 
-ONLY_SRDS = ("blocks", "tolerance", "max_iterations")
+TAKES_NO = {"serial": ("blocks", "tolerance", "max_iterations"), "window": ("blocks", "max_iterations")}
 
 
 @schemathesis.hook
@@ -16,7 +16,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.query.pop("cursor", None)  # only the server makes them
     # Nothing happens here that would be worth a wait of a minute.
     if isinstance(case.query, dict) and "wait" in case.query:
-        case.query["wait"] = min(case.query["wait"], 1)
+        case.query["wait"] = 1
     if case.headers is not None and "wait" in (case.headers.get("Prefer") or "").lower():
         case.headers["Prefer"] = "wait=1"
     if case.operation.label == "POST /v1/jobs" and isinstance(case.body, dict):
@@ -25,9 +25,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 def _agree(request: dict[str, Any]) -> None:
     """Let the values of a request agree with each other."""
-    if request.get("method") == "serial":
-        for field in ONLY_SRDS:
-            request.pop(field, None)
+    for field in TAKES_NO.get(request.get("method") or "", ()):
+        request.pop(field, None)
     if request.get("blocks"):
         request["blocks"] = min(request["blocks"], request.get("steps") or 50)
     if request.get("seed"):

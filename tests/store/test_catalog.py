@@ -72,8 +72,9 @@ SRDS = {"prompt": "red heart"}
         ({**SRDS, "blocks": 0}, {"blocks": "must be from 1 to 1000"}),
         ({**SRDS, "tolerance": 1.5}, {"tolerance": "must be from 0 to 1"}),
         ({**SRDS, "max_iterations": -1}, {"max_iterations": "must be from 0 to 1000"}),
-        ({**SRDS, "method": "euler"}, {"method": "must be 'srds' or 'serial'"}),
+        ({**SRDS, "method": "euler"}, {"method": "must be 'auto', 'srds', 'window' or 'serial'"}),
         ({**SRDS, "method": "serial", "blocks": 2}, {"blocks": "must be left out when method is serial"}),
+        ({**SRDS, "method": "window", "blocks": 2}, {"blocks": "must be left out when method is window"}),
         ({**SRDS, "previews": "maybe"}, {"previews": "must be a valid boolean"}),
         ({**SRDS, "color": "red"}, {"color": "is not a field of a request: leave it out"}),
         ({**SRDS, "model": "sdxl"}, {"model": "must be one of the models on offer: emoji"}),
@@ -148,7 +149,12 @@ def test_folder_beside_the_catalogue_comes_before_the_hub(tmp_path: Path):
 
 
 def test_a_resolved_request_can_be_sent_again(catalog):
-    for request in ({"prompt": "x"}, {"prompt": "x", "method": "serial"}, {"prompt": "x", "max_iterations": 0}):
+    for request in (
+        {"prompt": "x"},
+        {"prompt": "x", "method": "serial"},
+        {"prompt": "x", "max_iterations": 0},
+        {"prompt": "x", "method": "window"},
+    ):
         made = catalog.resolve(request)
         assert catalog.resolve(made.model_dump()) == made
 

@@ -79,6 +79,27 @@ def test_the_serial_method_is_one_block(jobs: Jobs, process: Start, reference: R
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
 
 
+def test_the_window_method_gives_the_same_picture(jobs: Jobs, process: Start, reference: Reference) -> None:
+    exact = jobs.submit(steps=STEPS, method="window", tolerance=0.0)
+    near = jobs.submit(steps=STEPS, method="auto", tolerance=0.02)
+    worker = process()
+    worker.run(exact)
+    worker.run(near)
+    assert (jobs.get(exact).stopped, jobs.get(near).stopped) == ("exact", "converged")
+    assert len(jobs.iterates(exact)) >= 3
+    _, picture = reference.sample(steps=STEPS, blocks=1, tolerance=0.0)[-1]
+    assert np.abs(jobs.pixels(exact) - picture).max() <= 1
+    assert np.abs(jobs.pixels(near) - picture).mean() < 3
+    assert jobs.images(near)[0].rounds < jobs.images(exact)[0].rounds
+
+
+def test_auto_is_srds_where_blocks_are_asked_for(jobs: Jobs, process: Start) -> None:
+    job_id = jobs.submit(steps=STEPS, method="auto", blocks=4, tolerance=0.0, max_iterations=1)
+    process().run(job_id)
+    assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1]
+    assert jobs.get(job_id).stopped == "max_iterations"
+
+
 def test_what_was_asked_for_is_computed(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(steps=STEPS, blocks=5, tolerance=0.0, max_iterations=2)
     process().run(job_id)
