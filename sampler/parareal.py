@@ -81,7 +81,6 @@ class Parareal(Trajectory):
         self.edges = block_edges(solver.grid.steps, blocks)
         self.tolerance = tolerance
         self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
-        self.newest: Iterate | None = None
         self._needed = evaluations([b - a for a, b in pairwise(self.edges)], self.last)
         self._pace = 0
         self._accepted = False

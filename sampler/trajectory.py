@@ -98,6 +98,7 @@ class Trajectory(ABC):
     def __init__(self) -> None:
         self.status = Status.RUNNING
         self.error: str | None = None
+        self.newest: Iterate | None = None
         self.rounds: int = 0
         self.evaluations: int = 0
 

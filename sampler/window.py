@@ -59,7 +59,6 @@ class Window(Trajectory):
         start = solver.initial(noise)[0]
         steps = solver.grid.steps
         self.edges = block_edges(steps, max(1, round(steps**0.5)))
-        self.newest: Iterate | None = None
         self._fine = Sweep(solver, start, width=width, tolerance=tolerance)
         coarse = replace(solver, grid=coarsened(solver.grid, self.edges))
         self._coarse = Sweep(coarse, start, width=width, tolerance=COARSE_TOLERANCE)
