@@ -59,7 +59,8 @@ def begin(
 
 
 def _begin(job_id: UUID, generation: Generation, width: int, image: int, start: Start, model: Model) -> Trajectory:
-    solver = model.solver(generation.steps)
+    seed, size = generation.seed_of(image), {"height": generation.height, "width": generation.width}
+    solver = model.solver(generation.steps, seed=seed, **size)
     # Left to itself, the method is one that the model's solver can do.
     windowed = _windowed(generation) and (generation.method == "window" or isinstance(solver, DDIM))
     tolerance, max_iterations = generation.tolerance, generation.max_iterations
@@ -74,7 +75,7 @@ def _begin(job_id: UUID, generation: Generation, width: int, image: int, start: 
         except Exception as error:
             # Written by another version, or damaged: it costs time, and nobody a picture.
             log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
-    noise = model.noise(generation.seed_of(image), generation.height, generation.width)
+    noise = model.noise(seed, **size)
     if windowed:
         return Window(solver, noise, width=width, tolerance=tolerance)
     return Parareal(solver, noise, blocks=start.blocks, tolerance=tolerance, max_iterations=max_iterations)
