@@ -87,8 +87,8 @@ def ddpm_variance(scheduler: Any, grid: Grid) -> tuple[Tensor, Tensor]:
     """
     small = _posterior(grid).clamp(min=1e-20)
     large = 1 - (grid.alpha / grid.alpha_to).square()
-    kind = str(scheduler.config.variance_type)
-    if kind not in ("fixed_small", "fixed_small_log", "fixed_large"):
+    kind = scheduler.config.variance_type
+    if kind not in (None, "fixed_small", "fixed_small_log", "fixed_large"):  # None is fixed_small
         raise ValueError(f"variance_type {kind} is not supported by ddpm: choose ddim")
     spread = (large if kind == "fixed_large" else small).sqrt()
     spread = torch.where(grid.timestep > 0, spread, 0.0)

@@ -73,7 +73,7 @@ def test_other_variance_preserving_schedulers_are_sampled_as_ddim(emoji, other):
 @pytest.mark.parametrize(
     ("scheduler", "message"),
     [
-        (LCMScheduler(steps_offset=1, clip_sample=False), "LCMScheduler cannot be sampled; known schedulers: .*DDIMScheduler"),
+        (LCMScheduler(steps_offset=1, clip_sample=False), "LCMScheduler cannot be sampled; known .*DDIMScheduler"),
         (DPMSolverMultistepScheduler(steps_offset=1, solver_order=3), "solver_order 3 is not supported: set it to 2"),
         (DDIMScheduler(steps_offset=1, clip_sample=False, thresholding=True), "thresholding"),
         (DDIMScheduler(steps_offset=1, clip_sample=False, rescale_betas_zero_snr=True), "v_prediction"),

@@ -1,0 +1,158 @@
+"""What diffusers' own pipelines make of the tiny models, and what we do: the two sides of every exactness figure."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from itertools import count
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    HeunDiscreteScheduler,
+    PNDMScheduler,
+)
+from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
+from torch import Tensor
+
+from sampler import Engine, Parareal
+from sampler.solvers.stochastic import step_noise
+
+PROMPTLESS = ("dit", "ddim-pixels", "ddpm-pixels")
+# These pipelines neither scale the first noise nor the network's input, which Euler and Heun need.
+UNSCALED = PROMPTLESS
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture: what both sides are asked for. `eta` is for the solver "ddim"."""
+
+    height: int
+    width: int
+    prompt: str = "red heart"
+    negative_prompt: str = "pizza"
+    guidance_scale: float = 3.0
+    seed: int = 3
+    steps: int = 9
+    solver: str | None = None
+    eta: float = 0.0
+    options: tuple[tuple[str, float], ...] = ()  # more arguments of `encode`, which the pipelines call the same
+
+
+def theirs(family: str, pipeline: Any, request: Request) -> Tensor:
+    """The sample (c, h, w) that the diffusers pipeline ends with: what its scheduler's last step returns."""
+    arguments: dict[str, Any] = {"num_inference_steps": request.steps, "output_type": "pt"}
+    arguments["generator"] = torch.Generator().manual_seed(request.seed)
+    if family == "dit":
+        arguments |= {"class_labels": [int(request.prompt)], "guidance_scale": request.guidance_scale}
+    elif family not in PROMPTLESS:
+        arguments |= {
+            "prompt": request.prompt, "guidance_scale": request.guidance_scale, "output_type": "latent",
+            "height": request.height, "width": request.width, "negative_prompt": request.negative_prompt or None,
+            **dict(request.options),
+        }  # fmt: skip
+        if family.startswith("pixart"):
+            arguments |= {"use_resolution_binning": False, "clean_caption": False}
+            arguments["negative_prompt"] = request.negative_prompt
+    if request.eta:
+        arguments["eta"] = request.eta
+    shipped = pipeline.scheduler
+    try:
+        pipeline.scheduler = scheduler = swap(shipped, request.solver)
+        with last_sample(scheduler) as samples, our_noise(request.seed), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            pipeline(**arguments)
+    finally:
+        pipeline.scheduler = shipped
+    sample = samples[-1]
+    if family == "flux":
+        sample = pipeline._unpack_latents(sample, request.height, request.width, pipeline.vae_scale_factor)
+    return sample[0]
+
+
+def swap(shipped: Any, solver: str | None) -> Any:
+    """The scheduler that diffusers' users would put in for a solver."""
+    if solver is None and isinstance(shipped, PNDMScheduler | DDPMScheduler):
+        solver = "ddim"  # what we make of these
+    if solver is None:
+        return type(shipped).from_config(shipped.config)
+    flow = "beta_schedule" not in shipped.config
+    made: Any = {
+        "ddim": DDIMScheduler, "ddpm": DDPMScheduler, "dpm++": DPMSolverMultistepScheduler,
+        "euler": type(shipped) if flow else EulerDiscreteScheduler,
+        "heun": FlowMatchHeunDiscreteScheduler if flow else HeunDiscreteScheduler,
+    }[solver]  # fmt: skip
+    clip = {"clip_sample": shipped.config.get("clip_sample", False)} if solver in ("ddim", "ddpm") else {}
+    return made.from_config(shipped.config, **clip)
+
+
+@contextmanager
+def last_sample(scheduler: Any) -> Iterator[list[Tensor]]:
+    """Keep what a scheduler's steps return."""
+    samples, step = [], scheduler.step
+
+    @wraps(step)  # pipelines look at its parameters
+    def keep(*arguments: Any, **options: Any) -> Any:
+        result = step(*arguments, **options)
+        samples.append(result[0] if isinstance(result, tuple) else result.prev_sample)
+        return result
+
+    scheduler.step = keep
+    yield samples
+
+
+@contextmanager
+def our_noise(seed: int) -> Iterator[None]:
+    """Let DDIM and DDPM schedulers, which draw the noise of each step themselves, draw ours."""
+    point, modules = count(), (scheduling_ddim, scheduling_ddpm)
+    drawn = modules[0].randn_tensor
+
+    def ours(shape: Any, **_: Any) -> Tensor:
+        return step_noise(seed, next(point), torch.Size(shape[1:])).expand(shape)
+
+    for module in modules:
+        module.randn_tensor = ours
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.randn_tensor = drawn
+
+
+def start(model: Any, request: Request, blocks: int) -> tuple[Parareal, Any]:
+    """A trajectory and its condition."""
+    r = request
+    solver = model.solver(r.steps, r.solver, height=r.height, width=r.width, seed=r.seed, eta=r.eta)
+    trajectory = Parareal(solver, model.noise(r.seed, r.height, r.width), blocks=min(blocks, solver.grid.steps))
+    return trajectory, model.encode(r.prompt, r.negative_prompt, r.guidance_scale, **dict(r.options))
+
+
+def ours(model: Any, requests: Sequence[Request], blocks: Sequence[int], width: int = 16) -> list[Tensor]:
+    """The samples of several requests, run together in one engine, each in so many blocks to the very end."""
+    engine, trajectories = Engine(model, width), []
+    for request, number in zip(requests, blocks, strict=True):
+        trajectory, condition = start(model, request, number)
+        engine.add(trajectory, condition)
+        trajectories.append(trajectory)
+    while engine.active:
+        engine.round()
+    assert all(t.newest is not None and t.newest.number == t.blocks for t in trajectories), trajectories[0].error
+    return [trajectory.newest.sample for trajectory in trajectories]
+
+
+def has_oracle(family: str, solver: str | None) -> bool:
+    """Whether diffusers has a pipeline and a scheduler that do the same."""
+    if family in UNSCALED and solver in ("euler", "heun"):
+        return False
+    if family == "ddim-pixels" and solver not in ("ddim", None):  # hands eta to every scheduler
+        return False
+    if family.startswith(("stable-diffusion-3", "flux")):
+        # There is no DPM-Solver++ scheduler on the grid of the flow Euler one, nor a Heun one with a dynamic shift.
+        return solver != "dpm++" and (solver != "heun" or family == "stable-diffusion-3")
+    return True
