@@ -45,22 +45,22 @@ class Start:
 
 
 def begin(
-    job_id: UUID, generation: Generation, width: int, starts: Mapping[int, Start], model: Model
+    job_id: UUID, generation: Generation, slots: int, starts: Mapping[int, Start], model: Model
 ) -> tuple[Condition, dict[int, Trajectory]]:
     """The prompt, encoded, and the trajectory of every image in `starts`, by its number.
 
-    `width` is that of the engine, in evaluations a round.
+    `slots` is the engine's width, in evaluations a round.
 
     Raises:
         ValueError: something that this model cannot do.
     """
     condition = model.encode(generation.prompt, generation.negative_prompt, generation.guidance_scale)
-    return condition, {image: _begin(job_id, generation, width, image, start, model) for image, start in starts.items()}
+    return condition, {image: _begin(job_id, generation, slots, image, start, model) for image, start in starts.items()}
 
 
-def _begin(job_id: UUID, generation: Generation, width: int, image: int, start: Start, model: Model) -> Trajectory:
-    seed, size = generation.seed_of(image), {"height": generation.height, "width": generation.width}
-    solver = model.solver(generation.steps, seed=seed, **size)
+def _begin(job_id: UUID, generation: Generation, slots: int, image: int, start: Start, model: Model) -> Trajectory:
+    seed, height, width = generation.seed_of(image), generation.height, generation.width
+    solver = model.solver(generation.steps, height=height, width=width, seed=seed)
     # Left to itself, the method is one that the model's solver can do.
     windowed = _windowed(generation) and (generation.method == "window" or isinstance(solver, DDIM))
     tolerance, max_iterations = generation.tolerance, generation.max_iterations
@@ -68,14 +68,14 @@ def _begin(job_id: UUID, generation: Generation, width: int, image: int, start: 
         try:
             checkpoint = Checkpoint.from_bytes(start.checkpoint.data)
             if windowed:
-                return Window.resume(solver, checkpoint, width=width, device=model.device, tolerance=tolerance)
+                return Window.resume(solver, checkpoint, width=slots, device=model.device, tolerance=tolerance)
             return Parareal.resume(
                 solver, checkpoint, device=model.device, tolerance=tolerance, max_iterations=max_iterations
             )
         except Exception as error:
             # Written by another version, or damaged: it costs time, and nobody a picture.
             log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
-    noise = model.noise(seed, **size)
+    noise = model.noise(seed, height, width)
     if windowed:
-        return Window(solver, noise, width=width, tolerance=tolerance)
+        return Window(solver, noise, width=slots, tolerance=tolerance)
     return Parareal(solver, noise, blocks=start.blocks, tolerance=tolerance, max_iterations=max_iterations)
