@@ -13,11 +13,12 @@ under another attempt than the caller's, whose lease was lost. Times are the dat
 
     queued    -> running      claim
     queued    -> canceled     cancel
-    running   -> running      cancel (asks the worker), renew
+    running   -> running      cancel, accept (ask the worker), renew
     running   -> queued       release, rescue
     running   -> succeeded    succeed
     running   -> failed       fail, rescue
     running   -> canceled     canceled, release, rescue
+    succeeded -> queued       refine
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from store.generation import Generation
-from store.tables import TERMINAL, State, Stopped, checkpoints, events, images, jobs
+from store.tables import TERMINAL, State, Stopped, checkpoints, events, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
 
@@ -89,17 +90,18 @@ def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
     )
 
 
-def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool]:
+def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool]:
     """Extend the leases of a worker's jobs (id -> attempt).
 
-    Returns (id, cancel_requested) of those that are still its own; the leases of the others are lost. No event.
+    Returns (id, cancel_requested, accept_requested) of those that are still its own; the leases of the others are
+    lost. No event.
     """
     mine = tuple_(jobs.c.id, jobs.c.attempt).in_(list(attempts.items()))
     return (
         update(jobs)
         .where(jobs.c.state == "running", jobs.c.worker == worker, mine)
         .values(lease_expires_at=_from_now(lease_seconds))
-        .returning(jobs.c.id, jobs.c.cancel_requested)
+        .returning(jobs.c.id, jobs.c.cancel_requested, jobs.c.accept_requested)
     )
 
 
@@ -141,6 +143,49 @@ def cancel(job_id: UUID) -> Moved:
         finished_at=case((queued, func.now())),
         cancel_requested=True,
     )
+
+
+def accept(job_id: UUID) -> Moved:
+    """Ask the worker of a running job to end it with its newest iterates. Asking again returns no row, nor does a job
+    that was asked to stop. A job that is queued again after a run takes the wish to its next worker."""
+    begun = or_(jobs.c.state == "running", and_(jobs.c.state == "queued", jobs.c.started_at.is_not(None)))
+    return _move(
+        update(jobs).where(jobs.c.id == job_id, begun, ~jobs.c.cancel_requested, ~jobs.c.accept_requested),
+        accept_requested=True,
+    )
+
+
+def refine(job_id: UUID, generation: Generation) -> Moved:
+    """succeeded -> queued, to go on from its checkpoints as ``generation`` says, which differs from the job's own in
+    when to stop. No row for a job that is exact, or that has lost the checkpoint of an image that is not.
+
+    Images that are not exact are unfinished again, and none of their iterates is final. The caller has locked the
+    job's row before (``reads.job(...).with_for_update()``): else the checkpoints may be pruned at the same time, and
+    the job would start over.
+    """
+    unfinished = and_(images.c.job_id == job_id, images.c.stopped != "exact")
+    saved = select(checkpoints.c.image).where(checkpoints.c.job_id == job_id)
+    lost = select(images.c.number).where(unfinished, images.c.number.not_in(saved))
+    refinable = and_(jobs.c.id == job_id, jobs.c.state == "succeeded", jobs.c.stopped != "exact", ~lost.exists())
+    moved = _moved(
+        update(jobs).where(refinable),
+        state="queued",
+        generation=generation.model_dump(),
+        stopped=None,
+        finished_at=None,
+        sent_at=None,
+        crashes=0,
+        cancel_requested=False,
+        accept_requested=False,
+    )
+    here = select(moved.c.id)
+    # What was planned ends where the job had ended.
+    again = {"stopped": None, "predicted_rounds": None, "predicted_evaluations": None}
+    open_again = update(images).where(unfinished, images.c.job_id.in_(here)).values(again)
+    not_final = update(iterates).where(
+        iterates.c.job_id.in_(here), iterates.c.image.in_(select(images.c.number).where(unfinished))
+    )
+    return _with_event(moved).add_cte(open_again.cte("open_again"), not_final.values(final=False).cte("not_final"))
 
 
 def rescue(max_crashes: int, limit: int = 100) -> Moved:
@@ -186,6 +231,21 @@ def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
     return delete_from(jobs).where(jobs.c.id.in_(select(old.c.id))).returning(jobs.c.id)
 
 
+def prune_checkpoints(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
+    """Remove the checkpoints of up to ``limit`` finished jobs that were saved longer ago than this: they cannot be
+    refined any more. Returns the ids of the jobs, one for each checkpoint."""
+    old = select(checkpoints.c.job_id).where(checkpoints.c.created_at < _from_now(-older_than_seconds))
+    finished = (
+        select(jobs.c.id)
+        .where(jobs.c.id.in_(old), jobs.c.state.in_(TERMINAL))
+        .limit(limit)
+        .with_for_update(skip_locked=True)  # a job that is being refined needs them
+        .cte("finished")
+    )
+    theirs = delete_from(checkpoints).where(checkpoints.c.job_id.in_(select(finished.c.id)))
+    return theirs.returning(checkpoints.c.job_id)
+
+
 def held(job_id: UUID, attempt: int) -> ColumnElement[bool]:
     """The fence: true of a job that still runs under ``attempt``. Every write of a worker names it."""
     return and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.attempt == attempt)
@@ -196,23 +256,32 @@ def _end(job_id: UUID, attempt: int, **values: Any) -> Moved:
 
 
 def _move(job: Update, **values: Any) -> Moved:
-    moved = job.values(seq=jobs.c.seq + 1, updated_at=func.now(), **values).returning(*jobs.c)
-    return _with_event(moved.cte("moved"))
+    return _with_event(_moved(job, **values))
+
+
+def _moved(job: Update, **values: Any) -> CTE:
+    return job.values(seq=jobs.c.seq + 1, updated_at=func.now(), **values).returning(*jobs.c).cte("moved")
 
 
 def _with_event(job: CTE) -> Moved:
-    """Tell of the move; what only an unfinished job needs goes with its last one."""
+    """Tell of the move; checkpoints that nothing can go on from go with it."""
     terminal = job.c.state.in_(TERMINAL)
     data = func.jsonb_build_object(
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error),
-        *("cancel_requested", job.c.cancel_requested),
+        *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
     )
     event = insert(events).from_select(
         ["job_id", "seq", "kind", "data"],
         select(job.c.id, job.c.seq, case((terminal, "done"), else_="state"), data),
     )
-    finished = select(job.c.id).where(terminal)
-    spent = delete_from(checkpoints).where(checkpoints.c.job_id.in_(finished))
+    refinable = and_(job.c.state == "succeeded", job.c.stopped != "exact")
+    finished = select(job.c.id).where(terminal, ~refinable)
+    exact = select(images.c.job_id, images.c.number).where(
+        images.c.job_id.in_(select(job.c.id).where(refinable)), images.c.stopped == "exact"
+    )
+    spent = delete_from(checkpoints).where(
+        or_(checkpoints.c.job_id.in_(finished), tuple_(checkpoints.c.job_id, checkpoints.c.image).in_(exact))
+    )
     moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
     return moved.add_cte(event.cte("event"), spent.cte("spent"))
 

@@ -12,12 +12,12 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from store.moves import checkpoints, events, held, images, jobs
-from store.tables import Checkpoint, EventKind, Iterate, Stopped
+from store.moves import held
+from store.tables import Checkpoint, EventKind, Iterate, Stopped, checkpoints, events, images, iterates, jobs
 
 
 class LeaseLost(Exception):
@@ -96,6 +96,33 @@ def save_iterate(
             _replace(session, Checkpoint, {"job_id": job_id, "image": image}, saved)
         _tell(session, job_id, seq, "iterate", {"image": image, "iterate": iterate, **told})
     return Saved(seq, etag)
+
+
+def make_final(
+    session: Session, job_id: UUID, attempt: int, image: int, iterate: int, *, picture: bytes | None = None
+) -> int:
+    """Make an iterate that was saved before the final one of its image, and save its picture (PNG) where it has none.
+    Returns the number of its ``iterate`` event, which tells its figures again.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    etag = sha256(picture).hexdigest() if picture is not None else None
+    key = and_(iterates.c.job_id == job_id, iterates.c.image == image, iterates.c.iterate == iterate)
+    with _fenced(session, job_id, attempt) as (seq, _):
+        told = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
+        final = (
+            update(iterates)
+            .where(key)
+            .values(
+                final=True,
+                picture=func.coalesce(iterates.c.picture, picture),
+                etag=func.coalesce(iterates.c.etag, etag),
+            )
+            .returning(*(iterates.c[name] for name in told))
+        )
+        _tell(session, job_id, seq, "iterate", dict(session.execute(final).mappings().one()))
+    return seq
 
 
 def finish_image(

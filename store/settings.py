@@ -46,6 +46,9 @@ class JobSettings(_Settings):
     retention_seconds: PositiveFloat = 7 * 86400
     """Finished jobs and their pictures are deleted after this many seconds."""
 
+    checkpoint_retention_seconds: PositiveFloat = 86400
+    """A job that has succeeded can be refined for this many seconds: then its checkpoints are deleted."""
+
     preview_cache_seconds: PositiveInt = 600
     """How long the pictures of a job stay hot in Redis after its newest one, in whole seconds."""
 

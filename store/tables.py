@@ -69,6 +69,7 @@ class Job(Base):
     worker: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    accept_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     sent_at: Mapped[datetime | None]
     """When the broker last took the job; None until it did."""
@@ -140,7 +141,7 @@ class Iterate(Base):
 
 
 class Checkpoint(Base):
-    """The boundary states of an unfinished image, from which another worker can go on."""
+    """The boundary states of an image that is not exact, from which another worker can go on."""
 
     __tablename__ = "checkpoints"
 
@@ -150,7 +151,7 @@ class Checkpoint(Base):
     data: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (_of_image(),)
+    __table_args__ = (_of_image(), Index("ix_checkpoints_oldest", "created_at"))
 
 
 class Event(Base):
@@ -170,5 +171,6 @@ class Event(Base):
 # The same tables for statements that no entity fits.
 jobs = cast(Table, Job.__table__)
 images = cast(Table, Image.__table__)
+iterates = cast(Table, Iterate.__table__)
 checkpoints = cast(Table, Checkpoint.__table__)
 events = cast(Table, Event.__table__)

@@ -30,6 +30,7 @@ class Answer:
         checkpoint: to go on from after the newest of `iterates`; None where there are none.
         status: final when this is the image's last answer.
         error: why it failed, in words for the client.
+        newest: the newest iterate of all; None where there is none yet.
     """
 
     image: int
@@ -37,6 +38,7 @@ class Answer:
     checkpoint: Checkpoint | None
     status: Status
     error: str | None
+    newest: Iterate | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -90,6 +92,11 @@ class EngineThread(Thread):
         """Drop what is left of an order before the next round; it gets no more answers soon after."""
         self._requests.put(("cancel", order))
 
+    def accept(self, order: Order) -> None:
+        """End what is left of an order with its newest iterates, before the next round; an image that has none yet
+        ends with its first."""
+        self._requests.put(("accept", order))
+
     def close(self) -> None:
         """End the thread after the round that is running."""
         self._requests.put(None)
@@ -118,8 +125,11 @@ class EngineThread(Thread):
             action, order = request
             if action == "add":
                 self._begin(order)
-            else:
-                self._drop(order)
+            for trajectory in self._of(order):
+                if action == "cancel":
+                    trajectory.cancel()
+                elif action == "accept":
+                    trajectory.accept()
 
     def _begin(self, order: Order) -> None:
         try:
@@ -152,10 +162,8 @@ class EngineThread(Thread):
             "dtype in the catalogue, and UNDERPAINT_DEVICE; then submit the job again"
         )
 
-    def _drop(self, order: Order) -> None:
-        for trajectory, (owner, _) in list(self._seats.items()):
-            if owner is order:
-                trajectory.cancel()
+    def _of(self, order: Order) -> list[Trajectory]:
+        return [trajectory for trajectory, (owner, _) in self._seats.items() if owner is order]
 
     def _answer(self, progress: Progress) -> None:
         trajectory, status = progress.trajectory, progress.status
@@ -163,7 +171,8 @@ class EngineThread(Thread):
         if status is not Status.RUNNING:
             del self._seats[trajectory]
         if status is not Status.CANCELED:
-            order.deliver(Answer(image, progress.iterates, progress.checkpoint, status, trajectory.error))
+            known = (progress.iterates, progress.checkpoint, status, trajectory.error, trajectory.newest)
+            order.deliver(Answer(image, *known))
 
     def _abandon(self, error: str) -> None:
         """Fail everything that is being computed and go on with an empty engine."""

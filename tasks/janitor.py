@@ -100,9 +100,11 @@ class Janitor:
             log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
 
     def prune(self) -> None:
-        """Delete jobs that finished longer ago than they are kept."""
+        """Delete jobs that finished longer ago than they are kept, and the checkpoints of those that can be refined
+        no longer."""
         with self._sessions.begin() as session:
             pruned = session.scalars(moves.prune(self._settings.retention_seconds)).all()
+            session.execute(moves.prune_checkpoints(self._settings.checkpoint_retention_seconds))
         for job_id in pruned:
             previews.drop(self._redis, job_id)
         if pruned:

@@ -1,6 +1,6 @@
 """The jobs that this process holds, and how their threads are told to stop."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from queue import Empty, SimpleQueue
@@ -26,6 +26,8 @@ class Lease:
         self.job_id = job_id
         self.attempt = attempt
         self.stop: Stop | None = None
+        self._accepted = False
+        self._accept: Callable[[], None] | None = None
         self._mail: SimpleQueue[Answer | None] = SimpleQueue()
 
     def deliver(self, answer: Answer) -> None:
@@ -37,6 +39,18 @@ class Lease:
         if self.stop is None or why is Stop.LOST:
             self.stop = why
             self._mail.put(None)
+
+    def accept(self) -> None:
+        """The client takes the newest iterates. May be told again and again."""
+        self._accepted = True
+        if self._accept is not None:
+            self._accept()
+
+    def when_accepted(self, accept: Callable[[], None]) -> None:
+        """What to do then, from whichever thread says so; at once, where it was said before. May be done twice."""
+        self._accept = accept
+        if self._accepted:
+            accept()
 
     def answers(self) -> Iterator[Answer]:
         """What the engine computes, as it comes, until the thread is to stop.

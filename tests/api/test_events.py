@@ -115,7 +115,7 @@ def test_events_come_as_they_happen(client: httpx.Client, submit: Submit, worker
 
 
 def next_data(state: str) -> dict[str, object]:
-    return {"state": state, "stopped": None, "error": None, "cancel_requested": False}
+    return {"state": state, "stopped": None, "error": None, "cancel_requested": False, "accept_requested": False}
 
 
 def test_nothing_is_missed_or_told_twice_however_late_one_comes(

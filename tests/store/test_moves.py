@@ -5,15 +5,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import moves, saves
+from store.catalog import load_catalog
 from store.generation import MAX_SEED
-from store.tables import Checkpoint, Event, Image, Iterate, Job, jobs
+from store.settings import SHIPPED_CATALOG
+from store.tables import Checkpoint, Event, Image, Iterate, Job, Stopped, jobs
 from tests.store.conftest import Driver
 
 STATES = ("queued", "running", "succeeded", "failed", "canceled")
+
+TIGHTER = load_catalog(SHIPPED_CATALOG).resolve({"prompt": "red heart", "seed": 7, "tolerance": 0.001})
 
 MOVES: dict[str, Callable[[UUID], Any]] = {
     "claim": lambda job: moves.claim(job, "other", 15),
@@ -22,6 +26,8 @@ MOVES: dict[str, Callable[[UUID], Any]] = {
     "fail": lambda job: moves.fail(job, 1, "broken"),
     "canceled": lambda job: moves.canceled(job, 1),
     "cancel": moves.cancel,
+    "accept": moves.accept,
+    "refine": lambda job: moves.refine(job, TIGHTER),
 }
 
 LEGAL = {
@@ -32,6 +38,8 @@ LEGAL = {
     ("running", "fail"): "failed",
     ("running", "canceled"): "canceled",
     ("running", "cancel"): "running",
+    ("running", "accept"): "running",
+    ("succeeded", "refine"): "queued",
 }
 
 
@@ -40,6 +48,7 @@ def in_state(driver: Driver, state: str) -> UUID:
         return driver.submit()
     job_id = driver.claimed()
     if state != "running":
+        driver.save(job_id, final=True)
         driver.do(MOVES[{"succeeded": "succeed", "failed": "fail", "canceled": "canceled"}[state]](job_id))
     assert driver.job(job_id).state == state
     return job_id
@@ -64,6 +73,7 @@ def test_move_is_legal_or_changes_nothing(driver: Driver, state: str, move: str)
             "stopped": after.stopped,
             "error": after.error,
             "cancel_requested": after.cancel_requested,
+            "accept_requested": after.accept_requested,
         }
     else:
         assert moved is None
@@ -111,12 +121,19 @@ def test_released_job_is_unsent_and_keeps_its_start_and_checkpoint(driver: Drive
     assert saves.load_checkpoints(driver.session, job_id) == {0: (0, b"states")}
 
 
-@pytest.mark.parametrize("end", ["succeed", "fail", "canceled"])
+ENDS: dict[str, Callable[[UUID], Any]] = {
+    "exact": lambda job: moves.succeed(job, 1, "exact"),
+    "fail": MOVES["fail"],
+    "canceled": MOVES["canceled"],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_last_move_deletes_the_checkpoints(driver: Driver, end: str):
     job_id = driver.claimed(images=2)
     driver.save(job_id, image=0)
     driver.save(job_id, image=1)
-    driver.do(MOVES[end](job_id))
+    driver.do(ENDS[end](job_id))
     assert saves.load_checkpoints(driver.session, job_id) == {}
     assert driver.session.scalar(select(func.count()).select_from(Iterate)) == 2
 
@@ -131,10 +148,91 @@ def test_job_canceled_between_two_workers_keeps_no_checkpoint(driver: Driver):
 
 def test_cancel_of_a_running_job_is_asked_once_and_seen_by_its_worker(driver: Driver):
     job_id = driver.claimed()
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False)
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, False)
     assert driver.do(moves.cancel(job_id)).state == "running"
     assert driver.do(moves.cancel(job_id)) is None
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, True)
+    assert driver.do(moves.accept(job_id)) is None
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, True, False)
+
+
+def test_acceptance_is_asked_once_and_outlives_the_worker(driver: Driver):
+    job_id = driver.claimed()
+    assert driver.do(moves.accept(job_id)).state == "running"
+    assert driver.do(moves.accept(job_id)) is None
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, True)
+    driver.do(moves.release(job_id, 1))
+    driver.do(moves.claim(job_id, "other", 15))
+    assert driver.do(moves.renew("other", {job_id: 2}, 15)) == (job_id, False, True)
+    assert driver.do(moves.cancel(job_id)).state == "running"  # a later change of mind
+
+
+def test_job_that_waits_after_a_run_can_be_accepted(driver: Driver):
+    job_id = driver.claimed()
+    driver.do(moves.release(job_id, 1))
+    assert driver.do(moves.accept(job_id)).state == "queued"
+    assert driver.job(job_id).accept_requested
+
+
+LEAST_EXACT_FIRST: tuple[Stopped, ...] = ("max_iterations", "accepted", "converged", "exact")
+
+
+def finished(driver: Driver, *stopped: Stopped) -> UUID:
+    """A succeeded job with two iterates of each image, which stopped for these reasons."""
+    job_id = driver.claimed(images=len(stopped))
+    plan = {"blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
+    for image, reason in enumerate(stopped):
+        saves.start_image(driver.session, job_id, 1, image, **plan)
+        driver.save(job_id, image=image, iterate=0)
+        driver.save(job_id, image=image, iterate=1, final=True)
+        saves.finish_image(driver.session, job_id, 1, image, stopped=reason)
+    driver.do(moves.succeed(job_id, 1, min(stopped, key=LEAST_EXACT_FIRST.index)))
+    return job_id
+
+
+def test_refined_job_goes_on_where_it_ended(driver: Driver):
+    job_id, other = finished(driver, "exact", "converged", "max_iterations"), finished(driver, "converged")
+    assert set(saves.load_checkpoints(driver.session, job_id)) == {1, 2}  # nothing goes on from what is exact
+    driver.do(moves.mark_sent([job_id]))
+    moved = driver.do(moves.refine(job_id, TIGHTER))
+    assert moved.state == "queued"
+
+    job = driver.job(job_id)
+    assert (job.stopped, job.finished_at, job.sent_at, job.attempt) == (None, None, None, 1)
+    assert type(TIGHTER).model_validate(job.generation) == TIGHTER
+    assert driver.events(job_id)[-1].kind == "state"
+    query = select(Image.stopped, Image.blocks, Image.predicted_rounds, Image.iterate).where(Image.job_id == job_id)
+    assert driver.session.execute(query.order_by(Image.number)).all() == [
+        ("exact", 7, 18, 1),
+        (None, 7, None, 1),
+        (None, 7, None, 1),
+    ]
+    finals = select(Iterate.image).where(Iterate.job_id == job_id, Iterate.final)
+    assert driver.session.scalars(finals).all() == [0]
+    assert set(saves.load_checkpoints(driver.session, job_id)) == {1, 2}
+    assert driver.do(moves.claim(job_id, "worker", 15)).attempt == 2
+    assert driver.job(other).state == "succeeded"
+    assert driver.session.scalars(select(Image.stopped).where(Image.job_id == other)).all() == ["converged"]
+
+
+def test_what_is_exact_cannot_be_refined(driver: Driver):
+    assert driver.do(moves.refine(finished(driver, "exact", "exact"), TIGHTER)) is None
+
+
+def test_refining_takes_every_checkpoint(driver: Driver):
+    job_id = finished(driver, "converged", "accepted")
+    driver.session.execute(delete(Checkpoint).where(Checkpoint.image == 1))
+    assert driver.do(moves.refine(job_id, TIGHTER)) is None
+
+
+def test_old_checkpoints_of_finished_jobs_are_pruned(driver: Driver):
+    old, again, running = finished(driver, "converged", "converged"), finished(driver, "accepted"), driver.claimed()
+    driver.save(running)
+    driver.do(moves.refine(again, TIGHTER))
+    assert driver.session.scalars(moves.prune_checkpoints(3600)).all() == []
+    assert driver.session.scalars(moves.prune_checkpoints(0)).all() == [old, old]
+    driver.session.commit()
+    assert driver.do(moves.refine(old, TIGHTER)) is None
+    assert set(driver.session.scalars(select(Checkpoint.job_id))) == {again, running}
 
 
 def test_job_whose_cancellation_was_asked_for_is_not_queued_again(driver: Driver):
@@ -155,7 +253,7 @@ def test_renew_tells_which_leases_are_left(driver: Driver):
     driver.do(moves.release(again, 1))
     driver.do(moves.claim(again, "worker", 15))
     rows = driver.session.execute(moves.renew("worker", dict.fromkeys((mine, ended, gone, again), 1), 60)).all()
-    assert rows == [(mine, False)]
+    assert rows == [(mine, False, False)]
     assert driver.session.execute(moves.renew("other", {mine: 1}, 60)).all() == []
     assert driver.session.execute(moves.renew("worker", {}, 60)).all() == []
 

@@ -68,6 +68,8 @@ INDEXES = {
     "claim": ("pk_jobs", lambda at: moves.claim(at.id, "worker", 15)),
     "renew": ("pk_jobs", lambda at: moves.renew("worker", {at.id: 1}, 15)),
     "rescue": ("ix_jobs_running", lambda at: moves.rescue(3)),
+    "newest events": ("pk_jobs", lambda at: reads.seqs([at.id])),
+    "accept": ("pk_jobs", lambda at: moves.accept(at.id)),
     "prune": ("ix_jobs_finished", lambda at: moves.prune(13 * 86400, limit=10)),
 }
 

@@ -5,27 +5,38 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from threading import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from store import moves, saves
-from store.tables import TERMINAL, Event, Iterate, Job
+from store import moves, reads, saves
+from store.generation import Generation
+from store.tables import TERMINAL, Checkpoint, Event, Iterate, Job
 from tests.store.conftest import Driver
 
 
+class Refinement(NamedTuple):
+    job: UUID
+    generation: Generation
+
+
 def at_once(engine: Engine, statements: Sequence[Any]) -> list[Any]:
-    """Execute and commit each statement in a thread of its own, all starting together; their first rows."""
+    """Execute and commit each statement in a thread of its own, all starting together; their first rows. Where it is
+    a refinement, the job is locked before, as the API does."""
     start = Barrier(len(statements))
 
     def run(statement: Any) -> Any:
         with Session(engine) as session:
             session.connection()
             start.wait(10)
+            if isinstance(statement, Refinement):
+                session.execute(reads.job(statement.job).with_for_update())
+                statement = moves.refine(*statement)
             row = session.execute(statement).first()
             session.commit()
             return row
@@ -35,15 +46,17 @@ def at_once(engine: Engine, statements: Sequence[Any]) -> list[Any]:
 
 
 def assert_told_once(driver: Driver, job_id: UUID) -> None:
-    """The job's events are numbered without gaps up to its seq; the last of a finished job is its one ``done``."""
+    """The job's events are numbered without gaps up to its seq; the last of a finished job is ``done``. Another is
+    followed by the event that tells of its refinement, and by nothing where there was none."""
     job, events = driver.job(job_id), driver.events(job_id)
     assert [event.seq for event in events] == list(range(1, job.seq + 1))
-    done = [event for event in events if event.kind == "done"]
+    assert (events[-1].kind == "done") == (job.state in TERMINAL)
     if job.state in TERMINAL:
-        assert done == [events[-1]]
-        assert done[0].data["state"] == job.state
-    else:
-        assert done == []
+        assert events[-1].data["state"] == job.state
+    for event, after in pairwise(events):
+        if event.kind == "done":
+            assert (event.data["state"], after.kind, after.data["state"]) == ("succeeded", "state", "queued")
+            assert event.data["stopped"] != "exact"
 
 
 def test_of_many_claims_one_wins(database: Engine, driver: Driver):
@@ -62,6 +75,7 @@ ENDS: dict[str, Callable[[UUID], Any]] = {
     "canceled": lambda job: moves.canceled(job, 1),
     "release": lambda job: moves.release(job, 1),
     "cancel": moves.cancel,
+    "accept": moves.accept,
     "rescue": lambda job: moves.rescue(1),
 }
 
@@ -91,6 +105,47 @@ def test_cancel_against_succeed(database: Engine, driver: Driver):
         outcomes[driver.job(job_id).state] += 1
         assert_told_once(driver, job_id)
     assert outcomes == {"succeeded": 10}  # the work was done: a request to stop it that came as late is void
+
+
+def test_accept_against_every_end(database: Engine, driver: Driver):
+    for turn, name in enumerate([*ENDS] * 2):
+        job_id = driver.claimed()
+        driver.expire(job_id)
+        pair = [moves.accept(job_id), ENDS[name](job_id)]
+        at_once(database, pair if turn % 2 else pair[::-1])
+        assert_told_once(driver, job_id)
+        job = driver.job(job_id)
+        if job.cancel_requested and job.state == "running":
+            assert driver.do(moves.accept(job_id)) is None
+
+
+def test_of_many_refinements_one_wins(database: Engine, driver: Driver):
+    finer = driver.generation(tolerance=0.001)
+    for _ in range(5):
+        job_id = driver.claimed()
+        driver.save(job_id, final=True)
+        saves.finish_image(driver.session, job_id, 1, 0, stopped="converged")
+        driver.do(moves.succeed(job_id, 1, "converged"))
+        assert len(list(filter(None, at_once(database, [Refinement(job_id, finer)] * 6)))) == 1
+        assert_told_once(driver, job_id)
+
+
+def test_refine_against_delete_and_pruning(database: Engine, driver: Driver):
+    finer = driver.generation(tolerance=0.001)
+    outcomes: Counter[str] = Counter()
+    for turn in range(12):
+        job_id = driver.claimed()
+        driver.save(job_id, final=True)
+        saves.finish_image(driver.session, job_id, 1, 0, stopped="converged")
+        driver.do(moves.succeed(job_id, 1, "converged"))
+        statements = [Refinement(job_id, finer), moves.delete(job_id), moves.prune(0), moves.prune_checkpoints(0)]
+        random.Random(turn).shuffle(statements)
+        at_once(database, statements)
+        state = driver.session.scalar(select(Job.state).where(Job.id == job_id))
+        outcomes[str(state)] += 1
+        kept = driver.session.scalars(select(Checkpoint.job_id).where(Checkpoint.job_id == job_id)).all()
+        assert kept == ([job_id] if state else [])
+    assert set(outcomes) <= {"None", "queued"}
 
 
 def test_cancel_against_claim(database: Engine, driver: Driver):
@@ -144,6 +199,7 @@ def test_save_waits_for_a_rescue_under_way_and_then_writes_nothing(database: Eng
 def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
     """Six threads do to three jobs whatever comes to their minds; every job's story stays whole."""
     jobs = [driver.submit() for _ in range(3)]
+    finer = driver.generation(tolerance=0.001)
 
     def act(seed: int) -> Counter[UUID]:
         choose, claims = random.Random(seed), Counter[UUID]()
@@ -156,6 +212,8 @@ def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
                     moves.rescue(5),
                     moves.renew("worker", {job_id: attempt}, 15),
                 ]
+                often += [moves.succeed(job_id, attempt, "converged"), moves.refine(job_id, finer)]
+                often += [moves.accept(job_id), moves.prune_checkpoints(0)]
                 seldom = [moves.succeed(job_id, attempt, "exact"), moves.cancel(job_id)]
                 statement = choose.choice(often if choose.random() < 0.98 else seldom)
                 rows = session.execute(statement).all()

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import undefer
 
 from store import moves, reads, saves
 from store.tables import Image, Iterate
@@ -103,6 +104,7 @@ WRITES: dict[str, Callable[[Driver, UUID], Any]] = {
         driver.session, job, 1, 0, blocks=1, predicted_rounds=1, predicted_evaluations=1
     ),
     "iterate": lambda driver, job: driver.save(job, attempt=1, iterate=1, picture=b"late", checkpoint=b"late"),
+    "final": lambda driver, job: saves.make_final(driver.session, job, 1, 0, 0, picture=b"late"),
     "finish": lambda driver, job: saves.finish_image(driver.session, job, 1, 0, stopped="exact"),
 }
 LOSSES: dict[str, Callable[[Driver, UUID], Any]] = {
@@ -140,12 +142,30 @@ def test_worker_that_lost_its_lease_writes_nothing(driver: Driver, loss: str):
     assert all_of_it() == before
 
 
+@pytest.mark.parametrize("kept", [b"png", None])
+def test_saved_iterate_becomes_the_final_one(driver: Driver, kept: bytes | None):
+    job_id = driver.claimed()
+    driver.save(job_id, iterate=0)
+    driver.save(job_id, iterate=1, picture=kept, residual=0.25)
+    iterates = select(Iterate).options(undefer(Iterate.picture)).order_by(Iterate.iterate)
+    before = driver.session.scalars(iterates).all()[1]
+    told = driver.events(job_id)[-1].data
+    seq = saves.make_final(driver.session, job_id, 1, 0, 1, picture=b"png")
+    driver.session.expire_all()
+    first, last = driver.session.scalars(iterates).all()
+    assert (first.final, last.final) == (False, True)
+    assert (last.picture, last.residual, last.created_at) == (b"png", 0.25, before.created_at)
+    event = driver.events(job_id)[-1]
+    assert (event.seq, event.kind) == (seq, "iterate")
+    assert event.data == {**told, "final": True, "etag": sha256(b"png").hexdigest()}
+
+
 def test_lease_that_ran_out_unnoticed_still_serves(driver: Driver):
     """Nobody else has the job: its worker was only slow, and goes on."""
     job_id = driver.claimed()
     driver.expire(job_id)
     driver.save(job_id)
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False)
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, False)
     assert driver.do(moves.rescue(3)) is None
     assert driver.do(moves.succeed(job_id, 1, "exact"))
 

@@ -46,7 +46,7 @@ def test_every_iterate_is_saved_as_the_sampler_has_it(
     assert image.blocks is not None
     assert image.predicted_rounds is not None
     assert image.blocks < image.predicted_rounds < STEPS
-    assert jobs.checkpoints(job_id) == []
+    assert [each.iterate for each in jobs.checkpoints(job_id)] == [saved[-1].iterate]  # it can be refined
     assert valkey.hlen(f"underpaint:preview:{job_id}") == len(saved)
 
     events = jobs.events(job_id)
