@@ -82,3 +82,40 @@ def test_other_variance_preserving_schedulers_are_sampled_as_ddim(emoji, other):
 def test_schedulers_that_cannot_be_sampled_are_refused(emoji, scheduler, message):
     with pytest.raises(UnsupportedModel, match=message):
         with_scheduler(emoji, scheduler)
+
+
+def test_a_hub_repository_that_is_not_allowed_is_not_looked_for(monkeypatch):
+    monkeypatch.setattr("diffusers.DiffusionPipeline.download", lambda *_, **__: pytest.fail("it was"))
+    with pytest.raises(UnsupportedModel, match="a hub repository has to be allowed"):
+        load_model("owner/name", allowed=["owner/other"])
+
+
+def test_an_allowed_hub_repository_is_loaded_from_the_cache_of_the_hub(tmp_path, monkeypatch):
+    """The cache as the hub's client lays it out; nothing else of the repository is fetched while offline."""
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / ("0" * 40)
+    shutil.copytree(EMOJI, snapshot)
+    (tmp_path / "models--owner--name" / "refs").mkdir()
+    (tmp_path / "models--owner--name" / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    model = load_model("owner/name", allowed=["owner/name"])
+    assert isinstance(model, StableDiffusion)
+
+
+def test_an_allowed_hub_repository_that_cannot_be_had_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UnsupportedModel, match="owner/name could not be downloaded"):
+        load_model("owner/name", allowed=["owner/name"])
+
+
+def test_a_safety_checker_is_left_out(folder):
+    """The classic repositories name one, in a module of diffusers' own."""
+    edit(folder / "model_index.json", safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
+    assert load_model(folder).pipeline.safety_checker is None
+
+
+def test_weights_that_do_not_fit_their_config_are_refused(folder):
+    edit(folder / "unet" / "config.json", block_out_channels=[8, 16, 24])
+    with pytest.raises(UnsupportedModel, match="could not be loaded"):
+        load_model(folder)
