@@ -7,13 +7,15 @@ E(p) = sum over q <= p of (B - q)  +  sum over q < p and i >= q of (S_i - 1), th
 each node (block i, iterate q <= i) is evaluated at its boundary, and those before iterate p in the rest of the block.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from sampler.grid import block_edges
 
-EXPECTED_ITERATES = 2
+# The first residual on the shipped model with about sqrt(N) blocks; each next one is about a tenth of it.
+FIRST_RESIDUAL, CONTRACTION = 0.05, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,16 @@ def evaluations(lengths: Sequence[int], iterate: int) -> int:
     return shared + sum(length - 1 for q in range(iterate) for length in lengths[q:])
 
 
+def expected_iterates(tolerance: float) -> int:
+    """How many iterates it takes until the residual is at most `tolerance`, as a rule of thumb.
+
+    With tolerance 0 all of them run; what is shown on the way counts then, and 2 is a good picture.
+    """
+    if tolerance == 0:
+        return 2
+    return 1 + max(0, math.ceil(math.log(tolerance / FIRST_RESIDUAL, CONTRACTION) - 1e-9))
+
+
 def predict(steps: int, blocks: int, iterates: int, width: int) -> Plan:
     """The cost of `iterates` Parareal iterates of a grid of `steps` steps in `blocks` blocks.
 
@@ -58,8 +70,8 @@ def predict(steps: int, blocks: int, iterates: int, width: int) -> Plan:
     return Plan(blocks, min(bound, max(rounds(lengths, iterates), by_width)), needed)
 
 
-def choose_blocks(steps: int, width: int, iterates: int = EXPECTED_ITERATES) -> int:
-    """The number of blocks for which the expected iterate is complete in the fewest rounds.
+def choose_blocks(steps: int, width: int, iterates: int = 2) -> int:
+    """The number of blocks for which the iterate that is expected to be the last is complete in the fewest rounds.
 
     With ample width that is near sqrt(p N). Where the width is too narrow for refinement to beat the serial sampler,
     it is sqrt(N): the first preview then comes after that many rounds, and the exact image after N + sqrt(N) - 1.
@@ -72,8 +84,8 @@ def choose_blocks(steps: int, width: int, iterates: int = EXPECTED_ITERATES) -> 
 def predict_window(steps: int, width: int) -> Plan:
     """The expected cost of the window method at a tolerance of some hundredths, the coarse grid's preview included.
 
-    An estimate, not a bound: fitted to the shipped model (`python -m benchmarks.window`), whose rounds beyond N / w come
-    to 1.5 + 2 w / sqrt(N), each with half a window of evaluations that are made again.
+    An estimate, not a bound: fitted to the shipped model (`python -m benchmarks.window`), whose rounds beyond N / w
+    come to 1.5 + 2 w / sqrt(N), each with half a window of evaluations that are made again.
     """
     coarse = max(1, round(steps**0.5))
     again = 1.5 + 2 * width / steps**0.5

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sampler.denoiser import Model
 from sampler.engine import Engine
 from sampler.parareal import Parareal
-from sampler.plan import choose_blocks
+from sampler.plan import choose_blocks, expected_iterates
 from sampler.trajectory import Iterate, Status
 
 
@@ -49,7 +49,7 @@ def sample(
     trajectory = Parareal(
         made,
         model.noise(seed, height, width),
-        blocks=blocks or choose_blocks(made.grid.steps, round_width),
+        blocks=blocks or choose_blocks(made.grid.steps, round_width, expected_iterates(tolerance)),
         tolerance=tolerance,
         max_iterations=max_iterations,
     )

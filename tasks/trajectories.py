@@ -8,7 +8,7 @@ from celery.utils.log import get_logger
 
 from sampler import DDIM, Checkpoint, Model, Parareal, Plan, Trajectory, Window, choose_blocks, predict, predict_window
 from sampler.denoiser import Condition
-from sampler.plan import EXPECTED_ITERATES
+from sampler.plan import expected_iterates
 from store.generation import Generation
 from store.saves import SavedCheckpoint
 
@@ -21,10 +21,10 @@ def plan(generation: Generation, width: int, blocks: int | None = None, reached:
     if _windowed(generation):
         return predict_window(generation.steps, width)
     serial = generation.method == "serial"
-    blocks = 1 if serial else blocks or generation.blocks or choose_blocks(generation.steps, width)
-    expected = EXPECTED_ITERATES if generation.tolerance > 0 else blocks
-    if reached is not None:
-        expected = max(expected, reached + 1)
+    expected = expected_iterates(generation.tolerance)
+    blocks = 1 if serial else generation.blocks or choose_blocks(generation.steps, width, expected)
+    if generation.tolerance == 0:
+        expected = blocks
     if generation.max_iterations is not None:
         expected = min(expected, generation.max_iterations)
     return predict(generation.steps, blocks, expected, width)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sampler import Parareal, choose_blocks, plan, predict
+from sampler import Parareal, Window, choose_blocks, plan, predict
 from tests.sampler.problems import Mixture, noise, run, solver
 
 
@@ -37,6 +37,11 @@ def test_the_prediction_is_a_lower_bound_that_the_engine_comes_near(steps, width
         assert trajectory.rounds == pytest.approx(expected.rounds, rel=0.25, abs=1)
 
 
+@pytest.mark.parametrize(("tolerance", "iterates"), [(0.5, 1), (0.05, 1), (5e-3, 2), (5e-4, 3), (5e-5, 4), (0, 2)])
+def test_a_lower_tolerance_is_expected_to_take_more_iterates(tolerance, iterates):
+    assert plan.expected_iterates(tolerance) == iterates
+
+
 def test_a_single_slot_gets_square_root_blocks_for_the_preview():
     assert choose_blocks(100, width=1) == 10
 
@@ -44,3 +49,12 @@ def test_a_single_slot_gets_square_root_blocks_for_the_preview():
 def test_few_steps_are_fine():
     assert choose_blocks(1, 16) == 1
     assert all(1 <= choose_blocks(steps, width) <= steps for steps in range(1, 8) for width in (1, 2, 16))
+
+
+@pytest.mark.parametrize(("steps", "width"), [(25, 4), (100, 4), (100, 16), (100, 32), (400, 16)])
+def test_the_window_is_expected_to_cost_about_what_it_does(steps, width):
+    expected = plan.predict_window(steps, width)
+    trajectory = Window(solver(steps), noise(), width=width, tolerance=0.02)
+    run(Mixture(), trajectory, width)
+    assert trajectory.rounds == pytest.approx(expected.rounds, rel=0.35, abs=3)
+    assert trajectory.evaluations == pytest.approx(expected.evaluations, rel=0.35)
