@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from api import errors, openapi
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, ServerError
-from api.routes import control, events, health, iterates, jobs, models, root
+from api.routes import control, events, health, iterates, jobs, models, refine, root
 from api.services import open_services
 from api.version import VERSION
 from store.catalog import load_catalog
@@ -53,7 +53,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
 
     anywhere = openapi.responses(ServerError, DatabaseGone)
-    for part in (jobs, events, control, iterates):
+    for part in (jobs, events, control, refine, iterates):
         app.include_router(part.router, responses=anywhere)
     for part in (models, health):
         app.include_router(part.router)

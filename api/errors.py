@@ -87,9 +87,11 @@ def _of_validation(found: Sequence[dict[str, Any]]) -> Problem:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """``("query", "limit")`` is ``limit``; the body as a whole, and a place in it, is ``body``."""
-    inside = [str(part) for part in location[1:]]
-    return str(location[0]) if location[0] == "body" or not inside else ".".join(inside)
+    """``("query", "limit")`` is ``limit``; the body as a whole, and a character of it, is ``body``."""
+    inside = location[1:]
+    if not inside or (location[0] == "body" and isinstance(inside[0], int)):
+        return str(location[0])
+    return ".".join(str(part) for part in inside)
 
 
 def _plain(error: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ def _job(running: bool) -> schemas.Job:
         stopped=None,
         error=None,
         cancel_requested=False,
+        accept_requested=False,
         queue_position=None if running else 1,
         created_at=_SUBMITTED,
         started_at=_STARTED if running else None,
@@ -63,6 +64,8 @@ def _job(running: bool) -> schemas.Job:
         links=schemas.JobLinks(
             self=_LINKS.job(_ID),
             cancel=_LINKS.cancel(_ID),
+            accept=_LINKS.accept(_ID),
+            refine=_LINKS.refine(_ID),
             events=_LINKS.events(_ID),
             iterates=_LINKS.iterates(_ID),
         ),
@@ -71,6 +74,14 @@ def _job(running: bool) -> schemas.Job:
 
 SUBMITTED = _job(running=False)
 RUNNING = _job(running=True)
+REFINED = SUBMITTED.model_copy(
+    update={
+        "started_at": _STARTED,
+        "updated_at": _SAVED,
+        "request": _REQUEST.model_copy(update={"tolerance": 0.001}),
+        "images": RUNNING.images,
+    }
+)
 PAGE = schemas.JobPage(jobs=[RUNNING], next_cursor=None)
 ITERATES = schemas.Iterates(
     iterates=[
@@ -90,10 +101,17 @@ ITERATES = schemas.Iterates(
 )
 # As `api.streams` sends it.
 _FIGURES = {"residual": None, "rounds": 10, "evaluations": 10, "elapsed": 0.8, "etag": "9f2c...", "final": False}
+_STATE = {
+    "state": "running",
+    "stopped": None,
+    "error": None,
+    "cancel_requested": False,
+    "accept_requested": False,
+}
 STREAM = (
     format_sse_event(retry=2000)
     + format_sse_event(
-        data_str=json.dumps({"state": "running", "stopped": None, "error": None, "cancel_requested": False}),
+        data_str=json.dumps(_STATE),
         event="state",
         id="2",
     )

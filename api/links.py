@@ -26,6 +26,12 @@ class Links:
     def cancel(self, job: UUID) -> str:
         return f"{self.job(job)}/cancel"
 
+    def accept(self, job: UUID) -> str:
+        return f"{self.job(job)}/accept"
+
+    def refine(self, job: UUID) -> str:
+        return f"{self.job(job)}/refine"
+
     def events(self, job: UUID) -> str:
         return f"{self.job(job)}/events"
 

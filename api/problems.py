@@ -88,6 +88,20 @@ class NotFinished(Problem):
     example = "The job is running, and only jobs that have ended can be deleted: cancel it first."
 
 
+class NothingToAccept(Problem):
+    status = HTTPStatus.CONFLICT
+    slug = "nothing-to-accept"
+    title = "The job has nothing to accept"
+    example = "The job is queued, and has no picture yet that could be accepted: wait for its first, or cancel it."
+
+
+class NotRefinable(Problem):
+    status = HTTPStatus.CONFLICT
+    slug = "not-refinable"
+    title = "The job cannot be refined"
+    example = "The job is exact: there is nothing left to refine."
+
+
 class BodyTooLarge(Problem):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     slug = "body-too-large"

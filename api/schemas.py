@@ -55,6 +55,8 @@ class Image(_Sent):
 class JobLinks(_Sent):
     self: str
     cancel: str
+    accept: str
+    refine: str
     events: str
     iterates: str
 
@@ -70,6 +72,8 @@ class Job(_Sent):
     """Why a failed job failed."""
     cancel_requested: bool
     """Whether the job was asked to stop; a running one stops within a round."""
+    accept_requested: bool
+    """Whether the job was asked to end with its newest iterates; a running one does so within a round."""
     queue_position: int | None
     """1 is the next to run; null unless the job is queued."""
     created_at: datetime
@@ -78,7 +82,8 @@ class Job(_Sent):
     finished_at: datetime | None
     updated_at: datetime
     request: Generation
-    """The request with every default filled in."""
+    """The request with every default filled in; of a refined job, with the new ``tolerance`` and
+    ``max_iterations``."""
     images: list[Image]
     links: JobLinks
 

@@ -26,13 +26,18 @@ async def submit(services: Services, links: Links, generation: Generation) -> sc
     async with services.moving.begin() as session:
         await session.execute(moves.submit(job, generation))
         view, _ = await views.job(session, links, await views.existing(session, job))
+    await send(services, job)
+    return view
+
+
+async def send(services: Services, job: UUID) -> None:
+    """Put a queued job on the queue, and note it. Never fails: what is not sent is sent by the janitor."""
     try:
         if await _sent(services, job):
             async with services.moving.begin() as session:
                 await session.execute(moves.mark_sent([job]))
     except SQLAlchemyError as error:
         log.warning("job %s was sent, but not marked so: %s", job, error)
-    return view
 
 
 async def _sent(services: Services, job: UUID) -> bool:

@@ -88,6 +88,7 @@ def _job(links: Links, row: tables.Job, images: Sequence[tables.Image], queue_po
         stopped=row.stopped,
         error=row.error,
         cancel_requested=row.cancel_requested,
+        accept_requested=row.accept_requested,
         queue_position=queue_position,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -98,6 +99,8 @@ def _job(links: Links, row: tables.Job, images: Sequence[tables.Image], queue_po
         links=schemas.JobLinks(
             self=links.job(row.id),
             cancel=links.cancel(row.id),
+            accept=links.accept(row.id),
+            refine=links.refine(row.id),
             events=links.events(row.id),
             iterates=links.iterates(row.id),
         ),

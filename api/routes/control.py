@@ -1,4 +1,4 @@
-"""What a client does to a job: cancel it, remove it."""
+"""What a client does to a job: cancel it, accept it, remove it."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from api import schemas, views
 from api.openapi import responses
 from api.parameters import JobId
-from api.problems import NoSuchJob, NotFinished
+from api.problems import NoSuchJob, NotFinished, NothingToAccept
 from api.services import WithLinks, WithServices
 from store import moves, previews, wakeups
 from store.tables import TERMINAL
@@ -40,6 +40,40 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
         await wakeups.publish_async(services.redis, job_id, moved.seq)
     if view.state not in TERMINAL:
         response.status_code = HTTPStatus.ACCEPTED
+    return view
+
+
+@router.post(
+    "/v1/jobs/{job_id}/accept",
+    operation_id="accept_job",
+    summary="Accept the newest iterates",
+    response_model=schemas.Job,
+    response_description="The job has ended: it was accepted, or had ended before.",
+    responses=responses(
+        NoSuchJob,
+        NothingToAccept,
+        _202={
+            "model": schemas.Job,
+            "description": "The job runs, and its worker was asked to end it. It does so within a round.",
+        },
+    ),
+)
+async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, response: Response) -> schemas.Job:
+    """The pictures are good enough: stop computing and keep them. Each image ends with its newest iterate, or with its
+    first one where it has none yet; the job has then `succeeded`, with `stopped` as `accepted`, and can be refined
+    later. May be sent again."""
+    async with services.moving.begin() as session:
+        moved = (await session.execute(moves.accept(job_id))).one_or_none()
+        view, _ = await views.job(session, links, await views.existing(session, job_id))
+    if moved:
+        await wakeups.control_async(services.redis, job_id)
+        await wakeups.publish_async(services.redis, job_id, moved.seq)
+    if view.state in TERMINAL:
+        return view
+    if not view.accept_requested:
+        why = "was asked to stop" if view.cancel_requested else "is queued, and has no picture yet"
+        raise NothingToAccept(f"The job {why}: there is nothing that could be accepted.")
+    response.status_code = HTTPStatus.ACCEPTED
     return view
 
 

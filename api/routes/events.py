@@ -1,7 +1,7 @@
 """What happens to a job, told as it happens."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -11,12 +11,24 @@ from api.parameters import JobId
 from api.problems import InvalidRequest, NoSuchJob
 from api.services import WithLinks, WithServices
 from api.streams import EventStream
-from store.tables import TERMINAL
+from store.tables import TERMINAL, EventKind
 
 router = APIRouter(tags=["jobs"])
 
 # As large as PostgreSQL's integers.
 HIGHEST = 2**31 - 1
+
+# One event, once it is parsed (OpenAPI 3.2, "Server-Sent Event Streams").
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[1-9][0-9]*$"},
+        "event": {"type": "string", "enum": list(get_args(EventKind))},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
 
 
 @router.get(
@@ -28,7 +40,7 @@ HIGHEST = 2**31 - 1
     responses=responses(
         NoSuchJob,
         InvalidRequest,
-        _200={"content": {"text/event-stream": {"schema": {"type": "string"}, "example": examples.STREAM}}},
+        _200={"content": {"text/event-stream": {"itemSchema": EVENT, "example": examples.STREAM}}},
         _204={"description": "The job has ended and the client has all its events: do not come back."},
     ),
 )

@@ -40,7 +40,7 @@ class Worker:
             "rounds": 10 + 4 * iterate,
             "evaluations": 10 + 40 * iterate,
         }
-        rest = {"picture": picture, "checkpoint": None, "final": final}
+        rest = {"picture": picture, "checkpoint": b"states", "final": final}
         with Session(self._engine) as session:
             return saves.save_iterate(session, UUID(job), 1, image, iterate, **figures, **rest)
 
