@@ -30,16 +30,16 @@ Written by `python -m benchmarks.exactness`, with diffusers {diffusers.__version
 For each model family and solver, {STEPS} steps, the relative error (RMS of the difference over RMS, of the final
 sample in latent space) of
 
-- **diffusers**: our serial sampler, against diffusers' own pipeline with the scheduler of that solver and the same seed.
-  A dash says that diffusers has no such pair;
+- **diffusers**: our serial sampler, against diffusers' own pipeline with that solver's scheduler and the same seed. A
+  dash says that diffusers has no such pair;
 - **p = B**: SRDS with {BLOCKS} blocks run to the last iterate, against our serial sampler;
 - **batch**: a sample that shares its rounds with two others (other seeds, prompts, guidance scales, numbers of blocks),
   against the same one alone.
 
-All are to be at most {TOLERANCE:g}. `own` is the solver that the model ships with; "eta" is stochastic DDIM (eta = 0.6),
-for which, as for ddpm, both sides are given the same noise. The families are tiny randomly initialised components from
-configs, so that this page can be made anywhere; `emoji` is the model that ships with the project. Prompts, negative
-prompts and guidance are on wherever the family has them.
+All are to be at most {TOLERANCE:g}. `own` is the solver that the model ships with; "eta" is stochastic DDIM (eta =
+0.6), for which, as for ddpm, both sides are given the same noise. The families are tiny randomly initialised components
+from configs, so that this page can be made anywhere; `emoji` is the model that ships with the project. Prompts,
+negative prompts and guidance are on wherever the family has them.
 
 | family | solver | diffusers | p = B | batch |
 |---|---|---|---|---|
@@ -91,7 +91,7 @@ def rows(folder: Path) -> Iterator[Row]:
     for family in [*FAMILIES, "emoji"]:
         path = EMOJI if family == "emoji" else build(family, folder)
         model: Any = load_model(path)
-        pipeline = DiffusionPipeline.from_pretrained(path, local_files_only=True)
+        pipeline = DiffusionPipeline.from_pretrained(path, dtype=torch.float32, local_files_only=True)
         pipeline.set_progress_bar_config(disable=True)
         height, width = (64, 64) if family == "emoji" else size(family)
         prompt = {"dit": "7"}.get(family, "red heart")

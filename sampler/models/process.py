@@ -98,8 +98,8 @@ class Process:
                 or bool(config.get("euler_at_final"))
                 or (bool(config.get("lower_order_final")) and steps < 15)
             )
-            fine = 1 if config.get("solver_order") == 1 else 2
-            return DPMSolver(sigma_grid(scheduler, steps, **schedule), self.prediction, fine, lower_order_final=lower)
+            order = 1 if config.get("solver_order") == 1 else 2
+            return DPMSolver(sigma_grid(scheduler, steps, **schedule), self.prediction, order, lower_order_final=lower)
         scheduler = self.scheduler if self.flow else EulerDiscreteScheduler.from_config(config)
         grid = sigma_grid(scheduler, steps, **schedule)
         return Heun(doubled(grid), self.prediction) if name == "heun" else DDIM(grid, self.prediction)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import (
@@ -111,13 +111,13 @@ def euler(prediction: Prediction = "epsilon", **changes: Any) -> Case:
     return Case(lambda: EulerDiscreteScheduler(**made), lambda s, n: DDIM(sigma_grid(s, n), prediction), prediction)
 
 
-def dpm(prediction: Prediction = "epsilon", coarse: Literal[1, 2] = 1, **changes: Any) -> Case:
+def dpm(prediction: Prediction = "epsilon", **changes: Any) -> Case:
     theirs = "flow_prediction" if prediction == "velocity" else prediction
     made: dict[str, Any] = BETAS | {"prediction_type": theirs, "timestep_spacing": "linspace"} | changes
 
     def ours(s: Any, n: int) -> Solver:
         lower = s.config.final_sigmas_type == "zero" or s.config.euler_at_final or n < 15
-        return DPMSolver(sigma_grid(s, n), prediction, coarse=coarse, lower_order_final=lower)
+        return DPMSolver(sigma_grid(s, n), prediction, lower_order_final=lower)
 
     return Case(lambda: DPMSolverMultistepScheduler(**made), ours, prediction)
 
@@ -179,7 +179,6 @@ CASES = {
     "flow-terminal-linear": flow({"mu": 1.3}, use_dynamic_shifting=True, time_shift_type="linear", shift_terminal=0.05),
     "flow-karras": flow(use_karras_sigmas=True),
     "dpm++": dpm(),
-    "dpm++-two-step": dpm(coarse=2),
     "dpm++-leading-v": dpm("v_prediction", timestep_spacing="leading", steps_offset=1),
     "dpm++-trailing-karras": dpm(timestep_spacing="trailing", use_karras_sigmas=True),
     "dpm++-lu": dpm(use_lu_lambdas=True),

@@ -123,7 +123,7 @@ class Gaussian:
         (lambda n: DDIM(cosine(n)), 1),
         (lambda n: DDIM(straight(n), "velocity"), 1),
         (lambda n: DPMSolver(cosine(n), lower_order_final=False), 2),
-        (lambda n: DPMSolver(cosine(n), fine=1), 1),
+        (lambda n: DPMSolver(cosine(n), order=1), 1),
         (lambda n: DPMSolver(straight(n), "velocity", lower_order_final=False), 2),
         (lambda n: Heun(doubled(cosine(n))), 2),
         (lambda n: Heun(doubled(straight(n)), "velocity"), 2),
