@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from sampler import Iterate, Model, load_model, sample
 
-SEED, STEPS, BLOCKS, GUIDANCE, CELL, LABEL = 4, 25, 4, 5.0, 150, 22
+SEED, STEPS, BLOCKS, GUIDANCE, CELL, LABEL = 4, 50, 4, 3.0, 150, 22
 
 
 def row(model: Model, prompt: str) -> list[tuple[Image.Image, Iterate]]:
@@ -39,7 +39,7 @@ def draw(rows: list[list[tuple[Image.Image, Iterate]]]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--prompts", nargs="+", default=["red heart", "rocket", "house"])
+    parser.add_argument("--prompts", nargs="+", default=["red heart", "sunflower", "soccer ball"])
     arguments = parser.parse_args()
     model = load_model(Path(__file__).parents[1] / "models" / "emoji")
     draw([row(model, prompt) for prompt in arguments.prompts]).save(arguments.out)
