@@ -55,16 +55,16 @@ class Stochastic:
         alpha_to = like(arrival(self.grid, end)[0], state)
         return (alpha_to * x0 + direction * eps + torch.stack([noise for _, noise in spans])).unsqueeze(1)
 
-    def _span(self, start: int, end: int, like: Tensor) -> tuple[float, Tensor]:
+    def _span(self, start: int, end: int, x: Tensor) -> tuple[float, Tensor]:
         """What multiplies eps over the steps from `start` to `end`, and their summed noise (c, h, w)."""
         ratio = self.direction[start:end] / self.grid.sigma[start:end]
         # after[j] = the product of the ratios of the steps that follow step j
         after = torch.cat([ratio[1:], torch.ones(1).double()]).flip(0).cumprod(0).flip(0)
         weights = (self.spread[start:end] * after).float()
-        noise = torch.zeros(like.shape[1:])
+        noise = torch.zeros(x.shape[1:])
         for point, weight in enumerate(weights, start):
-            noise = noise + weight * step_noise(self.seed, point, like.shape[1:])
-        return float(self.direction[start] * after[0]), noise.to(like)
+            noise = noise + weight * step_noise(self.seed, point, x.shape[1:])
+        return float(self.direction[start] * after[0]), noise.to(x)
 
 
 def step_noise(seed: int, point: int, shape: torch.Size) -> Tensor:
