@@ -7,3 +7,7 @@ class UnsupportedModel(ValueError):
 
 class InvalidCheckpoint(ValueError):
     """Bytes that are no checkpoint, or one of another version, method or grid."""
+
+
+class ReplicasFailed(RuntimeError):
+    """No process that holds the model could do what was asked, however often it was replaced."""

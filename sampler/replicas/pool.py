@@ -1,0 +1,230 @@
+"""Replicas: one model on several devices, as the engine's one model."""
+
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import count, pairwise
+from threading import Lock
+from time import monotonic
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from sampler.denoiser import Condition, Model
+from sampler.errors import ReplicasFailed
+from sampler.replicas.replica import Encoded, Limits, Lost, Replica
+from sampler.solvers import Solver
+
+
+class Replicas:
+    """A model (see `Model`) whose rounds are split over processes, one a device.
+
+    Samples stay on the CPU, and this process touches no device: what hangs there can be killed. So encoding and
+    decoding are done by a replica as well, beside its rounds: a model of our own for them would need its memory twice.
+    """
+
+    def __init__(
+        self,
+        factories: Sequence[Callable[[], Model]],
+        *,
+        threads: int | None = None,
+        start_seconds: float = 600.0,
+        answer_seconds: float = 300.0,
+        retry_seconds: float = 60.0,
+        replacements: int = 3,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Start a replica for each factory, and wait until each has loaded its model, or failed to.
+
+        Args:
+            factories: each loads the same model, on a device of its own, in the replica's process; they are pickled,
+                as `functools.partial(load_model, folder, "cuda:1")` can be.
+            threads: torch's threads in each replica; None is torch's own choice.
+            start_seconds, answer_seconds: who takes longer to load the model, or to answer, is killed and replaced.
+            retry_seconds: how long after the start a replica that could not load its model is started anew.
+            replacements: how many replicas may be lost in a row, without a success, until a round is given up.
+            report: gets a line when a replica is lost or cannot be started. Called on any thread.
+
+        Raises:
+            ValueError: no factory.
+            Exception: what the first factory raised, where none succeeded.
+        """
+        if not factories:
+            raise ValueError("replicas need at least one device")
+        self._factories = list(factories)
+        self._threads = threads
+        self._limits = Limits(start_seconds, answer_seconds)
+        self._retry_seconds = retry_seconds
+        self._replacements = replacements
+        self._report = report
+        self._numbers = count()
+        self._lock = Lock()  # of the next two
+        self._closed = False
+        self._replicas = [self._start(place) for place in range(len(factories))]
+        wait([replica.ready for replica in self._replicas])
+        errors = [replica.ready.exception() for replica in self._replicas]
+        if errors[0] is not None and None not in errors:
+            self.close()
+            raise errors[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are wanted: the CPU, from where the replicas take them to their devices."""
+        return torch.device("cpu")
+
+    @property
+    def pids(self) -> list[int | None]:
+        """Of the replicas' processes."""
+        return [replica.pid for replica in self._replicas]
+
+    def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Encoded]) -> Tensor:
+        """One batched forward pass, see `Denoiser.denoise`; split as evenly as can be over the replicas that are ready.
+
+        The share of a replica that is lost is evaluated again by the others, or by the next that is ready.
+
+        Raises:
+            ReplicasFailed: too many replicas in a row were lost, or there is none.
+            Exception: what the model raised.
+        """
+        output = torch.empty_like(x)
+        todo = list(range(len(x)))
+        in_a_row = 0
+        while todo:
+            losses = self._evaluate(todo, x, timestep, conditions, output)
+            left = [n for _, share, _ in losses for n in share]
+            in_a_row = len(losses) + (in_a_row if len(left) == len(todo) else 0)
+            if losses and in_a_row > self._replacements:
+                raise ReplicasFailed(f"{in_a_row} replicas in a row were lost; the last: {losses[-1][2]}")
+            todo = left
+        return output
+
+    def _evaluate(
+        self, todo: list[int], x: Tensor, timestep: Tensor, conditions: Sequence[Encoded], output: Tensor
+    ) -> list[tuple[Replica, list[int], Lost]]:
+        """Split some samples of a batch over the replicas and gather `output`; the losses, which are replaced."""
+        begun: list[tuple[Replica, list[int]]] = []
+        losses: list[tuple[Replica, list[int], Lost]] = []
+        errors: list[Exception] = []
+        replicas = self._available()
+        for replica, share in zip(replicas, split(todo, len(replicas)), strict=False):
+            timesteps = [float(timestep[n]) for n in share]
+            try:
+                replica.begin(x[share], timesteps, [conditions[n] for n in share])
+                begun.append((replica, share))
+            except Lost as error:
+                losses.append((replica, share, error))
+        # Every answer is waited for, whatever the others say: after this no replica owes one.
+        for replica, share in begun:
+            try:
+                output[share] = replica.finish(x[share].shape)
+            except Lost as error:
+                losses.append((replica, share, error))
+            except Exception as error:
+                errors.append(error)
+        for replica, _, error in losses:
+            self._replace(replica, error)
+        if errors:
+            raise errors[0]
+        return losses
+
+    def solver(
+        self,
+        steps: int,
+        name: str | None = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        seed: int = 0,
+        eta: float = 0.0,
+    ) -> Solver:
+        """See `Model.solver`."""
+        return self._call("solver", steps, name, height=height, width=width, seed=seed, eta=eta)
+
+    def noise(self, seed: int, height: int, width: int) -> Tensor:
+        """See `Model.noise`."""
+        return self._call("noise", seed, height, width)
+
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5) -> Condition:
+        """See `Model.encode`. A replica gets the condition with the first sample that has it, and then keeps it."""
+        encoded: tuple[Hashable, bytes] = self._call("encode", prompt, negative_prompt, guidance_scale)
+        return Encoded(next(self._numbers), *encoded)
+
+    def decode(self, samples: Tensor) -> Tensor:
+        """See `Model.decode`; may be called on any thread."""
+        return self._call("decode", samples.clone())  # without what else lies in its storage
+
+    def close(self) -> None:
+        """End all processes; what is being computed fails."""
+        with self._lock:
+            self._closed = True
+            for replica in self._replicas:
+                replica.close()
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """What the first replica that is ready says; if it is lost over it, another one."""
+        in_a_row = 0
+        while True:
+            replica = self._available()[0]
+            try:
+                return replica.call(name, *args, **kwargs)
+            except Lost as error:
+                self._replace(replica, error)
+                in_a_row += 1
+                if in_a_row > self._replacements:
+                    raise ReplicasFailed(f"{in_a_row} replicas in a row were lost; the last: {error}") from error
+
+    def _available(self) -> list[Replica]:
+        """The replicas that are ready; if none is, those that are first to be."""
+        while True:
+            with self._lock:
+                self._check_open()
+                for place, replica in enumerate(self._replicas):
+                    if _failed(replica) and monotonic() - replica.started_at > self._retry_seconds:
+                        self._replicas[place] = self._start(place)
+                replicas = list(self._replicas)
+            if ready := [replica for replica in replicas if replica.ready.done() and not _failed(replica)]:
+                return ready
+            starting = [replica.ready for replica in replicas if not replica.ready.done()]
+            if not starting:
+                raise ReplicasFailed(f"no replica could be started: {replicas[0].ready.exception()}")
+            wait(starting, return_when=FIRST_COMPLETED)
+
+    def _replace(self, replica: Replica, error: Lost) -> None:
+        """Start a fresh one in the place of a lost one, unless another thread has done so."""
+        replica.close()
+        with self._lock:
+            self._check_open()
+            for place, other in enumerate(self._replicas):
+                if other is replica:
+                    self._report(f"replica {place} was lost and is replaced: {error}")
+                    self._replicas[place] = self._start(place)
+
+    def _start(self, place: int) -> Replica:
+        replica = Replica(self._factories[place], self._threads, self._limits)
+        replica.ready.add_done_callback(lambda _: self._report_failure(place, replica))
+        return replica
+
+    def _report_failure(self, place: int, replica: Replica) -> None:
+        if _failed(replica) and not self._closed:
+            self._report(f"replica {place} could not be started: {replica.ready.exception()}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ReplicasFailed("the replicas were closed")
+
+
+def split(items: list[int], parts: int) -> list[list[int]]:
+    """In `parts` runs whose lengths differ by one at most, the longer ones first; fewer where there are fewer items."""
+    parts = min(parts, len(items))
+    edges = [-(-len(items) * n // parts) for n in range(parts + 1)]
+    return [items[start:end] for start, end in pairwise(edges)]
+
+
+def _failed(replica: Replica) -> bool:
+    return replica.ready.done() and replica.ready.exception() is not None

@@ -1,0 +1,90 @@
+"""The replica's own process: it loads the model, and does what the other side of two pipes asks for."""
+
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import Any
+
+import torch
+
+from sampler.denoiser import Model
+from sampler.replicas.messages import Answer, Share, failed, pack, unpack
+
+
+def serve(
+    factory: Callable[[], Model],
+    threads: int | None,
+    rounds: "Connection[Answer, Share]",
+    calls: "Connection[Any, Any]",
+) -> None:
+    """The process: answer that the model is loaded (or why not), then shares of rounds and, beside them, calls.
+
+    A round does not wait for a picture that is being decoded, nor the other way about: each has a pipe and a thread.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; it is our parent that decides
+    Thread(target=_end_with_parent, daemon=True).start()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        model = factory()
+    except Exception as error:
+        rounds.send(failed(error))
+        return
+    rounds.send(Answer())
+    Thread(target=_serve_calls, args=(model, calls), daemon=True).start()
+    _serve_rounds(model, rounds)
+
+
+def _end_with_parent() -> None:
+    """However the parent ends, SIGKILL included, and whatever this process is at."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _serve_rounds(model: Model, pipe: "Connection[Answer, Share]") -> None:
+    conditions: dict[int, Any] = {}
+    buffer = torch.empty(2, 0)
+    while True:
+        try:
+            share = pipe.recv()
+        except (EOFError, OSError):
+            return
+        # A failure up to here would leave us without what the other side takes us to have: it ends the process.
+        for number in share.dropped:
+            del conditions[number]
+        conditions |= {number: unpack(data, model.device) for number, data in share.new.items()}
+        if share.buffer is not None:
+            buffer = share.buffer
+        samples, outputs = buffer[:, : share.shape.numel()].view(2, *share.shape)
+        timestep = torch.tensor(share.timesteps, dtype=torch.float64)
+        try:
+            with torch.inference_mode():
+                # A copy: the model may keep or change what it is given.
+                x = samples.to(model.device, copy=True)
+                output = model.denoise(x, timestep, [conditions[number] for number in share.conditions])
+            if output.shape != share.shape:
+                raise ValueError(f"the model returned shape {tuple(output.shape)} for samples {tuple(share.shape)}")
+            outputs.copy_(output)
+            answer = Answer()
+        except Exception as error:
+            answer = failed(error)
+        pipe.send(answer)
+
+
+def _serve_calls(model: Model, pipe: "Connection[Any, Any]") -> None:
+    while True:
+        try:
+            name, args, kwargs = unpack(pipe.recv_bytes(), model.device)
+        except (EOFError, OSError):
+            return
+        try:
+            value = getattr(model, name)(*args, **kwargs)
+            answer = Answer((value.signature, pack(value)) if name == "encode" else value)
+        except Exception as error:
+            answer = failed(error)
+        pipe.send_bytes(pack(answer))

@@ -1,0 +1,218 @@
+"""Replicas, as real processes: two on the CPU, with one thread each, stand for two devices."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from sampler import Engine, Parareal, Status, Window
+from sampler.errors import ReplicasFailed
+from sampler.replicas import Replicas
+from sampler.replicas.pool import split
+from tests.sampler.problems import relative_error
+from tests.sampler.studio import SIZE, Diary, Studio
+
+
+@pytest.fixture(scope="module")
+def diary(tmp_path_factory) -> Diary:
+    return Diary(tmp_path_factory.mktemp("replicas") / "diary")
+
+
+@pytest.fixture(scope="module")
+def reports() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def replicas(diary, reports) -> Iterator[Replicas]:
+    factories = [partial(Studio, diary.path)] * 2
+    options = {"answer_seconds": 4.0, "replacements": 1, "report": reports.append}
+    with Replicas(factories, threads=1, **options) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory) -> Studio:
+    """The same model in this process."""
+    return Studio(tmp_path_factory.mktemp("studio") / "diary")
+
+
+def draw(model, make: Callable, prompts: list[str], size=SIZE, steps=12, width=8):
+    """Trajectories for some prompts, the n-th from seed n, run together to their ends."""
+    engine = Engine(model, width)
+    trajectories = []
+    for seed, prompt in enumerate(prompts):
+        trajectory = make(model.solver(steps, height=size, width=size), model.noise(seed, size, size))
+        engine.add(trajectory, model.encode(prompt, guidance_scale=3.0))
+        trajectories.append(trajectory)
+    while engine.active:
+        engine.round()
+    return trajectories
+
+
+srds = partial(Parareal, blocks=4, tolerance=0.0)
+window = partial(Window, width=4, tolerance=1e-3)
+
+
+def same(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.status is other.status is not Status.FAILED
+        assert (one.rounds, one.evaluations) == (other.rounds, other.evaluations)
+        assert relative_error(one.newest.sample, other.newest.sample) < 1e-5
+    return True
+
+
+@pytest.mark.parametrize("make", [srds, window], ids=["srds", "window"])
+def test_images_are_those_of_one_process(replicas, studio, make):
+    prompts = ["plain", "plain", "plain"]
+    assert same(draw(replicas, make, prompts), draw(studio, make, prompts))
+
+
+def test_the_shipped_model(replicas, studio):
+    prompts = ["emoji red heart", "emoji pizza"]
+    ours, theirs = (draw(model, srds, prompts, size=64, steps=6) for model in (replicas, studio))
+    assert same(ours, theirs)
+    pictures = [replicas.decode(trajectory.newest.sample[None]) for trajectory in ours]
+    assert pictures[0].shape == (1, 64, 64, 3)
+    for picture, trajectory in zip(pictures, theirs, strict=True):
+        expected = studio.decode(trajectory.newest.sample[None])
+        assert (picture.int() - expected.int()).abs().max() <= 1
+
+
+def test_a_round_is_split_evenly_and_its_shares_run_at_the_same_time(replicas, diary):
+    before = len(diary.read("begin"))
+    draw(replicas, partial(Parareal, blocks=1), ["slow"] * 5, steps=2)
+    begins, ends = diary.read("begin")[before:], diary.read("end")[before:]
+    assert sorted(begin["size"] for begin in begins) == [2, 2, 3, 3]
+    for first in (0, 2):
+        assert {begin["pid"] for begin in begins[first : first + 2]} == set(replicas.pids)
+        last_begin = max(begin["time"] for begin in begins[first : first + 2])
+        first_end = min(end["time"] for end in ends[first : first + 2])
+        assert last_begin < first_end
+
+
+def test_shares_differ_by_one_at_most():
+    assert split(list(range(7)), 3) == [[0, 1, 2], [3, 4], [5, 6]]
+    assert split([4], 3) == [[4]]
+
+
+def test_a_condition_is_sent_to_a_replica_once(replicas, diary):
+    prompts = ["plain 1", "plain 2"]
+    draw(replicas, srds, prompts)
+    sent = [(line["prompt"], line["pid"]) for line in diary.read("unpacked") if line["prompt"] in prompts]
+    assert len(sent) == len(set(sent)) == 4
+
+
+def test_conditions_are_forgotten_and_sent_again(replicas, diary):
+    condition, many = replicas.encode("plain old"), [replicas.encode("plain") for _ in range(100)]
+    timestep = torch.full((100,), 500.0)
+    x = (
+        torch.stack([replicas.noise(seed, SIZE, SIZE) for seed in range(4)])[:, None]
+        .repeat(1, 25, 1, 1, 1)
+        .flatten(0, 1)
+    )
+    outputs = [replicas.denoise(x[:n], timestep[:n], conditions) for n, conditions in [(1, [condition]), (100, many)]]
+    again = replicas.denoise(x[:1], timestep[:1], [condition])
+    assert torch.equal(outputs[0], again)
+    assert len([line for line in diary.read("unpacked") if line["prompt"] == "plain old"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"), [("raise", "LookupError: out of paint"), ("shape", "the model returned shape")]
+)
+def test_what_the_model_raises_fails_its_sample_alone_and_replaces_nothing(replicas, studio, prompt, message):
+    pids = replicas.pids
+    good, bad, late = draw(replicas, srds, ["plain", prompt, "plain"])
+    assert bad.status is Status.FAILED
+    assert message in bad.error
+    reference = draw(studio, srds, ["plain", "plain", "plain"])
+    assert relative_error(good.newest.sample, reference[0].newest.sample) < 1e-5
+    assert relative_error(late.newest.sample, reference[2].newest.sample) < 1e-5
+    assert replicas.pids == pids
+
+
+def test_an_exception_travels_as_it_is(replicas):
+    with pytest.raises(ValueError, match="there is no picture in this") as caught:
+        replicas.decode(torch.zeros(1, 2, 4, 4))
+    assert "studio.py" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [("die", "its process ended"), ("hang", "no answer in 4 s"), ("memory", "OutOfMemoryError: out of memory")],
+)
+def test_a_replica_lost_in_mid_round_costs_no_trajectory(replicas, studio, diary, reports, trouble, why):
+    pids = replicas.pids
+    prompts = ["plain", f"{trouble} {trouble}", "plain"]
+    assert same(draw(replicas, srds, prompts), draw(studio, srds, ["plain"] * 3))
+    (lost,) = {line["pid"] for line in diary.read(trouble)}
+    assert set(pids) - set(replicas.pids) == {lost}
+    assert why in reports[-1]
+    with pytest.raises(ProcessLookupError):
+        os.kill(lost, 0)
+
+
+def test_a_sample_that_no_replica_survives_is_given_up_and_others_go_on(replicas, studio):
+    (bad,) = draw(replicas, partial(Parareal, blocks=1), ["die always"])
+    assert bad.status is Status.FAILED
+    assert "ReplicasFailed: 2 replicas in a row were lost; the last: its process ended (-9)" in bad.error
+    # Now none is ready: this waits for a fresh one.
+    assert same(draw(replicas, srds, ["plain"]), draw(studio, srds, ["plain"]))
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_is_the_callers_error(tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        Replicas([partial(Studio, tmp_path / "diary", fails=True)])
+
+
+def test_closed_no_process_is_left(replicas):
+    """The last test with these replicas, some of which may be starting just now."""
+    pids = replicas.pids
+    replicas.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert multiprocessing.active_children() == []
+    with pytest.raises(ReplicasFailed, match="closed"):
+        replicas.decode(torch.zeros(1, 4, 8, 8))
+
+
+PARENT = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from sampler.replicas import Replicas
+from tests.sampler.studio import Studio
+
+if __name__ == "__main__":
+    replicas = Replicas([partial(Studio, Path(sys.argv[1]))], threads=1)
+    print(*replicas.pids, flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.slow
+def test_replicas_end_with_their_parent_even_if_it_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, str(script), str(tmp_path / "diary")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
