@@ -25,18 +25,14 @@ class RefineRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    tolerance: StrictFloat | None = Field(
+    tolerance: Annotated[StrictFloat, Field(ge=0, le=1)] | None = Field(
         default=None,
-        ge=0,
-        le=1,
         description="Stop when the residual is at most this; 0 goes on until the picture is exact. By default that of "
         "the job.",
         examples=[0.001],
     )
-    max_iterations: WholeNumber | None = Field(
+    max_iterations: Annotated[WholeNumber, Field(ge=1, le=2**31 - 1)] | None = Field(
         default=None,
-        ge=1,
-        le=2**31 - 1,
         description="Stop after this many iterates, with those that are there. By default without limit.",
     )
 

@@ -1,0 +1,54 @@
+"""All of it as processes of its own: PostgreSQL, a Valkey that can be killed, beat, a worker, the API."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.service.parts import Api
+from tests.tasks.outside import Broker, Fleet
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    made = Broker(tmp_path_factory.mktemp("broker"))
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def settings(postgres_url: str, broker: Broker) -> dict[str, str]:
+    return {
+        "UNDERPAINT_DATABASE_URL": postgres_url,
+        "UNDERPAINT_REDIS_URL": broker.url,
+        "UNDERPAINT_LEASE_SECONDS": "6",
+        "UNDERPAINT_HEARTBEAT_SECONDS": "0.5",
+        "UNDERPAINT_RESEND_SECONDS": "2",
+        "OMP_NUM_THREADS": "1",  # on busy cores, threads of one operation wait for each other
+    }
+
+
+@pytest.fixture(scope="module")
+def fleet(broker: Broker, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One beat and one worker."""
+    made = Fleet(tmp_path_factory.mktemp("fleet"), broker, settings)
+    made.have(1)
+    yield made
+    assert set(made.stop()) == {0}, made.logs()
+
+
+@pytest.fixture(scope="module")
+def served(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with ExitStack() as stack:
+        made = Api(tmp_path_factory.mktemp("api"), {**os.environ, **settings})
+        stack.callback(made.kill)
+        made.start()
+        yield made
+
+
+@pytest.fixture
+def api(served: Api, fleet: Fleet, database: Engine) -> Api:
+    """The API, with a worker behind it; nothing is stored yet."""
+    return served

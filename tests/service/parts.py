@@ -1,0 +1,74 @@
+"""The API as a process that a test may kill, and clients of it."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.api.sse import Told, parse
+
+PATIENCE = 90.0  # s; nothing takes this long unless it is broken
+
+
+class Api:
+    """The API at one address, whichever process serves it."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port: int = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._log = folder / "log"
+        self._environment = environment
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--port", str(self._port)]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                httpx.get(f"{self.address}/healthz", timeout=1, trust_env=False)
+                return
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, self._log.read_text()
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.address, trust_env=False, timeout=30)
+
+    def submit(self, **fields: Any) -> str:
+        with self.client() as client:
+            response = client.post("/v1/jobs", json={"prompt": "red heart", "seed": 7, "method": "srds", **fields})
+            assert response.status_code == 202, response.text
+            return response.json()["id"]
+
+    def get(self, job: str) -> dict[str, Any]:
+        with self.client() as client:
+            return client.get(f"/v1/jobs/{job}").json()
+
+    def follow(self, job: str) -> Iterator[Told]:
+        """All events of a job, by a client that comes back whenever it is cut off, as EventSource does."""
+        last = 0
+        deadline = time.monotonic() + PATIENCE
+        with self.client() as client:
+            while time.monotonic() < deadline:
+                try:
+                    with client.stream("GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": str(last)}) as stream:
+                        if stream.status_code == 204:
+                            return
+                        assert stream.status_code == 200, stream.read()
+                        for told in parse(stream.iter_lines()):
+                            last = told.id
+                            yield told
+                except httpx.TransportError:
+                    time.sleep(0.1)
+        raise AssertionError("the job did not end")
