@@ -75,10 +75,7 @@ class DiffusersModel(ABC):
         eta: float = 0.0,
     ) -> Solver:
         """See `sampler.denoiser.Model.solver`."""
-        schedule: dict[str, Any] = {}
-        if self.process.flow:
-            side = self.pipeline.default_sample_size * self.scale
-            schedule = self._schedule(steps, height or side, width or side)
+        schedule = self._schedule(steps, height, width) if self.process.flow else {}
         return self.process.solver(steps, name, seed, eta, **schedule)
 
     def noise(self, seed: int, height: int, width: int) -> Tensor:
@@ -117,9 +114,14 @@ class DiffusersModel(ABC):
     def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
         """The network: x (b, c, h, w) in its dtype, timestep (b,) float32, inputs (b, ...); to (b, c, h, w)."""
 
-    def _schedule(self, steps: int, height: int, width: int) -> dict[str, Any]:
+    def _schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
         """What a flow model's pipeline passes to its scheduler's `set_timesteps`, for this size in pixels."""
         return {}
+
+    def _tokens(self, height: int | None, width: int | None) -> int:
+        """How many tokens a transformer makes of a picture; None is the pipeline's own size."""
+        side = self.pipeline.default_sample_size * self.scale
+        return ((height or side) // self.multiple) * ((width or side) // self.multiple)
 
     def _pictures(self, samples: Tensor) -> Tensor:
         """Latents to pictures (b, 3, H, W) in -1 .. 1."""

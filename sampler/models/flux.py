@@ -63,9 +63,9 @@ class Flux(DiffusersModel):
         )[0]
         return self.pipeline._unpack_latents(packed, height * self.scale, width * self.scale, self.scale)
 
-    def _schedule(self, steps: int, height: int, width: int) -> dict[str, Any]:
+    def _schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
         if steps < 1:
             raise ValueError(f"steps must be 1 or more, not {steps}")
         config = self.pipeline.scheduler.config
-        mu = dynamic_shift(config, (height // self.multiple) * (width // self.multiple), 1.15)
+        mu = dynamic_shift(config, self._tokens(height, width), 1.15)
         return {"sigmas": np.linspace(1.0, 1 / steps, steps), "mu": mu}

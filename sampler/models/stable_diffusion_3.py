@@ -41,8 +41,8 @@ class StableDiffusion3(DiffusersModel):
             return_dict=False,
         )[0]
 
-    def _schedule(self, steps: int, height: int, width: int) -> dict[str, Any]:
+    def _schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
         config = self.pipeline.scheduler.config
         if not config.get("use_dynamic_shifting"):
             return {}
-        return {"mu": dynamic_shift(config, (height // self.multiple) * (width // self.multiple), 1.16)}
+        return {"mu": dynamic_shift(config, self._tokens(height, width), 1.16)}
