@@ -1,5 +1,7 @@
 """The sampler on the shipped model, against diffusers' own pipeline."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -131,7 +133,8 @@ class Counting:
 def test_iterates_come_one_by_one(emoji):
     """No round runs before its iterate is asked for: whoever stops listening pays for no more."""
     calls = []
-    iterates = sample(Counting(emoji, calls), "cat face", steps=20, height=64, width=64, blocks=5)
+    counting: Any = Counting(emoji, calls)
+    iterates = sample(counting, "cat face", steps=20, height=64, width=64, blocks=5)
     assert (next(iterates).number, len(calls)) == (0, 5)
     assert (next(iterates).number, len(calls)) == (1, 8)
 

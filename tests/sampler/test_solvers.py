@@ -7,6 +7,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from diffusers.schedulers import scheduling_ddpm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sampler import (
     DDIM,
@@ -62,6 +64,18 @@ def test_run_to_the_last_block_it_is_the_serial_solution(name, blocks):
     iterates = run(network, parareal, 7)
     assert iterates[-1].number == blocks
     assert relative_error(iterates[-1].sample, serial.sample) < 1e-5
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sampled_from(["euler-karras", "flow-shift", "dpm++", "heun", "ddim-eta-1"]), st.integers(1, 20), st.data())
+def test_any_blocks_and_width_end_in_the_serial_solution(name, steps, data):
+    network, solver, _ = made(name, steps)
+    blocks = data.draw(st.integers(1, solver.grid.steps))
+    serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
+    exact = run(network, Parareal(solver, noise(), blocks=blocks), data.draw(st.integers(1, 12)))[-1]
+    assert exact.number == blocks
+    assert exact.rounds <= solver.grid.steps + blocks - 1
+    assert relative_error(exact.sample, serial.sample) < 1e-5
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "clip" not in name])  # whose map is not smooth
