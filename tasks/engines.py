@@ -10,12 +10,13 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-import torch
 from celery.utils.log import get_logger
 
-from sampler import Checkpoint, Engine, Iterate, Model, Progress, Status, Trajectory, load_model
+from sampler import Checkpoint, Engine, Iterate, Model, Progress, Status, Trajectory
 from sampler.denoiser import Condition
+from sampler.replicas import Replicas
 from store.catalog import ModelCard
+from tasks.devices import load
 
 log = get_logger(__name__)
 
@@ -112,6 +113,8 @@ class EngineThread(Thread):
             except Exception as error:
                 log.exception("the engine of model %s failed; the images that it computed fail", self._card.id)
                 self._abandon(f"the engine failed: {type(error).__name__}: {error}")
+        if isinstance(self._model, Replicas):
+            self._model.close()
 
     def _obey(self) -> bool:
         """Do what was asked for since the last round; with nothing to compute, wait for it. False: end."""
@@ -147,9 +150,7 @@ class EngineThread(Thread):
 
     def _loaded(self) -> Engine:
         if self._engine is None:
-            card, device = self._card, _device(self._device)
-            log.info("loading model %s from %s (%s, %s)", card.id, card.location, device, card.dtype)
-            self._model = load_model(card.location, device, getattr(torch, card.dtype))
+            self._model = load(self._card, self._device)
             self._engine = Engine(self.model, self.width)
         return self._engine
 
@@ -212,9 +213,3 @@ class Engines:
                 thread.close()
             for thread in self._threads.values():
                 thread.join(seconds)
-
-
-def _device(setting: str) -> str:
-    if setting == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return setting

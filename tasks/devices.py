@@ -1,0 +1,39 @@
+"""From the device setting to a loaded model: in this process for one device, in replicas for several."""
+
+from functools import partial
+
+import torch
+from celery.utils.log import get_logger
+
+from sampler import Model, load_model
+from sampler.replicas import Replicas
+from store.catalog import ModelCard
+
+log = get_logger(__name__)
+
+
+def load(card: ModelCard, setting: str) -> Model:
+    """A catalogue entry's model, on the devices that the setting names.
+
+    Raises:
+        Exception: it could not be loaded on any.
+    """
+    names, dtype = devices(setting), getattr(torch, card.dtype)
+    log.info("loading model %s from %s (%s, %s)", card.id, card.location, ", ".join(names), card.dtype)
+    if len(names) == 1:
+        return load_model(card.location, names[0], dtype)
+    return Replicas(
+        [partial(load_model, card.location, name, dtype) for name in names],
+        threads=max(1, torch.get_num_threads() // len(names)),
+        report=lambda line: log.warning("model %s: %s", card.id, line),
+    )
+
+
+def devices(setting: str) -> list[str]:
+    """The devices' names: every CUDA device, or the CPU, for "auto"; else those that the setting lists."""
+    if setting != "auto":
+        return [name.strip() for name in setting.split(",")]
+    found = torch.cuda.device_count()
+    if found > 1:
+        return [f"cuda:{n}" for n in range(found)]
+    return ["cuda"] if torch.cuda.is_available() else ["cpu"]

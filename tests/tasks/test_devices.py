@@ -1,0 +1,52 @@
+"""The device setting, and an engine whose model has several."""
+
+import multiprocessing
+from queue import SimpleQueue
+
+import pytest
+import torch
+
+from sampler import Parareal, Status
+from sampler.replicas import Replicas
+from store.catalog import Catalog
+from tasks.devices import devices
+from tasks.engines import Answer, EngineThread, Order
+
+
+def test_every_cuda_device_is_used_and_the_cpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, names in [(0, ["cpu"]), (1, ["cuda"]), (3, ["cuda:0", "cuda:1", "cuda:2"])]:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda count=count: count > 0)
+        assert devices("auto") == names
+
+
+@pytest.mark.parametrize(
+    ("setting", "names"), [("cpu", ["cpu"]), ("cuda:1", ["cuda:1"]), ("cuda:0, cuda:2", ["cuda:0", "cuda:2"])]
+)
+def test_the_setting_names_the_devices(setting: str, names: list[str]) -> None:
+    assert devices(setting) == names
+
+
+@pytest.mark.slow
+def test_an_engine_with_two_replicas_makes_pictures_and_ends_them_with_itself(catalog: Catalog) -> None:
+    thread = EngineThread(catalog["emoji"], 8, "cpu,cpu")
+    thread.start()
+    answers: SimpleQueue[Answer] = SimpleQueue()
+    order = Order(
+        (0,),
+        lambda model: (
+            model.encode("red heart", "", 3.0),
+            {0: Parareal(model.solver(4), model.noise(7, 64, 64), blocks=2)},
+        ),
+        answers.put,
+    )
+    thread.add(order)
+    while (answer := answers.get(timeout=100)).status is Status.RUNNING:
+        pass
+    assert answer.status is Status.EXACT
+    assert isinstance(thread.model, Replicas)
+    assert len(thread.model.pids) == 2
+    assert thread.model.decode(answer.iterates[-1].sample[None]).shape == (1, 64, 64, 3)
+    thread.close()
+    thread.join(10)
+    assert multiprocessing.active_children() == []
