@@ -144,7 +144,7 @@ def generate(
     ] = "http://127.0.0.1:8000",
     model: Annotated[str | None, typer.Option(help="One of those that GET /v1/models lists.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What they shall not show.")] = None,
-    method: Annotated[str | None, typer.Option(help="srds or serial.")] = None,
+    method: Annotated[str | None, typer.Option(help="auto, srds, window or serial.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the grid, N.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,

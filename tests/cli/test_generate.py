@@ -44,7 +44,21 @@ def newest_job(server: str) -> dict[str, str]:
 
 
 def test_every_iterate_is_saved_as_it_comes(server: str, tmp_path: Path) -> None:
-    request = ["Red heart!", "--seed", "7", "--images", "2", "--steps", "9", "--blocks", "3", "--tolerance", "0"]
+    request = [
+        "Red heart!",
+        "--method",
+        "srds",
+        "--seed",
+        "7",
+        "--images",
+        "2",
+        "--steps",
+        "9",
+        "--blocks",
+        "3",
+        "--tolerance",
+        "0",
+    ]
     ran = generate(*request, "-o", str(tmp_path / "pictures"), "--server", f"{server}/")
     assert ran.returncode == 0, ran.stderr
     paths = [Path(line) for line in ran.stdout.splitlines()]
