@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import Body, Request
-from pydantic import AfterValidator, BeforeValidator, StrictInt
+from pydantic import AfterValidator
 
 from api.problems import NotJson
 
@@ -26,14 +26,12 @@ def _sound(body: dict[str, Any]) -> dict[str, Any]:
         json.dumps(body, ensure_ascii=False).encode()
     except (UnicodeEncodeError, RecursionError):
         raise ValueError("must be flat, and hold whole characters: a \\u escape in it is half of a pair") from None
-    return {name: _whole(value) for name, value in body.items()}
+    return {name: whole(value) for name, value in body.items()}
 
 
-def _whole(value: Any) -> Any:
-    # JSON has one kind of number: 25.0 is 25.
+def whole(value: Any) -> Any:
+    """JSON has one kind of number: 25.0 is 25."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 JsonBody = Annotated[dict[str, Any], Body(), AfterValidator(_sound)]
-
-WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]

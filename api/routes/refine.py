@@ -4,10 +4,10 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
 
 from api import examples, schemas, views
-from api.body import WholeNumber, is_json
+from api.body import is_json, whole
 from api.openapi import header, responses
 from api.parameters import JobId
 from api.problems import BodyTooLarge, InvalidRequest, NoSuchJob, NotFinished, NotJson, NotRefinable
@@ -31,7 +31,7 @@ class RefineRequest(BaseModel):
         "the job.",
         examples=[0.001],
     )
-    max_iterations: Annotated[WholeNumber, Field(ge=1, le=2**31 - 1)] | None = Field(
+    max_iterations: Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)] | None = Field(
         default=None,
         description="Stop after this many iterates, with those that are there. By default without limit.",
     )

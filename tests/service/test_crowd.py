@@ -1,0 +1,97 @@
+"""Hundreds of clients that wait on one API process."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import redis
+from sqlalchemy import Engine, text
+
+from store import wakeups
+from tests.api.sse import parse
+from tests.api.worker import Worker, png
+from tests.service.parts import Api
+from tests.tasks.outside import Broker
+
+CLIENTS = 300  # of each kind
+
+
+@pytest.fixture
+def alone(served: Api, database: Engine) -> Api:
+    """The API without a worker: the test is the worker."""
+    return served
+
+
+def postgres_connections(database: Engine) -> int:
+    """The API's and the test's own."""
+    query = text("select count(*) from pg_stat_activity where backend_type = 'client backend'")
+    with database.connect() as connection:
+        return connection.scalar(query) or 0
+
+
+def valkey_connections(broker: Broker) -> int:
+    with redis.Redis.from_url(broker.url) as client:
+        return len(client.client_list())
+
+
+def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engine) -> None:
+    worker = Worker(database)
+    with alone.client() as client:
+        jobs = [client.post("/v1/jobs", json={"prompt": "red heart"}).json()["id"] for _ in range(30)]
+    for job in jobs:
+        worker.claim(job)
+
+    async def follow(client: httpx.AsyncClient, job: str) -> list[int]:
+        async with client.stream("GET", f"/v1/jobs/{job}/events") as response:
+            return [told.id for told in parse([line async for line in response.aiter_lines()])]
+
+    async def hold(client: httpx.AsyncClient, job: str) -> str:
+        response = await client.get(f"/v1/jobs/{job}?wait=60", headers={"If-None-Match": 'W/"2"'})
+        return response.json()["state"]
+
+    async def look(client: httpx.AsyncClient, job: str) -> int:
+        response = await client.get(f"/v1/jobs/{job}/images/0/iterates/latest?wait=60")
+        return response.status_code
+
+    async def crowd() -> dict[str, Any]:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        async with httpx.AsyncClient(base_url=alone.address, trust_env=False, timeout=90, limits=limits) as client:
+            here = [jobs[n % len(jobs)] for n in range(CLIENTS)]
+            await asyncio.gather(*(client.get("/v1/jobs") for _ in range(40)))  # fills the pool
+            before = (valkey_connections(broker), postgres_connections(database))
+            streams = [asyncio.create_task(follow(client, job)) for job in here]
+            held = [asyncio.create_task(hold(client, job)) for job in here]
+            pictures = [asyncio.create_task(look(client, job)) for job in here]
+            # While they come, the pool may grow to its bound.
+            async with asyncio.timeout(60):
+                await asyncio.sleep(5)
+                while postgres_connections(database) > before[1]:
+                    await asyncio.sleep(0.5)
+            assert not any(task.done() for task in (*streams, *held, *pictures))
+            during = (valkey_connections(broker), postgres_connections(database))
+            assert (await client.get("/v1/jobs")).status_code == 200
+            began = asyncio.get_running_loop().time()
+            await asyncio.to_thread(end)
+            found = (await asyncio.gather(*streams), await asyncio.gather(*held), await asyncio.gather(*pictures))
+            took = asyncio.get_running_loop().time() - began
+        return {"before": before, "during": during, "found": found, "took": took}
+
+    def end() -> None:
+        with redis.Redis.from_url(broker.url) as valkey:
+            for job in jobs:
+                saved = worker.save(job, 0, png(0), final=True)
+                wakeups.publish(valkey, UUID(job), saved.seq)
+                worker.finish(job)
+                wakeups.publish(valkey, UUID(job), saved.seq + 2)
+
+    seen = asyncio.run(crowd())
+    streams, held, pictures = seen["found"]
+    assert streams == [[1, 2, 3, 4, 5]] * CLIENTS
+    assert set(held) <= {"running", "succeeded"}
+    assert set(pictures) == {200}
+    assert seen["took"] < 40, seen["took"]  # on one busy core, which the clients share
+    (valkey_before, postgres_before), (valkey_during, postgres_during) = seen["before"], seen["during"]
+    assert valkey_during <= valkey_before, seen
+    assert postgres_during <= postgres_before, seen
