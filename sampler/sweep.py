@@ -94,9 +94,11 @@ class Sweep:
         image = replace(self.solver, prediction="sample")
         ratio = (grid.alpha / grid.sigma).log()
         x0, before = self._x0(z[newest], newest), self._x0(z[first], first)
-        pull = CARRY / float(ratio[newest] - ratio[first]) if newest > first else 0.0
         for point in range(newest + 1, min(self.frontier + self.width, grid.steps) - 1):
-            expected = x0 + pull * float(ratio[point] - ratio[newest]) * (x0 - before)
+            expected = x0
+            if newest > first:  # at point 0 the logarithm may be -inf, and nothing is carried on from there
+                ahead = float((ratio[point] - ratio[newest]) / (ratio[newest] - ratio[first]))
+                expected = x0 + CARRY * ahead * (x0 - before)
             z[point + 1] = _step(image, z[point], expected, point, point + 1)
 
     def _output(self, z: Tensor, point: int) -> Tensor:

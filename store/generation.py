@@ -58,6 +58,15 @@ class Generation(BaseModel):
             raise ValueError(f"seed must be at most {MAX_SEED + 1 - self.images} for {self.images} images")
         return self
 
+    @property
+    def windowed(self) -> bool:
+        """Whether this may be sampled through the window, which knows neither blocks nor a number of iterates.
+
+        With method auto it depends on the model's solver as well.
+        """
+        free = self.blocks is None and self.max_iterations is None
+        return self.method == "window" or (self.method == "auto" and free)
+
     def seed_of(self, image: int) -> int:
         """The seed of image ``image``, counted from 0."""
         return self.seed + image

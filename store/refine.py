@@ -7,13 +7,6 @@ from store.resolve import InvalidGeneration
 from store.tables import Image
 
 
-def windowed(generation: Generation) -> bool:
-    """Whether a job may have been sampled through the window, which has no residual to go below: once it has come to
-    its end there is nothing to refine."""
-    free = generation.blocks is None and generation.max_iterations is None
-    return generation.method == "window" or (generation.method == "auto" and free)
-
-
 def refined(
     generation: Generation, images: Sequence[Image], tolerance: float | None, max_iterations: int | None
 ) -> Generation:
@@ -29,14 +22,14 @@ def refined(
     if generation.method == "serial":
         given = {"tolerance": tolerance, "max_iterations": max_iterations}
     else:
-        given = {"max_iterations": max_iterations} if windowed(generation) else {}
+        given = {"max_iterations": max_iterations} if generation.windowed else {}
     if unfit := [name for name, value in given.items() if value is not None]:
         raise InvalidGeneration(
             [(name, f"must be left out: the job's method is {generation.method}") for name in unfit]
         )
 
     # Left to itself, the method would be chosen anew, and the checkpoint be of no use to it.
-    method = "srds" if generation.method == "auto" and not windowed(generation) else generation.method
+    method = "srds" if generation.method == "auto" and not generation.windowed else generation.method
     new = generation.model_copy(
         update={
             "method": method,
@@ -44,7 +37,7 @@ def refined(
             "max_iterations": max_iterations,
         }
     )
-    if not windowed(generation) and not any(_goes_on(new, image) for image in images):
+    if not generation.windowed and not any(_goes_on(new, image) for image in images):
         raise InvalidGeneration(_too_little(new, images))
     return new
 

@@ -20,10 +20,12 @@ def load(card: ModelCard, setting: str) -> Model:
     """
     names, dtype = devices(setting), getattr(torch, card.dtype)
     log.info("loading model %s from %s (%s, %s)", card.id, card.location, ", ".join(names), card.dtype)
+    # What the operator has written into the catalogue is allowed, and no other repository of the hub.
+    loads = [partial(load_model, card.location, name, dtype, allowed=(card.location,)) for name in names]
     if len(names) == 1:
-        return load_model(card.location, names[0], dtype)
+        return loads[0]()
     return Replicas(
-        [partial(load_model, card.location, name, dtype) for name in names],
+        loads,
         threads=max(1, torch.get_num_threads() // len(names)),
         report=lambda line: log.warning("model %s: %s", card.id, line),
     )

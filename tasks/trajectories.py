@@ -18,7 +18,7 @@ log = get_logger(__name__)
 def plan(generation: Generation, width: int, blocks: int | None = None, reached: int | None = None) -> Plan:
     """Blocks, and what is expected of every image of a request, in an engine of `width` evaluations a round; of one
     that is cut into `blocks` already, and has reached an iterate, where these are given."""
-    if _windowed(generation):
+    if generation.windowed:
         return predict_window(generation.steps, width)
     serial = generation.method == "serial"
     expected = expected_iterates(generation.tolerance)
@@ -28,12 +28,6 @@ def plan(generation: Generation, width: int, blocks: int | None = None, reached:
     if generation.max_iterations is not None:
         expected = min(expected, generation.max_iterations)
     return predict(generation.steps, blocks, expected, width)
-
-
-def _windowed(generation: Generation) -> bool:
-    """Whether a request wants the window: it takes fewer rounds than blocks do, but knows neither blocks nor p."""
-    free = generation.blocks is None and generation.max_iterations is None
-    return generation.method == "window" or (generation.method == "auto" and free)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,7 @@ def _begin(job_id: UUID, generation: Generation, slots: int, image: int, start: 
     seed, height, width = generation.seed_of(image), generation.height, generation.width
     solver = model.solver(generation.steps, height=height, width=width, seed=seed)
     # Left to itself, the method is one that the model's solver can do.
-    windowed = _windowed(generation) and (generation.method == "window" or isinstance(solver, DDIM))
+    windowed = generation.windowed and (generation.method == "window" or isinstance(solver, DDIM))
     tolerance, max_iterations = generation.tolerance, generation.max_iterations
     if start.checkpoint is not None:
         try:

@@ -15,7 +15,7 @@ from api.services import WithLinks, WithServices
 from api.submit import send
 from store import moves, reads, tables, wakeups
 from store.generation import Generation
-from store.refine import refined, windowed
+from store.refine import refined
 
 router = APIRouter(tags=["jobs"])
 
@@ -111,7 +111,7 @@ def _check(row: tables.Job) -> None:
         raise NotRefinable(f"The job {'has failed' if row.state == 'failed' else 'was canceled'}: submit it again.")
     if row.stopped == "exact":
         raise NotRefinable("The job is exact: there is nothing left to refine.")
-    if row.stopped == "converged" and windowed(Generation.model_validate(row.generation)):
+    if row.stopped == "converged" and Generation.model_validate(row.generation).windowed:
         raise NotRefinable(
             "The job went through the window, which leaves nothing to refine: submit it again with a lower tolerance, "
             "or with method srds."

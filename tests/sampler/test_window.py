@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler import Checkpoint, Engine, InvalidCheckpoint, Parareal, Status, Window
+from sampler import DDIM, Checkpoint, DPMSolver, Engine, Grid, InvalidCheckpoint, Parareal, Status, Window
 from sampler.sweep import slope
 from sampler.window import coarsened
 from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
@@ -81,8 +81,8 @@ def test_previews_are_whole_images_that_come_closer():
 def test_windows_and_srds_share_rounds():
     model = Mixture()
     engine = Engine(model, 24)
-    trajectories = [window(model, 30, seed, width=6, tolerance=0.01) for seed in range(3)]
-    trajectories.append(Parareal(solver(30), noise(3), blocks=5))
+    windows = [window(model, 30, seed, width=6, tolerance=0.01) for seed in range(3)]
+    trajectories = [*windows, Parareal(solver(30), noise(3), blocks=5)]
     for trajectory in trajectories:
         engine.add(trajectory, Unconditional())
     while engine.active:
@@ -158,3 +158,28 @@ def test_the_coarse_grid_visits_the_edges():
     coarse = coarsened(grid, (0, 7, 14, 20))
     assert coarse.timestep.tolist() == grid.timestep[[0, 7, 14]].tolist()
     assert coarse.alpha_to.tolist() == grid.alpha_to[[6, 13, 19]].tolist()
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.02])
+def test_flow_matching_goes_through_the_window_too(tolerance):
+    """A Gaussian's velocity, in a grid that starts at alpha = 0 and has uneven steps."""
+    edges = torch.linspace(1, 0, 41).double() ** 0.7
+    grid = Grid(edges[:-1], 1 - edges[:-1], edges[:-1], 1 - edges[1:], edges[1:])
+
+    class Gaussian(Mixture):
+        def output(self, x, timestep):
+            sigma = timestep.float()[:, None, None, None]
+            spread = 0.25 * (1 - sigma) ** 2 + sigma**2
+            x0 = 0.5 + 0.25 * (1 - sigma) / spread * (x - 0.5 * (1 - sigma))
+            return torch.where(sigma > 0, (x - x0) / sigma.clamp(min=1e-9), 0.0)
+
+    flow = DDIM(grid, "velocity")
+    serial = run(Gaussian(), Parareal(flow, noise(), blocks=1), 1)[-1].sample
+    trajectory = Window(flow, noise(), width=8, tolerance=tolerance)
+    assert relative_error(run(Gaussian(), trajectory, 8)[-1].sample, serial) < max(1e-6, tolerance)
+    assert tolerance == 0 or trajectory.rounds < 30
+
+
+def test_a_solver_with_history_is_refused():
+    with pytest.raises(ValueError, match="needs the DDIM solver, not DPMSolver"):
+        Window(DPMSolver(solver(20).grid), noise(), width=4)
