@@ -82,7 +82,7 @@ def load_model(
 def _folder(source: str | Path, allowed: Collection[str]) -> Path:
     """Where the model lies, downloaded if need be (and allowed)."""
     folder = Path(source)
-    if folder.is_dir() or str(source) not in allowed:
+    if folder.is_absolute() or folder.is_dir() or str(source) not in allowed:
         return folder
     try:
         return Path(str(DiffusionPipeline.download(str(source), use_safetensors=True)))
