@@ -95,7 +95,8 @@ class WorkerSettings(_Settings):
     """Evaluations that one round may hold; by default what the catalogue says of the model."""
 
     device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    """``auto`` (every CUDA device, or else the CPU), ``cpu``, ``cuda``, ``cuda:N``, or several with commas between:
+    each gets a process with the model, and rounds are split over them."""
 
     soft_shutdown_seconds: PositiveFloat = 20
     """How long a worker that was told to stop may take to hand its jobs back, in seconds."""

@@ -79,7 +79,7 @@ class Replicas:
         return torch.device("cpu")
 
     @property
-    def pids(self) -> list[int | None]:
+    def pids(self) -> list[int]:
         """Of the replicas' processes."""
         return [replica.pid for replica in self._replicas]
 
@@ -100,7 +100,7 @@ class Replicas:
             left = [n for _, share, _ in losses for n in share]
             in_a_row = len(losses) + (in_a_row if len(left) == len(todo) else 0)
             if losses and in_a_row > self._replacements:
-                raise ReplicasFailed(f"{in_a_row} replicas in a row were lost; the last: {losses[-1][2]}")
+                raise ReplicasFailed(f"replicas lost in a row: {in_a_row}; the last: {losses[-1][2]}")
             todo = left
         return output
 
@@ -177,7 +177,7 @@ class Replicas:
                 self._replace(replica, error)
                 in_a_row += 1
                 if in_a_row > self._replacements:
-                    raise ReplicasFailed(f"{in_a_row} replicas in a row were lost; the last: {error}") from error
+                    raise ReplicasFailed(f"replicas lost in a row: {in_a_row}; the last: {error}") from error
 
     def _available(self) -> list[Replica]:
         """The replicas that are ready; if none is, those that are first to be."""
@@ -200,10 +200,11 @@ class Replicas:
         replica.close()
         with self._lock:
             self._check_open()
-            for place, other in enumerate(self._replicas):
-                if other is replica:
-                    self._report(f"replica {place} was lost and is replaced: {error}")
-                    self._replicas[place] = self._start(place)
+            place = next((n for n, other in enumerate(self._replicas) if other is replica), None)
+            if place is not None:
+                self._replicas[place] = self._start(place)
+        if place is not None:
+            self._report(f"replica {place} was lost and is replaced: {error}")
 
     def _start(self, place: int) -> Replica:
         replica = Replica(self._factories[place], self._threads, self._limits)

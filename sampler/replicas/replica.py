@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from threading import Lock, Thread, Timer
 from time import monotonic
 from typing import Any
@@ -19,6 +20,9 @@ from sampler.replicas.serving import serve
 
 CONDITIONS = 32
 """How many conditions a replica keeps, if a round has not more."""
+
+GONE_SECONDS = 5.0
+NO_ANSWER = "it gave no answer in time"
 
 
 class Lost(Exception):
@@ -64,6 +68,7 @@ class Replica:
         self._calling = Lock()
         self._why = ""
         self._owes = False
+        self._due = 0.0
         self._buffer: Tensor = torch.empty(2, 0)
         self._conditions: OrderedDict[int, None] = OrderedDict()
         self.started_at = monotonic()
@@ -72,8 +77,9 @@ class Replica:
         Thread(target=self._load, daemon=True).start()
 
     @property
-    def pid(self) -> int | None:
+    def pid(self) -> int:
         """Of the process."""
+        assert self._process.pid is not None  # it was started
         return self._process.pid
 
     def kill(self, why: str) -> None:
@@ -82,9 +88,9 @@ class Replica:
         self._process.kill()
 
     def close(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill it, and wait until it is gone; not for long, since a process that is stuck in a driver may not go."""
         self.kill("it was closed")
-        self._process.join()
+        self._process.join(GONE_SECONDS)
 
     def begin(self, x: Tensor, timesteps: list[float], conditions: Sequence[Encoded]) -> None:
         """Have it evaluate samples (b, c, h, w); `finish` waits for the outputs.
@@ -106,6 +112,7 @@ class Replica:
         new, dropped = self._send_once(conditions)
         numbers = [condition.number for condition in conditions]
         share = Share(x.shape, timesteps, numbers, new, dropped, self._buffer if grown else None)
+        self._due = monotonic() + self._limits.answer
         with self._watched(self._limits.answer):
             self._rounds.send(share)
 
@@ -117,6 +124,7 @@ class Replica:
             Exception: what the model raised.
         """
         with self._watched(self._limits.answer):
+            self._wait(self._rounds, self._due - monotonic())
             answer: Answer = self._rounds.recv()
         self._owes = False
         self._value(answer)
@@ -134,12 +142,14 @@ class Replica:
         request = pack((name, args, kwargs))
         with self._calling, self._watched(self._limits.answer):
             self._calls.send_bytes(request)
+            self._wait(self._calls, self._limits.answer)
             answer: Answer = unpack(self._calls.recv_bytes(), "cpu")
         return self._value(answer)
 
     def _load(self) -> None:
         try:
             with self._watched(self._limits.start):
+                self._wait(self._rounds, self._limits.start)
                 answer: Answer = self._rounds.recv()
             self._value(answer)
         except Exception as error:
@@ -167,17 +177,23 @@ class Replica:
             self.kill(str(error))
             raise Lost(str(error)) from error
 
+    def _wait(self, pipe: "Connection[Any, Any]", seconds: float) -> None:
+        """Until there is something to read. Not left to the kill alone: a process stuck in a driver outlives it."""
+        if not pipe.poll(max(0.0, seconds)):
+            self.kill(NO_ANSWER)
+            raise Lost(self._why)
+
     @contextmanager
     def _watched(self, seconds: float) -> Generator[None]:
-        """Kill the process if this takes longer, wherever it is stuck: reading and writing then end with an error."""
-        timer = Timer(seconds, self.kill, [f"it gave no answer in {seconds:g} s"])
+        """Have what goes wrong with a pipe end in Lost; kill the process if a message is stuck half way."""
+        timer = Timer(seconds, self.kill, [NO_ANSWER])
         timer.daemon = True
         timer.start()
         try:
             yield
         except (EOFError, OSError) as error:
             self._process.kill()
-            self._process.join()
+            self._process.join(GONE_SECONDS)
             raise Lost(self._why or f"its process ended ({self._process.exitcode}): {error!r}") from error
         except BaseException:
             # Interrupted: what is left in the pipe would be taken for the next answer.
