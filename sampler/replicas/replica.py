@@ -113,7 +113,8 @@ class Replica:
         numbers = [condition.number for condition in conditions]
         share = Share(x.shape, timesteps, numbers, new, dropped, self._buffer if grown else None)
         self._due = monotonic() + self._limits.answer
-        with self._watched(self._limits.answer):
+        # Without conditions it fits into the pipe, which is empty; a thread that watches costs more than the sending.
+        with self._watched(self._limits.answer if new else None):
             self._rounds.send(share)
 
     def finish(self, shape: torch.Size) -> Tensor:
@@ -123,7 +124,7 @@ class Replica:
             Lost: it died, took too long, or is unfit to go on.
             Exception: what the model raised.
         """
-        with self._watched(self._limits.answer):
+        with self._watched(None):
             self._wait(self._rounds, self._due - monotonic())
             answer: Answer = self._rounds.recv()
         self._owes = False
@@ -148,7 +149,7 @@ class Replica:
 
     def _load(self) -> None:
         try:
-            with self._watched(self._limits.start):
+            with self._watched(None):
                 self._wait(self._rounds, self._limits.start)
                 answer: Answer = self._rounds.recv()
             self._value(answer)
@@ -184,11 +185,13 @@ class Replica:
             raise Lost(self._why)
 
     @contextmanager
-    def _watched(self, seconds: float) -> Generator[None]:
-        """Have what goes wrong with a pipe end in Lost; kill the process if a message is stuck half way."""
-        timer = Timer(seconds, self.kill, [NO_ANSWER])
-        timer.daemon = True
-        timer.start()
+    def _watched(self, seconds: float | None) -> Generator[None]:
+        """Have what goes wrong with a pipe end in Lost; kill the process if a large message is stuck so long."""
+        timer = None
+        if seconds is not None:
+            timer = Timer(seconds, self.kill, [NO_ANSWER])
+            timer.daemon = True
+            timer.start()
         try:
             yield
         except (EOFError, OSError) as error:
@@ -200,4 +203,5 @@ class Replica:
             self.kill("a call was interrupted")
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
