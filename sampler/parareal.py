@@ -24,13 +24,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sampler.errors import InvalidCheckpoint
 from sampler.grid import block_edges
 from sampler.plan import evaluations
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
-
-CHECKPOINT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +47,8 @@ class Node:
 
 class Parareal(Trajectory):
     """The SRDS trajectory of one sample. With one block it is the serial sampler."""
+
+    method = "srds"
 
     def __init__(
         self,
@@ -83,7 +82,6 @@ class Parareal(Trajectory):
         self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
         self._needed = evaluations([b - a for a, b in pairwise(self.edges)], self.last)
         self._pace = 0
-        self._accepted = False
         self._nodes: dict[tuple[int, int], Node] = {(0, 0): Node(solver.initial(noise))}
 
     @property
@@ -120,31 +118,12 @@ class Parareal(Trajectory):
                     self._nodes[i + 1, q] = Node(boundary)
         return [iterate for p in sorted(completed) if (iterate := self._complete(p, completed[p])) is not None]
 
-    def accept(self) -> None:
-        """See `Trajectory.accept`."""
-        self._accepted = True
-        if self.newest is not None:
-            self._end(Status.ACCEPTED)
-
     def checkpoint(self) -> Checkpoint:
         """See `Trajectory.checkpoint`. Nothing that was computed and is still of use is left out."""
         tensors = {f"{i}/{p}/fine": node.fine for (i, p), node in self._nodes.items()}
         tensors |= {f"{i}/{p}/coarse": n.coarse for (i, p), n in self._nodes.items() if n.coarse is not None}
-        figures = None
-        if (newest := self.newest) is not None:
-            tensors["newest"] = newest.sample
-            figures = (newest.number, newest.residual, newest.rounds, newest.evaluations)
-        return Checkpoint(
-            tensors,
-            {
-                "version": CHECKPOINT_VERSION,
-                "method": "srds",
-                "edges": self.edges,
-                "done": {f"{i}/{p}": node.done for (i, p), node in self._nodes.items()},
-                "newest": figures,
-                "spent": (self.rounds, self.evaluations),
-            },
-        )
+        done = {f"{i}/{p}": node.done for (i, p), node in self._nodes.items()}
+        return self._checkpoint(tensors, edges=self.edges, done=done)
 
     @classmethod
     def resume(
@@ -161,23 +140,16 @@ class Parareal(Trajectory):
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
         """
-        about = checkpoint.description
-        if (about.get("version"), about.get("method")) != (CHECKPOINT_VERSION, "srds"):
-            raise InvalidCheckpoint(f"version {about.get('version')} of method {about.get('method')} cannot be resumed")
-        edges: list[int] = about["edges"]
-        if edges[-1] != solver.grid.steps:
-            raise InvalidCheckpoint(f"the checkpoint has {edges[-1]} steps, the solver's grid {solver.grid.steps}")
-        tensors = {name: tensor.to(device) for name, tensor in checkpoint.tensors.items()}
-        lengths = [b - a for a, b in pairwise(edges)]
+        checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
+        about, tensors = checkpoint.description, checkpoint.tensors
+        lengths = [b - a for a, b in pairwise(about["edges"])]
         self = cls(solver, torch.empty(0), blocks=lengths, tolerance=tolerance, max_iterations=max_iterations)
         self._nodes = {}
         for name, done in about["done"].items():
             i, p = (int(part) for part in name.split("/"))
             self._nodes[i, p] = Node(tensors[f"{name}/fine"], done, tensors.get(f"{name}/coarse"))
-        self.rounds, self.evaluations = about["spent"]
-        if about["newest"]:
-            number, change, rounds, evaluations = about["newest"]
-            self.newest = Iterate(number, tensors["newest"], change, rounds, evaluations)
+        self._restore(checkpoint)
+        if self.newest is not None:
             self._stop_at(self.newest)
         return self
 

@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -59,6 +60,9 @@ class Iterate:
     evaluations: int
 
 
+CHECKPOINT_VERSION = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Everything a trajectory needs to go on: named tensors and a description that JSON can carry."""
@@ -87,13 +91,33 @@ class Checkpoint:
         except (SafetensorError, ValueError, KeyError, UnicodeDecodeError) as error:
             raise InvalidCheckpoint(f"not an Underpaint checkpoint: {error}") from error
 
+    def on(self, device: torch.device | str, method: str, steps: int) -> "Checkpoint":
+        """This checkpoint with its tensors on a device, if it is of this version, `method` and number of steps.
+
+        Raises:
+            InvalidCheckpoint: it is of another.
+        """
+        about = self.description
+        if (about.get("version"), about.get("method")) != (CHECKPOINT_VERSION, method):
+            raise InvalidCheckpoint(f"version {about.get('version')} of method {about.get('method')} cannot be resumed")
+        if about["edges"][-1] != steps:
+            raise InvalidCheckpoint(f"the checkpoint has {about['edges'][-1]} steps, the solver's grid {steps}")
+        return Checkpoint({name: tensor.to(device) for name, tensor in self.tensors.items()}, about)
+
 
 class Trajectory(ABC):
     """One sample on its way from noise to image: a state machine without thread, device, clock or callback.
 
     A driver asks `ready()` what could be evaluated, evaluates as many of those as it likes, first ones first, and
     hands the outputs to `take()`, until `status` is final.
+
+    Attributes:
+        method: its name, in checkpoints too.
+        newest: the newest iterate that is complete.
+        rounds, evaluations: spent so far.
     """
+
+    method: ClassVar[str]
 
     def __init__(self) -> None:
         self.status = Status.RUNNING
@@ -101,6 +125,7 @@ class Trajectory(ABC):
         self.newest: Iterate | None = None
         self.rounds: int = 0
         self.evaluations: int = 0
+        self._accepted = False
 
     @abstractmethod
     def ready(self) -> list[Evaluation]:
@@ -122,9 +147,11 @@ class Trajectory(ABC):
     def checkpoint(self) -> Checkpoint:
         """A snapshot to go on from, cheap to take: it shares the tensors."""
 
-    @abstractmethod
     def accept(self) -> None:
         """The newest iterate is good enough: end with it (with the first one, where none is complete yet)."""
+        self._accepted = True
+        if self.newest is not None:
+            self._end(Status.ACCEPTED)
 
     def cancel(self) -> None:
         """End without a result. Does nothing to an ended trajectory."""
@@ -135,6 +162,28 @@ class Trajectory(ABC):
         if self.status is Status.RUNNING:
             self.error = error
         self._end(Status.FAILED)
+
+    def _checkpoint(self, tensors: dict[str, Tensor], **description: Any) -> Checkpoint:
+        """A checkpoint of what a method adds to what all trajectories have."""
+        newest = self.newest
+        return Checkpoint(
+            tensors if newest is None else tensors | {"newest": newest.sample},
+            {
+                "version": CHECKPOINT_VERSION,
+                "method": self.method,
+                "newest": newest and (newest.number, newest.residual, newest.rounds, newest.evaluations),
+                "spent": (self.rounds, self.evaluations),
+                **description,
+            },
+        )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Take back what all trajectories have; `checkpoint` has been checked."""
+        about = checkpoint.description
+        self.rounds, self.evaluations = about["spent"]
+        if about["newest"]:
+            number, change, rounds, evaluations = about["newest"]
+            self.newest = Iterate(number, checkpoint.tensors["newest"], change, rounds, evaluations)
 
     def _end(self, status: Status) -> None:
         if self.status is Status.RUNNING:

@@ -11,13 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sampler.errors import InvalidCheckpoint
 from sampler.grid import Grid, block_edges
 from sampler.solvers import DDIM, Solver
 from sampler.sweep import Seen, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
-CHECKPOINT_VERSION = 1
 PREVIEWS = 4
 # The coarse grid is a preview and a source of predictions: being a tenth of the noise away does it no harm.
 COARSE_TOLERANCE = 0.1
@@ -25,6 +23,8 @@ COARSE_TOLERANCE = 0.1
 
 class Window(Trajectory):
     """The sliding-window trajectory of one sample."""
+
+    method = "window"
 
     def __init__(
         self,
@@ -63,7 +63,6 @@ class Window(Trajectory):
         coarse = replace(solver, grid=coarsened(solver.grid, self.edges))
         self._coarse = Sweep(coarse, start, width=width, tolerance=COARSE_TOLERANCE)
         self._preview = preview
-        self._accepted = False
 
     @property
     def drift(self) -> float:
@@ -96,12 +95,6 @@ class Window(Trajectory):
             return self._complete(self._predicted(points[-1]))
         return []
 
-    def accept(self) -> None:
-        """See `Trajectory.accept`."""
-        self._accepted = True
-        if self.newest is not None:
-            self._end(Status.ACCEPTED)
-
     def checkpoint(self) -> Checkpoint:
         """See `Trajectory.checkpoint`."""
         tensors: dict[str, Tensor] = {}
@@ -113,23 +106,13 @@ class Window(Trajectory):
                 if sweep is self._coarse or point >= sweep.frontier - 1:
                     tensors |= {f"{name}/{point}/seen": seen.x, f"{name}/{point}/output": seen.output}
                     thetas[f"{name}/{point}"] = seen.theta
-        figures = None
-        if (newest := self.newest) is not None:
-            tensors["newest"] = newest.sample
-            figures = (newest.number, newest.residual, newest.rounds, newest.evaluations)
-        return Checkpoint(
+        return self._checkpoint(
             tensors,
-            {
-                "version": CHECKPOINT_VERSION,
-                "method": "window",
-                "steps": self._fine.solver.grid.steps,
-                "preview": self._preview,
-                "frontiers": (self._coarse.frontier, self._fine.frontier),
-                "drift": self._fine.drift,
-                "thetas": thetas,
-                "newest": figures,
-                "spent": (self.rounds, self.evaluations),
-            },
+            edges=self.edges,
+            preview=self._preview,
+            frontiers=(self._coarse.frontier, self._fine.frontier),
+            drift=self._fine.drift,
+            thetas=thetas,
         )
 
     @classmethod
@@ -147,12 +130,8 @@ class Window(Trajectory):
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
         """
-        about = checkpoint.description
-        if (about.get("version"), about.get("method")) != (CHECKPOINT_VERSION, "window"):
-            raise InvalidCheckpoint(f"version {about.get('version')} of method {about.get('method')} cannot be resumed")
-        if about["steps"] != solver.grid.steps:
-            raise InvalidCheckpoint(f"the checkpoint has {about['steps']} steps, the solver's grid {solver.grid.steps}")
-        tensors = {name: tensor.to(device) for name, tensor in checkpoint.tensors.items()}
+        checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
+        about, tensors = checkpoint.description, checkpoint.tensors
         any_state = next(iter(tensors.values()))
         self = cls(solver, torch.zeros_like(any_state), width=width, tolerance=tolerance, preview=about["preview"])
         for name, sweep, frontier in zip(
@@ -171,12 +150,9 @@ class Window(Trajectory):
                 if what == "seen"
             }
         self._fine.drift = about["drift"]
-        self.rounds, self.evaluations = about["spent"]
-        if about["newest"]:
-            number, change, rounds, evaluations = about["newest"]
-            self.newest = Iterate(number, tensors["newest"], change, rounds, evaluations)
-            if self._fine.done:
-                self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
+        self._restore(checkpoint)
+        if self._fine.done:
+            self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
         return self
 
     @property
