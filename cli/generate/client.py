@@ -74,8 +74,9 @@ def _problem(response: httpx.Response) -> str:
     """What an error response says, for people (RFC 9457)."""
     try:
         problem = response.json()
-        lines = [problem.get("detail") or problem["title"]]
-        lines += [f"  {error['field']} {error['message']}" for error in problem.get("errors", [])]
+        errors = [f"  {error['field']} {error['message']}" for error in problem.get("errors", [])]
+        # Where there are errors, the detail is all of them in one line.
+        lines = [problem["title"], *errors] if errors else [problem.get("detail") or problem["title"]]
     except (ValueError, LookupError, TypeError, AttributeError):
         return (
             f"{response.request.method} {response.request.url} answered {response.status_code} {response.reason_phrase}"
