@@ -48,7 +48,7 @@ class Sweep:
     Attributes:
         frontier: the first point that is not known to the tolerance's accuracy; N when all are.
         x: the states at the frontier and at the predicted points after it, (c, h, w) each, by point.
-        seen: the points that were evaluated, by point.
+        seen: the points that were evaluated, by point, until `forget`.
         drift: the farthest that an accepted state lay from where its output was taken, RMS over the noise's.
     """
 
@@ -83,6 +83,10 @@ class Sweep:
         self.frontier = accepted
         self._predict(z, points[0], points[-1])
         self.x = {point: state for point, state in z.items() if point >= self.frontier}
+
+    def forget(self) -> None:
+        """Drop what was seen of points that are never asked again: those before the last one that was accepted."""
+        self.seen = {point: seen for point, seen in self.seen.items() if point >= self.frontier - 1}
 
     def step(self, z: Tensor, point: int, end: int) -> Tensor:
         """From `z` at a point that was seen to the point `end`, with the output to expect at `z`."""

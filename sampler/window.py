@@ -88,6 +88,7 @@ class Window(Trajectory):
             if points[0] == 0:  # the fine grid starts at the same point
                 self._fine.take([0], outputs[:1])
             return self._complete(sweep.x[len(self.edges) - 1]) if sweep.done else []
+        sweep.forget()
         if sweep.done:
             return self._complete(sweep.x[sweep.solver.grid.steps])
         shown = self.newest.number if self.newest else 0
@@ -102,10 +103,8 @@ class Window(Trajectory):
         for name, sweep in (("coarse", self._coarse), ("fine", self._fine)):
             tensors |= {f"{name}/{point}/x": x for point, x in sweep.x.items()}
             for point, seen in sweep.seen.items():
-                # Points behind the fine frontier are never asked again.
-                if sweep is self._coarse or point >= sweep.frontier - 1:
-                    tensors |= {f"{name}/{point}/seen": seen.x, f"{name}/{point}/output": seen.output}
-                    thetas[f"{name}/{point}"] = seen.theta
+                tensors |= {f"{name}/{point}/seen": seen.x, f"{name}/{point}/output": seen.output}
+                thetas[f"{name}/{point}"] = seen.theta
         return self._checkpoint(
             tensors,
             edges=self.edges,
