@@ -69,13 +69,7 @@ def ddim_grid(scheduler: Any, steps: int) -> Grid:
     alpha_bar: Tensor = scheduler.alphas_cumprod.double()
     final: Tensor = scheduler.final_alpha_cumprod.double()
     alpha_bar_to = torch.where(arrives >= 0, alpha_bar[arrives.clamp(min=0)], final)
-    return Grid(
-        timestep=departs.double(),
-        alpha=alpha_bar[departs].sqrt(),
-        sigma=(1 - alpha_bar[departs]).sqrt(),
-        alpha_to=alpha_bar_to.sqrt(),
-        sigma_to=(1 - alpha_bar_to).sqrt(),
-    )
+    return _variance_preserving(departs, alpha_bar[departs], alpha_bar_to)
 
 
 def ddpm_grid(scheduler: Any, steps: int) -> Grid:
@@ -90,13 +84,7 @@ def ddpm_grid(scheduler: Any, steps: int) -> Grid:
     departs: Tensor = visit.timesteps[:steps].to(torch.int64).clamp(max=trained - 1)
     alpha_bar: Tensor = scheduler.alphas_cumprod.double()
     alpha_bar_to = torch.cat([alpha_bar[departs[1:]], torch.ones(1).double()])
-    return Grid(
-        timestep=departs.double(),
-        alpha=alpha_bar[departs].sqrt(),
-        sigma=(1 - alpha_bar[departs]).sqrt(),
-        alpha_to=alpha_bar_to.sqrt(),
-        sigma_to=(1 - alpha_bar_to).sqrt(),
-    )
+    return _variance_preserving(departs, alpha_bar[departs], alpha_bar_to)
 
 
 def sigma_grid(scheduler: Any, steps: int, **schedule: Any) -> Grid:
@@ -160,6 +148,17 @@ def doubled(grid: Grid) -> Grid:
         alpha_to=grid.alpha_to[arrives],
         sigma_to=grid.sigma_to[arrives],
         noise=grid.noise,
+    )
+
+
+def _variance_preserving(departs: Tensor, alpha_bar: Tensor, alpha_bar_to: Tensor) -> Grid:
+    """The grid of timesteps (n,), from alpha^2 on departure and on arrival: sigma^2 = 1 - alpha^2."""
+    return Grid(
+        timestep=departs.double(),
+        alpha=alpha_bar.sqrt(),
+        sigma=(1 - alpha_bar).sqrt(),
+        alpha_to=alpha_bar_to.sqrt(),
+        sigma_to=(1 - alpha_bar_to).sqrt(),
     )
 
 

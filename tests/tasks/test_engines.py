@@ -25,9 +25,6 @@ class Broken(Trajectory):
     def checkpoint(self) -> Checkpoint:
         raise NotImplementedError
 
-    def accept(self) -> None:
-        raise NotImplementedError
-
 
 @pytest.fixture
 def thread(engines: Engines, catalog: Catalog) -> EngineThread:
