@@ -11,6 +11,7 @@ from api.links import Links
 from api.services import Services
 from store import moves
 from store.generation import Generation
+from store.handling import Handling
 from tasks.queue import enqueue
 
 # How long a client waits for a broker that does not answer, in seconds.
@@ -19,12 +20,12 @@ PATIENCE = 1.0
 log = logging.getLogger(__name__)
 
 
-async def submit(services: Services, links: Links, generation: Generation) -> schemas.Job:
+async def submit(services: Services, links: Links, generation: Generation, handling: Handling) -> schemas.Job:
     """Save a job, then put it on the queue. Once it is saved it is a promise: the answer is there already, whatever
     happens then is logged, and the janitor sends the job later."""
     job = uuid4()
     async with services.moving.begin() as session:
-        await session.execute(moves.submit(job, generation))
+        await session.execute(moves.submit(job, generation, handling))
         view, _ = await views.job(session, links, await views.existing(session, job))
     await send(services, job)
     return view

@@ -37,6 +37,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    null,
     or_,
     select,
     true,
@@ -47,18 +48,31 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from store.generation import Generation
+from store.handling import Handling
 from store.tables import TERMINAL, State, Stopped, checkpoints, events, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
 
+PLAINLY = Handling()
 NOBODY: Mapping[str, Any] = {"worker": None, "lease_expires_at": None}
 
 
-def submit(job_id: UUID, generation: Generation) -> Moved:
-    """Insert a queued job, its images and its first event."""
+def submit(job_id: UUID, generation: Generation, handling: Handling = PLAINLY, key_id: UUID | None = None) -> Moved:
+    """Insert a queued job, its images and its first event. ``key_id``: whose it is."""
+    deadline = handling.deadline_seconds
     job = (
         insert(jobs)
-        .values(id=job_id, state="queued", model=generation.model, generation=generation.model_dump(), seq=1)
+        .values(
+            id=job_id,
+            state="queued",
+            model=generation.model,
+            generation=generation.model_dump(),
+            seq=1,
+            key_id=key_id,
+            priority=handling.priority,
+            deadline_at=None if deadline is None else _from_now(deadline),
+            webhook=null() if handling.webhook is None else handling.webhook.model_dump(),
+        )
         .returning(*jobs.c)
         .cte("moved")
     )

@@ -124,14 +124,14 @@ def _wrong_by_type(values: Mapping[str, Any]) -> dict[str, str]:
         Generation.model_validate(values)
     except ValidationError as error:
         return {
-            str(problem["loc"][0]): _plain(problem["type"], problem["msg"])
+            str(problem["loc"][0]): plain(problem["type"], problem["msg"])
             for problem in error.errors(include_url=False, include_context=False)
             if problem["loc"] and problem["type"] not in ("greater_than_equal", "less_than_equal")
         }
     return {}
 
 
-def _plain(kind: str, message: str) -> str:
+def plain(kind: str, message: str) -> str:
     """Pydantic's message as one that goes on where the field's name ends."""
     if kind == "missing":
         return "is required"

@@ -14,15 +14,19 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 State = Literal["queued", "running", "succeeded", "failed", "canceled"]
 Stopped = Literal["converged", "exact", "max_iterations", "accepted"]
+Priority = Literal["low", "normal", "high"]
 EventKind = Literal["state", "iterate", "done"]
+Scope = Literal["submit", "read", "admin"]
+DeliveryState = Literal["pending", "delivered", "failed"]
 
 TERMINAL: tuple[State, ...] = ("succeeded", "failed", "canceled")
 
@@ -48,6 +52,30 @@ def _of_image() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["job_id", "image"], ["images.job_id", "images.number"], ondelete="cascade")
 
 
+class ApiKey(Base):
+    """Who may use the server. The key itself is not kept: ``hash`` is its SHA-256, in hexadecimal."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    prefix: Mapped[str]
+    """The beginning of the key, to recognise it by."""
+    hash: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[Scope]] = mapped_column(ARRAY(Text))
+    requests_per_minute: Mapped[int | None]
+    """None: the server's default, here and in what follows."""
+    max_running: Mapped[int | None]
+    """Jobs of this key that run at once."""
+    max_queued: Mapped[int | None]
+    """Jobs of this key that wait at once."""
+    webhook_secret: Mapped[str | None]
+    """Signs the webhooks of this key's jobs; None: the server's."""
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
 class Job(Base):
     """One request and where it stands. ``attempt`` counts claims: a worker writes under the attempt it claimed."""
 
@@ -70,6 +98,17 @@ class Job(Base):
     lease_expires_at: Mapped[datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     accept_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    failure: Mapped[str | None]
+    """The kind of failure, for statistics: a short word; None unless the job failed."""
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id", ondelete="restrict"))
+    """Whose the job is; None where it was submitted without a key."""
+    priority: Mapped[Priority] = mapped_column(Text, server_default=text("'normal'"))
+    rank_at: Mapped[datetime] = mapped_column(server_default=_now)
+    """Queued jobs run in this order: when the job was accepted, moved by its priority."""
+    deadline_at: Mapped[datetime | None]
+    """A job that has not ended by then fails."""
+    webhook: Mapped[dict[str, Any] | None]
+    """A ``store.handling.Webhook``, dumped; None where nobody is to be told."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     sent_at: Mapped[datetime | None]
     """When the broker last took the job; None until it did."""
@@ -87,8 +126,16 @@ class Job(Base):
         CheckConstraint(
             "(state in ('succeeded', 'failed', 'canceled')) = (finished_at is not null)", name="finished_if_terminal"
         ),
+        CheckConstraint("priority in ('low', 'normal', 'high')", name="priority"),
         Index("ix_jobs_newest", "created_at", "id"),
+        Index("ix_jobs_newest_of_key", "key_id", "created_at", "id", postgresql_where=text("key_id is not null")),
         Index("ix_jobs_queued", "created_at", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_rank", "rank_at", "id", postgresql_where=text("state = 'queued'")),
+        Index(
+            "ix_jobs_deadline",
+            "deadline_at",
+            postgresql_where=text("state in ('queued', 'running') and deadline_at is not null"),
+        ),
         Index("ix_jobs_running", "lease_expires_at", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_finished", "finished_at", postgresql_where=text("finished_at is not null")),
     )
@@ -168,9 +215,57 @@ class Event(Base):
     __table_args__ = (CheckConstraint("kind in ('state', 'iterate', 'done')", name="kind"),)
 
 
+class IdempotencyKey(Base):
+    """The job that a request with this ``Idempotency-Key`` has made. It goes with the job."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[UUID] = mapped_column(primary_key=True)
+    """The API key that the request came with; all zeros without one."""
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    """SHA-256 of the request, in hexadecimal."""
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+    __table_args__ = (Index("ix_idempotency_keys_oldest", "created_at"),)
+
+
+class Delivery(Base):
+    """One event of a job, on its way to the job's webhook."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    """The ``webhook-id``: the same for every attempt."""
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"))
+    seq: Mapped[int]
+    """The event that is told."""
+    state: Mapped[DeliveryState] = mapped_column(Text, server_default=text("'pending'"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    due_at: Mapped[datetime | None] = mapped_column(server_default=_now)
+    """When to try next; None unless pending."""
+    status: Mapped[int | None]
+    """The HTTP status of the last attempt; None where there was no answer."""
+    error: Mapped[str | None]
+    """What was wrong with the last attempt; None where nothing was."""
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+    attempted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("state in ('pending', 'delivered', 'failed')", name="state"),
+        CheckConstraint("(state = 'pending') = (due_at is not null)", name="due_if_pending"),
+        UniqueConstraint("job_id", "seq"),
+        Index("ix_webhook_deliveries_due", "due_at", postgresql_where=text("state = 'pending'")),
+    )
+
+
 # The same tables for statements that no entity fits.
 jobs = cast(Table, Job.__table__)
 images = cast(Table, Image.__table__)
 iterates = cast(Table, Iterate.__table__)
 checkpoints = cast(Table, Checkpoint.__table__)
 events = cast(Table, Event.__table__)
+api_keys = cast(Table, ApiKey.__table__)
+idempotency_keys = cast(Table, IdempotencyKey.__table__)
+deliveries = cast(Table, Delivery.__table__)

@@ -20,6 +20,7 @@ from api.submit import submit
 from api.waiting import Look
 from store import reads
 from store.generation import Text
+from store.handling import resolve_request
 from store.tables import State
 
 router = APIRouter(tags=["jobs"])
@@ -54,7 +55,7 @@ async def submit_job(
 ) -> schemas.Job:
     """Answers as soon as the job is saved. Only `prompt` is needed: the model has defaults that give a good picture.
     `GET /v1/models` tells them, and its limits. Everything that is wrong with a request is reported at once."""
-    job = await submit(services, links, services.catalog.resolve(request))
+    job = await submit(services, links, *resolve_request(services.catalog, request))
     response.headers["Location"] = job.links.self
     response.headers["Retry-After"] = "1"
     return job
