@@ -62,7 +62,7 @@ INDEXES = {
     "newest picture": ("pk_iterates", lambda at: reads.newest_picture(at.id, 0)),
     "events": ("pk_events", lambda at: reads.events(at.id, after=3)),
     "queue position": ("ix_jobs_queued", lambda at: reads.queue_positions([at.id])),
-    "queue depth": ("ix_jobs_queued", lambda at: reads.queue_depth()),
+    "queue depth": ("ix_jobs_rank", lambda at: reads.queue_depth()),
     "unsent": ("ix_jobs_queued", lambda at: reads.unsent()),
     "unsent or stale": ("ix_jobs_queued", lambda at: reads.unsent_or_stale(30)),
     "claim": ("pk_jobs", lambda at: moves.claim(at.id, "worker", 15)),
