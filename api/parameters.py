@@ -41,4 +41,16 @@ IterateNumber = Annotated[
     Path(description="The number of an iterate, from 0, or `latest`.", examples=["latest", "0"]),
 ]
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A name of your choice for this request, as a UUID: however often it comes with this name, it "
+        "makes one job.",
+    ),
+]
+
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="The `ETag` of an earlier answer.")]

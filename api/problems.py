@@ -128,6 +128,16 @@ class InvalidRequest(Problem):
         return cls("; ".join(f"{field} {message}" for field, message in errors), errors)
 
 
+class IdempotencyKeyReused(Problem):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    slug = "idempotency-key-reused"
+    title = "The Idempotency-Key belongs to another request"
+    example = (
+        "The Idempotency-Key came with another request before: send that one again as it was, or this one with a key "
+        "of its own."
+    )
+
+
 class ServerError(Problem):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     slug = "server-error"

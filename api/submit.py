@@ -1,6 +1,7 @@
 """How a job gets from a request into the database and onto the queue."""
 
 import logging
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import anyio
@@ -8,10 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas, views
 from api.links import Links
+from api.problems import IdempotencyKeyReused
 from api.services import Services
-from store import moves
+from store import idempotency, moves
 from store.generation import Generation
 from store.handling import Handling
+from store.idempotency import Once
 from tasks.queue import enqueue
 
 # How long a client waits for a broker that does not answer, in seconds.
@@ -20,14 +23,58 @@ PATIENCE = 1.0
 log = logging.getLogger(__name__)
 
 
-async def submit(services: Services, links: Links, generation: Generation, handling: Handling) -> schemas.Job:
+class Submitted(NamedTuple):
+    """A job, and whether an earlier request with the same idempotency key has made it."""
+
+    job: schemas.Job
+    replayed: bool
+
+
+class _MadeMeanwhile(Exception):
+    """Another request with the same idempotency key has made its job."""
+
+
+async def submit(
+    services: Services, links: Links, generation: Generation, handling: Handling, once: Once | None = None
+) -> Submitted:
     """Save a job, then put it on the queue. Once it is saved it is a promise: the answer is there already, whatever
-    happens then is logged, and the janitor sends the job later."""
+    happens then is logged, and the janitor sends the job later.
+
+    Raises:
+        IdempotencyKeyReused: the key of ``once`` belongs to another request.
+    """
+    while True:  # once, unless a request with the same key comes at the same time
+        if once and (job := await _made_before(services, links, once)):
+            return Submitted(job, replayed=True)
+        try:
+            job = await _save(services, links, generation, handling, once)
+        except _MadeMeanwhile:
+            continue
+        await send(services, job.id)
+        return Submitted(job, replayed=False)
+
+
+async def _save(
+    services: Services, links: Links, generation: Generation, handling: Handling, once: Once | None
+) -> schemas.Job:
     job = uuid4()
     async with services.moving.begin() as session:
         await session.execute(moves.submit(job, generation, handling))
+        if once and await session.scalar(idempotency.remember(once, job)) is None:
+            raise _MadeMeanwhile
         view, _ = await views.job(session, links, await views.existing(session, job))
-    await send(services, job)
+    return view
+
+
+async def _made_before(services: Services, links: Links, once: Once) -> schemas.Job | None:
+    async with services.reading.begin() as session:
+        row = (await session.execute(idempotency.made(once))).tuples().one_or_none()
+        if row is None:
+            return None
+        job, fingerprint = row
+        if fingerprint != once.fingerprint:
+            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        view, _ = await views.job(session, links, await views.existing(session, job))
     return view
 
 

@@ -49,6 +49,9 @@ class JobSettings(_Settings):
     checkpoint_retention_seconds: PositiveFloat = 86400
     """A job that has succeeded can be refined for this many seconds: then its checkpoints are deleted."""
 
+    idempotency_seconds: PositiveFloat = 86400
+    """An ``Idempotency-Key`` is kept for this many seconds, and no longer than its job."""
+
     preview_cache_seconds: PositiveInt = 600
     """How long the pictures of a job stay hot in Redis after its newest one, in whole seconds."""
 

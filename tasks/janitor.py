@@ -15,7 +15,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import moves, previews, reads, wakeups
+from store import idempotency, moves, previews, reads, wakeups
 from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, StoreSettings
@@ -100,11 +100,12 @@ class Janitor:
             log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
 
     def prune(self) -> None:
-        """Delete jobs that finished longer ago than they are kept, and the checkpoints of those that can be refined
-        no longer."""
+        """Delete jobs that finished longer ago than they are kept, the checkpoints of those that can be refined
+        no longer, and old idempotency keys."""
         with self._sessions.begin() as session:
             pruned = session.scalars(moves.prune(self._settings.retention_seconds)).all()
             session.execute(moves.prune_checkpoints(self._settings.checkpoint_retention_seconds))
+            session.execute(idempotency.prune(self._settings.idempotency_seconds))
         for job_id in pruned:
             previews.drop(self._redis, job_id)
         if pruned:

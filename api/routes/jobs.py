@@ -12,15 +12,16 @@ from api import examples, pagination, schemas, views
 from api.body import JsonBody, is_json
 from api.conditional import unchanged
 from api.openapi import header, responses
-from api.parameters import IfNoneMatch, JobId
+from api.parameters import IdempotencyKey, IfNoneMatch, JobId
 from api.prefer import WithWait
-from api.problems import BodyTooLarge, InvalidRequest, NoSuchJob, NotJson
+from api.problems import BodyTooLarge, IdempotencyKeyReused, InvalidRequest, NoSuchJob, NotJson
 from api.services import WithLinks, WithServices
 from api.submit import submit
 from api.waiting import Look
 from store import reads
 from store.generation import Text
 from store.handling import resolve_request
+from store.idempotency import Once, fingerprint
 from store.tables import State
 
 router = APIRouter(tags=["jobs"])
@@ -35,6 +36,7 @@ router = APIRouter(tags=["jobs"])
     response_description="The job was accepted and will run, whatever happens to the server meanwhile.",
     responses=responses(
         InvalidRequest,
+        IdempotencyKeyReused,
         BodyTooLarge,
         NotJson,
         _202={
@@ -42,6 +44,7 @@ router = APIRouter(tags=["jobs"])
             "headers": {
                 "Location": header("The address of the job."),
                 "Retry-After": header("Seconds after which a look at the job is worth it.", "integer"),
+                "Idempotency-Replayed": header("`true` where an earlier request with this key has made the job."),
             },
         },
     ),
@@ -52,10 +55,17 @@ async def submit_job(
     services: WithServices,
     links: WithLinks,
     response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
     """Answers as soon as the job is saved. Only `prompt` is needed: the model has defaults that give a good picture.
-    `GET /v1/models` tells them, and its limits. Everything that is wrong with a request is reported at once."""
-    job = await submit(services, links, *resolve_request(services.catalog, request))
+    `GET /v1/models` tells them, and its limits. Everything that is wrong with a request is reported at once.
+
+    A request that may have got lost can be sent again with the same `Idempotency-Key`: it is answered with the job that
+    the first one made, as that stands now. Keys are kept for a day, and no longer than their jobs."""
+    once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
+    job, replayed = await submit(services, links, *resolve_request(services.catalog, request), once)
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = job.links.self
     response.headers["Retry-After"] = "1"
     return job

