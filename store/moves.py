@@ -1,8 +1,9 @@
 """Every change of a job's state, and nothing else changes one.
 
 A move is one statement: a conditional UPDATE of the job, and in the same statement, by way of CTEs, the event that
-tells of it (its number is the job's ``seq``, raised by one). So a move and its event happen together or not at all,
-two moves of one job happen one after the other, and a move that the job's state does not allow matches no row.
+tells of it (its number is the job's ``seq``, raised by one) and its delivery to the job's webhook. So they happen
+together or not at all, two moves of one job happen one after the other, and a move that the job's state does not allow
+matches no row.
 
 The functions build statements that Session and AsyncSession execute alike; the caller commits. Each returns a row
 
@@ -47,6 +48,7 @@ from sqlalchemy import (
 from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
+from store.deliveries import outbox
 from store.generation import Generation
 from store.handling import Handling
 from store.tables import TERMINAL, State, Stopped, checkpoints, events, images, iterates, jobs
@@ -284,10 +286,8 @@ def _with_event(job: CTE) -> Moved:
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error),
         *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
     )
-    event = insert(events).from_select(
-        ["job_id", "seq", "kind", "data"],
-        select(job.c.id, job.c.seq, case((terminal, "done"), else_="state"), data),
-    )
+    kind = case((terminal, "done"), else_="state")
+    event = insert(events).from_select(["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, kind, data))
     refinable = and_(job.c.state == "succeeded", job.c.stopped != "exact")
     finished = select(job.c.id).where(terminal, ~refinable)
     exact = select(images.c.job_id, images.c.number).where(
@@ -297,7 +297,7 @@ def _with_event(job: CTE) -> Moved:
         or_(checkpoints.c.job_id.in_(finished), tuple_(checkpoints.c.job_id, checkpoints.c.image).in_(exact))
     )
     moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
-    return moved.add_cte(event.cte("event"), spent.cte("spent"))
+    return moved.add_cte(event.cte("event"), outbox(job, kind).cte("outbox"), spent.cte("spent"))
 
 
 def _from_now(seconds: float) -> ColumnElement[Any]:

@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from store.deliveries import outbox
 from store.moves import held
 from store.tables import Checkpoint, EventKind, Iterate, Stopped, checkpoints, events, images, iterates, jobs
 
@@ -186,4 +187,5 @@ def _replace(session: Session, table: type[Iterate | Checkpoint], key: dict[str,
 
 
 def _tell(session: Session, job_id: UUID, seq: int, kind: EventKind, data: dict[str, Any]) -> None:
-    session.execute(insert(events).values(job_id=job_id, seq=seq, kind=kind, data=data))
+    event = insert(events).values(job_id=job_id, seq=seq, kind=kind, data=data)
+    session.execute(event.add_cte(outbox(jobs, literal(kind), jobs.c.id == job_id).cte("outbox")))

@@ -245,6 +245,8 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     due_at: Mapped[datetime | None] = mapped_column(server_default=_now)
     """When to try next; None unless pending."""
+    claimed_until: Mapped[datetime | None]
+    """Until then a sender is at it; None where none is."""
     status: Mapped[int | None]
     """The HTTP status of the last attempt; None where there was no answer."""
     error: Mapped[str | None]
@@ -255,6 +257,7 @@ class Delivery(Base):
     __table_args__ = (
         CheckConstraint("state in ('pending', 'delivered', 'failed')", name="state"),
         CheckConstraint("(state = 'pending') = (due_at is not null)", name="due_if_pending"),
+        CheckConstraint("state = 'pending' or claimed_until is null", name="claimed_if_pending"),
         UniqueConstraint("job_id", "seq"),
         Index("ix_webhook_deliveries_due", "due_at", postgresql_where=text("state = 'pending'")),
     )

@@ -56,12 +56,16 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default=sa.text("'pending'"), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=True),
+        sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(state = 'pending') = (due_at is not null)", name=op.f("ck_webhook_deliveries_due_if_pending")
+        ),
+        sa.CheckConstraint(
+            "state = 'pending' or claimed_until is null", name=op.f("ck_webhook_deliveries_claimed_if_pending")
         ),
         sa.CheckConstraint("state in ('pending', 'delivered', 'failed')", name=op.f("ck_webhook_deliveries_state")),
         sa.ForeignKeyConstraint(

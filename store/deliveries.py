@@ -1,0 +1,190 @@
+"""The outbox: events on their way to the webhooks of their jobs.
+
+A delivery is inserted by the statement that inserts its event, so that neither is there without the other. A sender
+claims deliveries that are due, tries them and settles them; a claim that is not settled (the sender died) runs out, and
+the delivery is tried again: at least once, never silently not at all.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import Insert, ReturningUpdate
+from sqlalchemy.sql.selectable import FromClause
+
+from store.tables import Delivery, DeliveryState, Event, EventKind, api_keys, deliveries, jobs
+
+# A delivery waits for those of its job that come before it until these were tried so often; then it goes ahead.
+ORDERLY_ATTEMPTS = 4
+
+Claimed = Select[UUID, int, UUID, int, str, str, str | None]
+
+
+def outbox(job: FromClause, kind: ColumnElement[str], where: ColumnElement[bool] | None = None) -> Insert:
+    """Insert a delivery of the newest event of each row of ``job`` (as ``store.tables.jobs``) whose webhook wants this
+    kind. Where the webhook was disabled, the delivery has failed from the start."""
+    webhook = job.c.webhook
+    disabled = webhook["disabled"].astext
+    wanted = select(
+        job.c.id,
+        job.c.seq,
+        case((disabled.is_(None), "pending"), else_="failed"),
+        case((disabled.is_(None), func.now())),
+        disabled,
+    ).where(webhook["events"].has_key(kind))
+    if where is not None:
+        wanted = wanted.where(where)
+    return insert(deliveries).from_select(["job_id", "seq", "state", "due_at", "error"], wanted)
+
+
+def claim(busy: Sequence[str], seconds: float) -> Claimed:
+    """Claim the delivery that has been due longest, for this many seconds, and count the attempt.
+
+    Returns no row, or (id, attempts, job_id, seq, url, host, secret): ``host`` is the host and port of the URL,
+    ``secret`` the webhook secret of the job's key. Those for the ``busy`` hosts are left alone, and so are those that
+    wait for an earlier one of their job.
+    """
+    earlier = aliased(deliveries)
+    waits = select(earlier.c.id).where(
+        earlier.c.job_id == deliveries.c.job_id,
+        earlier.c.seq < deliveries.c.seq,
+        earlier.c.state == "pending",
+        earlier.c.attempts < ORDERLY_ATTEMPTS,
+    )
+    url = jobs.c.webhook["url"].astext
+    host = func.lower(func.substring(url, "^[^:]+://([^/?#]+)"))
+    due = (
+        select(deliveries.c.id, url.label("url"), host.label("host"), jobs.c.key_id)
+        .join(jobs, jobs.c.id == deliveries.c.job_id)
+        .where(
+            deliveries.c.state == "pending",
+            deliveries.c.due_at <= func.now(),
+            or_(deliveries.c.claimed_until.is_(None), deliveries.c.claimed_until < func.now()),
+            ~waits.exists(),
+            host.not_in(busy),
+        )
+        .order_by(deliveries.c.due_at, deliveries.c.seq)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=deliveries)
+        .cte("due")
+    )
+    claimed = (
+        update(deliveries)
+        .where(deliveries.c.id == due.c.id)
+        .values(
+            attempts=deliveries.c.attempts + 1,
+            attempted_at=func.now(),
+            claimed_until=func.now() + literal(timedelta(seconds=seconds)),
+        )
+        .returning(*deliveries.c)
+        .cte("claimed")
+    )
+    return (
+        select(
+            claimed.c.id,
+            claimed.c.attempts,
+            claimed.c.job_id,
+            claimed.c.seq,
+            due.c.url,
+            due.c.host,
+            api_keys.c.webhook_secret,
+        )
+        .join(due, due.c.id == claimed.c.id)
+        .outerjoin(api_keys, api_keys.c.id == due.c.key_id)
+    )
+
+
+def settle(
+    delivery: UUID, attempts: int, *, state: DeliveryState, status: int | None, error: str | None
+) -> ReturningUpdate[UUID]:
+    """End a delivery that was claimed with this number of attempts: it is delivered, or has failed for good. No row
+    where the claim ran out and somebody else has claimed it."""
+    return _settled(delivery, attempts, state=state, due_at=None, status=status, error=error)
+
+
+def retry(
+    delivery: UUID, attempts: int, *, seconds: float, max_age_seconds: float, status: int | None, error: str
+) -> ReturningUpdate[UUID]:
+    """Try a delivery again in so many seconds; one that is older than ``max_age_seconds`` has failed for good."""
+    young = deliveries.c.created_at + literal(timedelta(seconds=max_age_seconds)) > func.now()
+    return _settled(
+        delivery,
+        attempts,
+        state=case((young, "pending"), else_="failed"),
+        due_at=case((young, func.now() + literal(timedelta(seconds=seconds)))),
+        status=status,
+        error=error,
+    )
+
+
+def disable(job_id: UUID, reason: str) -> list[Any]:
+    """The statements that end the webhook of a job: what is pending fails with the reason, and what comes as well."""
+    disabled = func.jsonb_set(jobs.c.webhook, ["disabled"], func.to_jsonb(cast(reason, Text)), type_=JSONB)
+    pending = and_(deliveries.c.job_id == job_id, deliveries.c.state == "pending")
+    failed = {"state": "failed", "due_at": None, "claimed_until": None, "error": reason}
+    return [
+        update(jobs).where(jobs.c.id == job_id, jobs.c.webhook.is_not(None)).values(webhook=disabled),
+        update(deliveries).where(pending).values(failed),
+    ]
+
+
+def send_again(job_id: UUID, delivery: UUID) -> list[Any]:
+    """The statements that make a delivery due now. The attempts of one that has ended are counted anew. A webhook that
+    was disabled is enabled: whoever asks for this expects it to answer."""
+    mine = and_(deliveries.c.id == delivery, deliveries.c.job_id == job_id)
+    ended = deliveries.c.state != "pending"
+    return [
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.webhook.has_key("disabled"))
+        .values(webhook=jobs.c.webhook.op("-", return_type=JSONB)(cast("disabled", Text))),
+        update(deliveries)
+        .where(mine)
+        .values(state="pending", due_at=func.now(), attempts=case((ended, 0), else_=deliveries.c.attempts)),
+    ]
+
+
+def listed(job_id: UUID, limit: int, after: int = 0) -> Select[Delivery, EventKind]:
+    """(delivery, kind of its event) of a job, by the number of the event, those that follow number ``after``."""
+    return _with_kind().where(Delivery.job_id == job_id, Delivery.seq > after).order_by(Delivery.seq).limit(limit)
+
+
+def one(job_id: UUID, delivery: UUID) -> Select[Delivery, EventKind]:
+    """(delivery, kind of its event) of one delivery of a job, or nothing."""
+    return _with_kind().where(Delivery.job_id == job_id, Delivery.id == delivery)
+
+
+def event(job_id: UUID, seq: int) -> Select[Event]:
+    """The event that a delivery tells of."""
+    return select(Event).where(Event.job_id == job_id, Event.seq == seq)
+
+
+def _with_kind() -> Select[Delivery, EventKind]:
+    told = and_(Event.job_id == Delivery.job_id, Event.seq == Delivery.seq)
+    return select(Delivery, Event.kind).join(Event, told).execution_options(populate_existing=True)
+
+
+def _settled(delivery: UUID, attempts: int, **values: Any) -> ReturningUpdate[UUID]:
+    mine = and_(
+        deliveries.c.id == delivery,
+        deliveries.c.attempts == attempts,
+        deliveries.c.state == "pending",
+        deliveries.c.claimed_until.is_not(None),
+    )
+    return update(deliveries).where(mine).values(claimed_until=None, **values).returning(deliveries.c.id)
