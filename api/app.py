@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from api import errors, openapi
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, ServerError
+from api.request_ids import RequestIds
 from api.routes import control, events, health, iterates, jobs, models, refine, root
 from api.services import open_services
 from api.version import VERSION
@@ -51,6 +52,7 @@ def create_app(
     # The one added last sees a request first.
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestIds)
 
     anywhere = openapi.responses(ServerError, DatabaseGone)
     for part in (jobs, events, control, refine, iterates):

@@ -18,6 +18,7 @@ from starlette.routing import Match
 
 from api import problems
 from api.problems import Problem
+from api.request_ids import HEADER, request_id
 from store.catalog import InvalidGeneration
 
 MEDIA_TYPE = "application/problem+json"
@@ -72,9 +73,12 @@ def render(path: str, problem: Problem) -> Response:
         "errors": [{"field": field[:LONGEST_FIELD], "message": message} for field, message in problem.errors],
         **problem.members,
     }
+    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
+    if (mine := request_id()) is not None:
+        body["request_id"] = mine
+        headers[HEADER] = mine  # the middleware is too far in for the answer to a mistake of ours
     # A lone surrogate, which JSON can carry into a field's name, is not text that can be sent back.
     content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
     return Response(content, problem.status, headers, MEDIA_TYPE)
 
 

@@ -58,4 +58,8 @@ class Head:
                 ended = True
                 await send({**message, "body": b"", "more_body": False})
 
-        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+        inner = {**scope, "method": "GET"}
+        try:
+            await self.app(inner, receive, send_without_body)
+        finally:
+            scope["route"] = inner.get("route")  # who measures requests asks which it was

@@ -33,6 +33,8 @@ Nobody need ask again and again: `?wait=20` (or `Prefer: wait=20`) with `If-None
 another one, and `GET /v1/jobs/{job_id}/events` streams what happens as server-sent events.
 
 Whatever goes wrong is answered with `application/problem+json` (RFC 9457) that says what to change.
+
+Every answer has an `X-Request-Id`: that of the request, or else one that was made for it. The server's log has it too.
 """
 
 
@@ -100,5 +102,6 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
         "status": kind.status.value,
         "detail": kind.example,
         "instance": "/v1/jobs",
+        "request_id": examples.REQUEST_ID,
         "errors": [],
     }

@@ -187,6 +187,8 @@ class ProblemDetails(BaseModel):
     """What happened this time, and what to change."""
     instance: str
     """The path of the request."""
+    request_id: str
+    """The `X-Request-Id` of the request, by which the server's log tells more."""
     errors: list[FieldError]
     """The fields at fault, all at once; empty where it is not about fields."""
 

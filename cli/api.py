@@ -5,19 +5,30 @@ import socket
 
 import uvicorn
 
+from store import logs
+from store.settings import LogSettings
+
 # Streams to clients never end by themselves, so a stop must not wait for them for long. Seconds.
 GRACE = 5
 
 
-def serve(host: str, port: int, fd: int | None) -> None:
+def serve(host: str, port: int, fd: int | None, log_level: str | None = None) -> None:
     """Serves until SIGINT or SIGTERM.
 
     Args:
         host, port: where to listen.
         fd: a listening socket that this process has inherited; then host and port are only names.
+        log_level: instead of that of the settings.
     """
+    logs.configure(LogSettings(), log_level)
     config = uvicorn.Config(
-        "api.app:create_app", factory=True, host=host, port=port, timeout_graceful_shutdown=GRACE, server_header=False
+        "api.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        timeout_graceful_shutdown=GRACE,
+        server_header=False,
+        log_config=None,  # its lines go where ours go
     )
     logging.getLogger("uvicorn.access").addFilter(_is_no_probe)
     uvicorn.Server(config).run(sockets=None if fd is None else [socket.socket(fileno=fd)])
@@ -25,4 +36,4 @@ def serve(host: str, port: int, fd: int | None) -> None:
 
 def _is_no_probe(record: logging.LogRecord) -> bool:
     """Whether a line of the access log is worth keeping: probes come every few seconds for ever."""
-    return not any(path in record.getMessage() for path in (" /healthz ", " /readyz "))
+    return not any(path in record.getMessage() for path in (" /healthz ", " /readyz ", " /metrics "))

@@ -19,7 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
+LogLevel = Annotated[
+    str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR. By default UNDERPAINT_LOG_LEVEL or INFO.")
+]
 
 
 class _Explaining:
@@ -89,6 +91,7 @@ def api(
         int | None, typer.Option(min=0, max=65535, help="0: any free one. By default UNDERPAINT_PORT or 8000.")
     ] = None,
     fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket, inherited from `up`.")] = None,
+    log_level: LogLevel = None,
 ) -> None:
     """Run the HTTP API."""
     with _Explaining():
@@ -96,7 +99,7 @@ def api(
         from store.settings import ApiSettings
 
         settings = ApiSettings()
-        api.serve(settings.host if host is None else host, settings.port if port is None else port, fd)
+        api.serve(settings.host if host is None else host, settings.port if port is None else port, fd, log_level)
 
 
 @app.command()
@@ -105,22 +108,25 @@ def worker(
         int | None, typer.Option(min=1, help="Jobs at once. By default UNDERPAINT_CONCURRENCY or 8.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Its name to Celery, before the @. By default worker-PID.")] = None,
-    log_level: LogLevel = "INFO",
+    log_level: LogLevel = None,
 ) -> None:
     """Run a Celery worker, which takes jobs and makes pictures."""
     with _Explaining():
         from cli import background
-        from store.settings import WorkerSettings
+        from store.settings import LogSettings, WorkerSettings
 
-        background.worker(concurrency or WorkerSettings().concurrency, name, log_level)
+        level = log_level or LogSettings().log_level
+        background.worker(concurrency or WorkerSettings().concurrency, name, level)
 
 
 @app.command()
-def beat(log_level: LogLevel = "INFO") -> None:
+def beat(log_level: LogLevel = None) -> None:
     """Run the clock that sends the janitor round. One is enough for any number of workers."""
-    from cli import background
+    with _Explaining():
+        from cli import background
+        from store.settings import LogSettings
 
-    background.beat(log_level)
+        background.beat(log_level or LogSettings().log_level)
 
 
 @app.command()

@@ -14,6 +14,7 @@ def _options(url: str, pool_size: int) -> dict[str, Any]:
         "max_overflow": pool_size,
         "pool_timeout": 10,
         "pool_pre_ping": True,
+        "hide_parameters": True,  # an error's text is logged, and prompts are parameters
         # A database that is gone must be an error within seconds, not a hang; every time is UTC.
         "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC"},
     }

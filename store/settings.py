@@ -4,7 +4,7 @@ Each class holds what one kind of process needs; a process builds the classes th
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,6 +63,32 @@ class JobSettings(_Settings):
                 f"UNDERPAINT_LEASE_SECONDS ({self.lease_seconds:g}), so that one late heartbeat loses no job"
             )
         return self
+
+
+class LogSettings(_Settings):
+    """What a process tells of itself on stderr."""
+
+    log_format: Literal["text", "json"] = "text"
+    """``json``: one JSON object a line, for machines that read logs."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least grave lines to write."""
+
+
+class MetricsSettings(_Settings):
+    """Where Prometheus finds the metrics of worker and beat, and what it must know to read those of the API."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address at which worker and beat serve their metrics, to whoever can reach it."""
+
+    worker_metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of a worker's metrics; 0 lets the system choose; by default they are not served."""
+
+    beat_metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of beat's metrics; as for the worker."""
+
+    metrics_token: str | None = Field(default=None, repr=False)
+    """Whoever reads ``/metrics`` of the API must send this as a bearer token."""
 
 
 class CatalogSettings(_Settings):

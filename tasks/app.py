@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from celery import Task
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
+from store import logs
 from store.settings import WorkerSettings
 from tasks.heartbeat import Heartbeat
 from tasks.presence import Presence
-from tasks.queue import RUN, app
+from tasks.queue import REQUEST_ID, RUN, app
 from tasks.run import run
 from tasks.worker import Worker, make_worker
 
@@ -35,10 +37,13 @@ class _Process:
 _process: list[_Process] = []
 
 
-@app.task(name=RUN)
-def run_job(job_id: str) -> None:
+@app.task(name=RUN, bind=True)
+def run_job(self: Task, job_id: str) -> None:
     """Run a job."""
-    run(_process[0].worker, UUID(job_id))
+    request = (self.request.headers or {}).get(REQUEST_ID)
+    worker = _process[0].worker
+    with logs.bound(job_id=job_id, worker=worker.name, **({} if request is None else {REQUEST_ID: str(request)})):
+        run(worker, UUID(job_id))
 
 
 @worker_init.connect

@@ -10,15 +10,19 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
 
+from store import logs
 from store.redis_clients import TIMEOUTS
-from store.settings import JobSettings, StoreSettings
+from store.settings import JobSettings, LogSettings, StoreSettings
 
 QUEUE = "underpaint"
 RUN = "underpaint.run"
 SWEEP = "underpaint.sweep"
+REQUEST_ID = "request_id"
+"""A message's header."""
 
 ONE_TRY = {"max_retries": 0, "socket_timeout": 0.4, "socket_connect_timeout": 0.4}
 POOL_SECONDS = 0.4
@@ -52,6 +56,12 @@ app = Celery("underpaint", set_as_current=False)
 app.add_defaults(_configuration)
 
 
+@setup_logging.connect
+def _configure_logging(loglevel: int, **_: Any) -> None:
+    """Of workers and of beat, which both begin with this module."""
+    logs.configure(LogSettings(), loglevel)
+
+
 def enqueue(job_id: UUID) -> None:
     """Put a job on the queue. Blocks: for milliseconds, or for about a second where the broker is gone.
 
@@ -63,6 +73,9 @@ def enqueue(job_id: UUID) -> None:
         pool = producers[app.connection_for_write(transport_options=ONE_TRY)]
         with pool.acquire(block=True, timeout=POOL_SECONDS) as producer:
             # The job's id is the message's too, so that it is in every line that Celery logs of it.
-            app.send_task(RUN, (str(job_id),), task_id=str(job_id), producer=producer, retry=False)
+            # So is the id of the request that asked for it, where there is one.
+            request = logs.field(REQUEST_ID)
+            headers = None if request is None else {REQUEST_ID: request}
+            app.send_task(RUN, (str(job_id),), task_id=str(job_id), headers=headers, producer=producer, retry=False)
     except (OperationalError, LimitExceeded, OSError) as error:
         raise QueueUnavailable(f"the broker did not take job {job_id}: {error!r}") from error

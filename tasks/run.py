@@ -6,7 +6,7 @@ from uuid import UUID
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
-from store import moves, reads, wakeups
+from store import logs, moves, reads, wakeups
 from store.generation import Generation
 from store.saves import LeaseLost
 from store.tables import State
@@ -42,6 +42,7 @@ def run(worker: Worker, job_id: UUID) -> None:
         if claimed is None:
             log.info("job %s is not queued: this message came twice, or the job was canceled", job_id)
             return
+        logs.bind(attempt=claimed.attempt)
         log.info("job %s claimed, attempt %d", job_id, claimed.attempt)
         with worker.leases.hold(job_id, claimed.attempt) as lease:
             ended = _end(worker, lease, _compute(worker, lease))

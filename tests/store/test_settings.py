@@ -3,7 +3,16 @@
 import pytest
 from pydantic import ValidationError
 
-from store.settings import SHIPPED_CATALOG, ApiSettings, CatalogSettings, JobSettings, StoreSettings, WorkerSettings
+from store.settings import (
+    SHIPPED_CATALOG,
+    ApiSettings,
+    CatalogSettings,
+    JobSettings,
+    LogSettings,
+    MetricsSettings,
+    StoreSettings,
+    WorkerSettings,
+)
 
 
 def test_environment_overrides_and_empty_means_default(monkeypatch: pytest.MonkeyPatch):
@@ -30,7 +39,8 @@ def test_heartbeat_fits_the_lease(monkeypatch: pytest.MonkeyPatch, heartbeat: st
 
 
 def test_every_setting_is_described():
-    for settings in (StoreSettings, JobSettings, CatalogSettings, ApiSettings, WorkerSettings):
+    kinds = (StoreSettings, JobSettings, CatalogSettings, ApiSettings, WorkerSettings, LogSettings, MetricsSettings)
+    for settings in kinds:
         assert all(field.description for field in settings.model_fields.values())
 
 
