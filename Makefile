@@ -14,8 +14,9 @@ help: ## List the targets
 up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 	@exec $(BIN)/underpaint up
 
+# A process a core, each with a PostgreSQL and a Valkey of its own; more than four would mostly start servers.
 test: check ## Run every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: format-check lint types imports ## Run every check, but no test
 

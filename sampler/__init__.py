@@ -4,7 +4,7 @@ from sampler.denoiser import Model
 from sampler.engine import Engine, Progress
 from sampler.errors import InvalidCheckpoint, UnsupportedModel
 from sampler.grid import Grid, block_edges, ddim_grid, ddpm_grid, doubled, sigma_grid
-from sampler.models import StableDiffusion, load_model
+from sampler.models import load_model
 from sampler.parareal import Parareal
 from sampler.plan import Plan, choose_blocks, predict, predict_window
 from sampler.sample import SamplingFailed, sample
@@ -28,7 +28,6 @@ __all__ = [
     "Progress",
     "SamplingFailed",
     "Solver",
-    "StableDiffusion",
     "Status",
     "Stochastic",
     "Trajectory",

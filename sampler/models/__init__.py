@@ -1,22 +1,5 @@
-"""Model families: the only place that imports diffusers."""
+"""Model families: the only place that imports diffusers, once a model is loaded."""
 
-from sampler.models.dit import DiT
-from sampler.models.flux import Flux
 from sampler.models.loading import FAMILIES, load_model
-from sampler.models.pixart import PixArt
-from sampler.models.stable_diffusion import StableDiffusion
-from sampler.models.stable_diffusion_3 import StableDiffusion3
-from sampler.models.stable_diffusion_xl import StableDiffusionXL
-from sampler.models.unconditional import Unconditional
 
-__all__ = [
-    "FAMILIES",
-    "DiT",
-    "Flux",
-    "PixArt",
-    "StableDiffusion",
-    "StableDiffusion3",
-    "StableDiffusionXL",
-    "Unconditional",
-    "load_model",
-]
+__all__ = ["FAMILIES", "load_model"]

@@ -1,42 +1,39 @@
-"""From a folder in diffusers' format, or an allowed repository of the hub, to a model that the sampler can drive."""
+"""From a folder in diffusers' format, or an allowed repository of the hub, to a model that the sampler can drive.
+
+diffusers and transformers take seconds to import: that waits until a model is loaded, and so do the families.
+"""
 
 import json
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
+
+from sampler.denoiser import Model
+from sampler.errors import UnsupportedModel
+
+if TYPE_CHECKING:
+    from sampler.models.base import DiffusersModel
 
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 # (diffusers says little of its types)
-from diffusers import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
-from sampler.denoiser import Model
-from sampler.errors import UnsupportedModel
-from sampler.models.base import DiffusersModel
-from sampler.models.dit import DiT
-from sampler.models.flux import Flux
-from sampler.models.pixart import PixArt
-from sampler.models.stable_diffusion import StableDiffusion
-from sampler.models.stable_diffusion_3 import StableDiffusion3
-from sampler.models.stable_diffusion_xl import StableDiffusionXL
-from sampler.models.unconditional import Unconditional
-
-FAMILIES: dict[str, type[DiffusersModel]] = {
-    "DDIMPipeline": Unconditional,
-    "DDPMPipeline": Unconditional,
-    "DiTPipeline": DiT,
-    "FluxPipeline": Flux,
-    "PixArtAlphaPipeline": PixArt,
-    "PixArtSigmaPipeline": PixArt,
-    "StableDiffusion3Pipeline": StableDiffusion3,
-    "StableDiffusionPipeline": StableDiffusion,
-    "StableDiffusionXLPipeline": StableDiffusionXL,
+# The pipeline that a model names, and where its family is: a module beside this one, and the class in it.
+FAMILIES = {
+    "DDIMPipeline": ("unconditional", "Unconditional"),
+    "DDPMPipeline": ("unconditional", "Unconditional"),
+    "DiTPipeline": ("dit", "DiT"),
+    "FluxPipeline": ("flux", "Flux"),
+    "PixArtAlphaPipeline": ("pixart", "PixArt"),
+    "PixArtSigmaPipeline": ("pixart", "PixArt"),
+    "StableDiffusion3Pipeline": ("stable_diffusion_3", "StableDiffusion3"),
+    "StableDiffusionPipeline": ("stable_diffusion", "StableDiffusion"),
+    "StableDiffusionXLPipeline": ("stable_diffusion_xl", "StableDiffusionXL"),
 }
 LIBRARIES = {"diffusers", "transformers"}
 
@@ -64,9 +61,9 @@ def load_model(
         folder = _folder(source, allowed)
         index = _read_index(folder)
         name = str(index.get("_class_name"))
-        family = FAMILIES.get(name)
-        if family is None:
+        if name not in FAMILIES:
             raise UnsupportedModel(f"{folder}: {name} is not supported; known: {', '.join(FAMILIES)}")
+        family = _family(name)
         loaded = {part: entry for part, entry in index.items() if part not in family.without}
         foreign = {part: entry for part, entry in loaded.items() if not _is_known_component(part, entry)}
         if foreign:
@@ -79,11 +76,29 @@ def load_model(
             raise UnsupportedModel(f"{folder} could not be loaded: {error}") from error
 
 
+def _family(pipeline: str) -> "type[DiffusersModel]":
+    """The family of a pipeline; imports both."""
+    import diffusers
+    from transformers.utils import logging
+
+    module, name = FAMILIES[pipeline]
+    family = getattr(import_module(f"sampler.models.{module}"), name)
+    shown = logging.get_verbosity()
+    logging.set_verbosity_error()  # of the parts that a pipeline may have, it tells which packages they would want
+    try:
+        getattr(diffusers, pipeline)
+    finally:
+        logging.set_verbosity(shown)
+    return family
+
+
 def _folder(source: str | Path, allowed: Collection[str]) -> Path:
     """Where the model lies, downloaded if need be (and allowed)."""
     folder = Path(source)
     if folder.is_absolute() or folder.is_dir() or str(source) not in allowed:
         return folder
+    from diffusers import DiffusionPipeline
+
     try:
         return Path(str(DiffusionPipeline.download(str(source), use_safetensors=True)))
     except (OSError, ValueError) as error:
@@ -108,6 +123,9 @@ def _is_known_component(part: str, entry: Any) -> bool:
 @contextmanager
 def _no_progress_bars() -> Generator[None, None, None]:
     """Both libraries draw bars on standard error while they load, which is the caller's."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
     libraries = (diffusers_logging, transformers_logging)
     shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:

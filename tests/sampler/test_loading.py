@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LCMScheduler, PNDMScheduler
 
-from sampler import StableDiffusion, UnsupportedModel, load_model
+from sampler import UnsupportedModel, load_model
+from sampler.models.stable_diffusion import StableDiffusion
 from tests.sampler.conftest import EMOJI
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from sampler import Engine, Parareal, StableDiffusion, load_model, sample
+from sampler import Engine, Parareal, load_model, sample
+from sampler.models.stable_diffusion import StableDiffusion
 from tests.sampler.conftest import EMOJI
 from tests.sampler.problems import relative_error
 

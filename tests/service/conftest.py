@@ -26,7 +26,6 @@ def settings(postgres_url: str, broker: Broker) -> dict[str, str]:
         "UNDERPAINT_LEASE_SECONDS": "6",
         "UNDERPAINT_HEARTBEAT_SECONDS": "0.5",
         "UNDERPAINT_RESEND_SECONDS": "2",
-        "OMP_NUM_THREADS": "1",  # on busy cores, threads of one operation wait for each other
     }
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import redis
-import torch
 from sqlalchemy import Engine
 
 from sampler import Model, load_model
@@ -21,12 +20,6 @@ from tasks.queue import app
 from tasks.worker import Worker
 from tests.tasks.inside import Process, Reference, Start
 from tests.tasks.jobs import Jobs
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    # Several test processes on few cores: threads of one operation would wait for each other.
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -39,7 +39,6 @@ def fleet(postgres_url: str, broker: Broker, tmp_path_factory: pytest.TempPathFa
         "UNDERPAINT_HEARTBEAT_SECONDS": "0.5",
         "UNDERPAINT_RESEND_SECONDS": "2",
         "UNDERPAINT_MAX_CRASHES": "2",
-        "OMP_NUM_THREADS": "1",  # on busy cores, threads of one operation wait for each other
     }
     made = Fleet(tmp_path_factory.mktemp("fleet"), broker, settings)
     yield made
