@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import errors, openapi
+from api.auth.guard import guard, identify
 from api.middleware import BodyLimit, Head
-from api.problems import DatabaseGone, ServerError
+from api.problems import DatabaseGone, Forbidden, ServerError, Unauthorized
 from api.request_ids import RequestIds
 from api.routes import control, events, health, iterates, jobs, models, refine, root
 from api.services import open_services
@@ -54,11 +55,12 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestIds)
 
-    anywhere = openapi.responses(ServerError, DatabaseGone)
+    anywhere = openapi.responses(Unauthorized, ServerError, DatabaseGone)
+    guarded = openapi.responses(Unauthorized, Forbidden, ServerError, DatabaseGone)
     for part in (jobs, events, control, refine, iterates):
-        app.include_router(part.router, responses=anywhere)
-    for part in (models, health):
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
+    app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)
+    app.include_router(health.router)
     if (PAGE / "index.html").is_file():
         app.frontend("/", directory=PAGE, fallback=None)
     else:

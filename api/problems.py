@@ -46,6 +46,20 @@ class Problem(HTTPException):
         return f"urn:underpaint:problem:{cls.slug}"
 
 
+class Unauthorized(Problem):
+    status = HTTPStatus.UNAUTHORIZED
+    slug = "unauthorized"
+    title = "A key is needed"
+    example = "Send a key in the header Authorization: Bearer KEY."
+
+
+class Forbidden(Problem):
+    status = HTTPStatus.FORBIDDEN
+    slug = "forbidden"
+    title = "The key does not allow this"
+    example = "This needs a key with the scope submit, or admin; this key has read."
+
+
 class NoSuchPath(Problem):
     status = HTTPStatus.NOT_FOUND
     slug = "no-such-path"

@@ -10,6 +10,7 @@ import redis.asyncio
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from api.auth.keyring import Keyring
 from api.links import Links
 from api.waiting import Waiting
 from store.catalog import Catalog
@@ -35,6 +36,7 @@ class Services:
     reads was true."""
     redis: redis.asyncio.Redis
     waiting: Waiting
+    keys: Keyring
     senders: anyio.CapacityLimiter
 
 
@@ -43,6 +45,7 @@ async def open_services(store: StoreSettings, settings: ApiSettings, catalog: Ca
     """The services of one app. Neither the database nor Redis need be there yet."""
     engine = async_engine(store.database_url)
     client = async_redis(store.redis_url)
+    moving = async_sessions(engine)
     reading = async_sessions(engine.execution_options(isolation_level="REPEATABLE READ"))
     waiting = Waiting(client, reading)
     try:
@@ -51,10 +54,11 @@ async def open_services(store: StoreSettings, settings: ApiSettings, catalog: Ca
                 settings=settings,
                 catalog=catalog,
                 engine=engine,
-                moving=async_sessions(engine),
+                moving=moving,
                 reading=reading,
                 redis=client,
                 waiting=waiting,
+                keys=Keyring(moving, settings.exposed),
                 senders=anyio.CapacityLimiter(SENDERS),
             )
     finally:

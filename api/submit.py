@@ -1,6 +1,7 @@
 """How a job gets from a request into the database and onto the queue."""
 
 import logging
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas, views
+from api.auth.caller import Caller
 from api.links import Links
 from api.problems import IdempotencyKeyReused
 from api.services import Services
@@ -35,19 +37,26 @@ class _MadeMeanwhile(Exception):
 
 
 async def submit(
-    services: Services, links: Links, generation: Generation, handling: Handling, once: Once | None = None
+    services: Services,
+    caller: Caller,
+    links: Links,
+    generation: Generation,
+    handling: Handling,
+    once: Once | None = None,
 ) -> Submitted:
-    """Save a job, then put it on the queue. Once it is saved it is a promise: the answer is there already, whatever
+    """Save a job of ``caller``, then put it on the queue. Once it is saved it is a promise: the answer is there, whatever
     happens then is logged, and the janitor sends the job later.
 
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
     """
+    if once and caller.key_id:
+        once = replace(once, owner=caller.key_id)
     while True:  # once, unless a request with the same key comes at the same time
         if once and (job := await _made_before(services, links, once)):
             return Submitted(job, replayed=True)
         try:
-            job = await _save(services, links, generation, handling, once)
+            job = await _save(services, caller, links, generation, handling, once)
         except _MadeMeanwhile:
             continue
         await send(services, job.id)
@@ -55,11 +64,16 @@ async def submit(
 
 
 async def _save(
-    services: Services, links: Links, generation: Generation, handling: Handling, once: Once | None
+    services: Services,
+    caller: Caller,
+    links: Links,
+    generation: Generation,
+    handling: Handling,
+    once: Once | None,
 ) -> schemas.Job:
     job = uuid4()
     async with services.moving.begin() as session:
-        await session.execute(moves.submit(job, generation, handling))
+        await session.execute(moves.submit(job, generation, handling, caller.key_id))
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _MadeMeanwhile
         view, _ = await views.job(session, links, await views.existing(session, job))

@@ -29,7 +29,12 @@ async def existing(session: AsyncSession, job_id: UUID) -> tables.Job:
     """
     if row := await session.scalar(reads.job(job_id)):
         return row
-    raise NoSuchJob(f"There is no job {job_id}: it was deleted, or it never was.")
+    raise no_such_job(job_id)
+
+
+def no_such_job(job_id: UUID) -> NoSuchJob:
+    """The problem of asking for a job that is not there, as far as the client may know."""
+    return NoSuchJob(f"There is no job {job_id}: it was deleted, or it never was.")
 
 
 async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job]) -> list[schemas.Job]:

@@ -29,6 +29,11 @@ def job(job_id: UUID) -> Select[Job]:
     return select(Job).where(Job.id == job_id).execution_options(**FRESH)
 
 
+def owner(job_id: UUID) -> Select[UUID | None]:
+    """The id of the API key whose job this is, None where it was submitted without one; nothing without the job."""
+    return select(Job.key_id).where(Job.id == job_id)
+
+
 def images(job_ids: Sequence[UUID]) -> Select[Image]:
     """The images of these jobs, by job and number."""
     return (
@@ -37,9 +42,13 @@ def images(job_ids: Sequence[UUID]) -> Select[Image]:
 
 
 def jobs(
-    limit: int, after: Position | None = None, states: Sequence[State] = (), model: str | None = None
+    limit: int,
+    after: Position | None = None,
+    states: Sequence[State] = (),
+    model: str | None = None,
+    key_id: UUID | None = None,
 ) -> Select[Job]:
-    """A page of jobs, newest first, of these states (empty: all) and this model (None: all).
+    """A page of jobs, newest first, of these states (empty: all), this model (None: all) and this API key (None: all).
 
     The next page is after ``Position(last.created_at, last.id)``.
     """
@@ -50,6 +59,8 @@ def jobs(
         query = query.where(Job.state.in_(states))
     if model is not None:
         query = query.where(Job.model == model)
+    if key_id is not None:
+        query = query.where(Job.key_id == key_id)
     return query
 
 

@@ -3,6 +3,7 @@
 Each class holds what one kind of process needs; a process builds the classes that it uses, once, at its start.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 
@@ -107,11 +108,40 @@ class ApiSettings(_Settings):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 lets the system choose."""
 
+    published: str | None = None
+    """Where the port of a container is published, as ``ADDRESS:PORT``: what counts then, in place of ``host``, when a
+    server without keys asks whether others can reach it."""
+
+    allow_open: bool = False
+    """Serve everybody who can reach the server while it has no keys, for instance behind a proxy that sees to who
+    they are. Else such a server serves this machine only."""
+
     max_body_bytes: PositiveInt = 65536
     """Larger request bodies are refused with 413."""
 
     public_url: str | None = None
     """The address that clients see, for links; by default the one that the request came to."""
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others than this machine may reach the server, and it may not serve them without a key."""
+        return not self.allow_open and not is_loopback(
+            self.host if self.published is None else _address(self.published)
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on ``host``, an address or a name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _address(published: str) -> str:
+    """The address in ``ADDRESS:PORT``; every address where there is only a port."""
+    host = published.rpartition(":")[0].strip("[]")
+    return host or "0.0.0.0"
 
 
 class WorkerSettings(_Settings):

@@ -74,6 +74,8 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    """To the minute."""
 
 
 class Job(Base):

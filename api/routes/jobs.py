@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import examples, pagination, schemas, views
+from api.auth.guard import WithCaller
 from api.body import JsonBody, is_json
 from api.conditional import unchanged
 from api.openapi import header, responses
@@ -53,6 +54,7 @@ router = APIRouter(tags=["jobs"])
 async def submit_job(
     request: JsonBody,
     services: WithServices,
+    caller: WithCaller,
     links: WithLinks,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -63,7 +65,7 @@ async def submit_job(
     A request that may have got lost can be sent again with the same `Idempotency-Key`: it is answered with the job that
     the first one made, as that stands now. Keys are kept for a day, and no longer than their jobs."""
     once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
-    job, replayed = await submit(services, links, *resolve_request(services.catalog, request), once)
+    job, replayed = await submit(services, caller, links, *resolve_request(services.catalog, request), once)
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = job.links.self
@@ -97,14 +99,19 @@ class PageQuery(BaseModel):
     ),
 )
 async def list_jobs(
-    query: Annotated[PageQuery, Query()], services: WithServices, links: WithLinks, response: Response
+    query: Annotated[PageQuery, Query()],
+    services: WithServices,
+    caller: WithCaller,
+    links: WithLinks,
+    response: Response,
 ) -> schemas.JobPage:
     """Newest first. Jobs that are submitted meanwhile do not shift the pages: following `next_cursor`, or the `Link`
     header, lists every job that was there once."""
     after = None if query.cursor is None else pagination.decode(query.cursor)
     async with services.reading.begin() as session:
         # One more than asked for tells whether there is another page.
-        rows = (await session.scalars(reads.jobs(query.limit + 1, after, query.state, query.model))).all()
+        found = reads.jobs(query.limit + 1, after, query.state, query.model, caller.owner)
+        rows = (await session.scalars(found)).all()
         page, more = rows[: query.limit], len(rows) > query.limit
         jobs = await views.jobs(session, links, page)
     cursor = pagination.encode(reads.Position(page[-1].created_at, page[-1].id)) if more else None

@@ -1,6 +1,7 @@
 """The API, served by a process of its own, on an empty database."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
+from store import keys
+from store.tables import Scope
 from tests.api.serving import serving
 from tests.api.worker import Worker
 
@@ -35,6 +38,43 @@ def client(address: str, database: Engine, valkey: redis.Redis) -> Iterator[http
     """An HTTP client of the API; nothing is stored yet."""
     with httpx.Client(base_url=address, trust_env=False, timeout=20) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def keyed_address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the API is served to tests that make keys: it remembers for seconds that a key is needed."""
+    log: Path = tmp_path_factory.mktemp("keyed") / "log"
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
+    with serving(log, **settings) as served:
+        yield served
+
+
+@pytest.fixture
+def make_key(database: Engine) -> Callable[..., str]:
+    """Makes a key with a name, scopes and limits, and gives it."""
+
+    def make(name: str, *scopes: Scope, **limits: Any) -> str:
+        key = keys.new_key()
+        with database.begin() as connection:
+            connection.execute(keys.create(name, key, scopes or ("submit", "read"), **limits))
+        return key
+
+    return make
+
+
+@pytest.fixture
+def holder(
+    keyed_address: str, make_key: Callable[..., str], valkey: redis.Redis
+) -> Iterator[Callable[..., httpx.Client]]:
+    """Makes HTTP clients that send a new key of this name, with these scopes and limits."""
+    with ExitStack() as opened:
+
+        def make(name: str, *scopes: Scope, **limits: Any) -> httpx.Client:
+            headers = {"Authorization": f"Bearer {make_key(name, *scopes, **limits)}"}
+            client = httpx.Client(base_url=keyed_address, headers=headers, trust_env=False, timeout=20)
+            return opened.enter_context(client)
+
+        yield make
 
 
 @pytest.fixture

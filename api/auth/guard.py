@@ -1,0 +1,81 @@
+"""What stands before the routes.
+
+``guard`` is a dependency of every router whose routes have to do with jobs, and so cannot be forgotten by one of them:
+whoever asks must have a key that works, that was not used too often, that allows the method, and that owns the job in
+the path. What somebody may not see is answered exactly like what is not there.
+"""
+
+from http import HTTPMethod
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import TypeAdapter, ValidationError
+
+from api import views
+from api.auth.caller import Caller
+from api.auth.keyring import CHALLENGE
+from api.problems import Forbidden
+from api.services import WithServices
+from store import reads
+from store.tables import Scope
+
+BEARER = HTTPBearer(
+    scheme_name="key",
+    description="A key of this server, made with `underpaint keys create`. A server without keys needs none.",
+    auto_error=False,
+)
+READING = (HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.OPTIONS)
+
+_JOB_ID = TypeAdapter(UUID)  # as the routes read it
+
+
+async def identify(
+    services: WithServices, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+) -> Caller:
+    """A dependency: who asks. For what everybody with a key may do.
+
+    Raises:
+        Unauthorized: without a key that works.
+    """
+    return await services.keys.caller(credentials and credentials.credentials)
+
+
+async def guard(request: Request, services: WithServices, caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    """A dependency: who asks, and may do so.
+
+    Raises:
+        Unauthorized: without a key that works.
+        Forbidden: the key lacks the scope.
+        NoSuchJob: the job in the path is not there, or somebody else's.
+    """
+    _allow(caller, "read" if request.method in READING else "submit")
+    if "job_id" in request.path_params and not caller.sees_all:
+        await _own(services, caller, request.path_params["job_id"])
+    return caller
+
+
+WithCaller = Annotated[Caller, Depends(guard)]
+
+
+def _allow(caller: Caller, scope: Scope) -> None:
+    if caller.may(scope):
+        return
+    has = ", ".join(caller.key.scopes) if caller.key else ""
+    raise Forbidden(
+        f"This needs a key with the scope {scope}, or admin; this key has {has}.",
+        headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'},
+        members={"missing_scope": scope},
+    )
+
+
+async def _own(services: WithServices, caller: Caller, job_id: str) -> None:
+    try:
+        job = _JOB_ID.validate_python(job_id)
+    except ValidationError:
+        return  # the route says what is wrong with it
+    async with services.reading.begin() as session:
+        found = (await session.execute(reads.owner(job))).tuples().one_or_none()
+    if found is None or found[0] != caller.owner:
+        raise views.no_such_job(job)
