@@ -44,8 +44,8 @@ async def submit(
     handling: Handling,
     once: Once | None = None,
 ) -> Submitted:
-    """Save a job of ``caller``, then put it on the queue. Once it is saved it is a promise: the answer is there, whatever
-    happens then is logged, and the janitor sends the job later.
+    """Save a job of ``caller``, then put it on the queue. Once it is saved it is a promise: the answer is there,
+    whatever happens then is logged, and the janitor sends the job later.
 
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.

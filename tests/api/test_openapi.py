@@ -75,10 +75,12 @@ def test_the_request_is_that_of_the_store(document: dict[str, Any], client: http
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_schemathesis_finds_nothing(
-    client: httpx.Client, submit: Callable[..., str], worker: Worker, valkey: redis.Redis, tmp_path: Path
+    holder: Callable[..., httpx.Client], worker: Worker, valkey: redis.Redis, tmp_path: Path
 ) -> None:
     workers.announce(valkey, "one", {}, 300)
-    job = submit()
+    # With a key: then it also sees that nothing is answered without one.
+    client = holder("schemathesis")
+    job = client.post("/v1/jobs", json={"prompt": "red heart"}).json()["id"]
     worker.run(job)
     # Only a worker makes pictures and ends jobs, and none runs here: these are there.
     parameters = {"path.job_id": job, "path.image": 0, "path.iterate": "latest"}
@@ -96,6 +98,7 @@ def test_schemathesis_finds_nothing(
         """
     )
     run = ["run", f"{client.base_url.join('/openapi.json')}", "--checks", "all"]
+    run += ["--header", f"Authorization: {client.headers['Authorization']}"]
     amount = ["--max-examples", "20", "--max-failures", "10"]
     repeatable = ["--generation-deterministic", "--seed", "1"]
     ran = subprocess.run(
