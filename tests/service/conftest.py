@@ -1,35 +1,39 @@
 """All of it as processes of its own: PostgreSQL, a Valkey that can be killed, beat, a worker, the API."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import Engine
 
+from store.generation import Generation
 from tests.service.parts import Api
+from tests.service.story import JOB, Undisturbed, pictures
+from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     made = Broker(tmp_path_factory.mktemp("broker"))
     yield made
     made.kill()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def settings(postgres_url: str, broker: Broker) -> dict[str, str]:
     return {
         "UNDERPAINT_DATABASE_URL": postgres_url,
         "UNDERPAINT_REDIS_URL": broker.url,
-        "UNDERPAINT_LEASE_SECONDS": "6",
+        "UNDERPAINT_LEASE_SECONDS": "4",
         "UNDERPAINT_HEARTBEAT_SECONDS": "0.5",
         "UNDERPAINT_RESEND_SECONDS": "2",
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def fleet(broker: Broker, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """One beat and one worker."""
     made = Fleet(tmp_path_factory.mktemp("fleet"), broker, settings)
@@ -38,12 +42,31 @@ def fleet(broker: Broker, settings: dict[str, str], tmp_path_factory: pytest.Tem
     assert set(made.stop()) == {0}, made.logs()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with ExitStack() as stack:
         made = Api(tmp_path_factory.mktemp("api"), {**os.environ, **settings})
         stack.callback(made.kill)
         made.start()
+        yield made
+
+
+@pytest.fixture(scope="package")
+def undisturbed(served: Api, fleet: Fleet) -> Undisturbed:
+    """What `JOB` comes to when nothing happens to it."""
+    job = served.submit(**JOB)
+    assert [told.kind for told in served.follow(job)][-1] == "done"
+    return pictures(served, job)
+
+
+@pytest.fixture
+def jobs(database: Engine, generation: Callable[..., Generation]) -> Jobs:
+    return Jobs(database, generation)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as made:
         yield made
 
 

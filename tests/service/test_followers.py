@@ -1,13 +1,11 @@
 """Clients that follow a job of a real worker, whatever is restarted meanwhile."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -22,12 +20,6 @@ SOME: dict[str, Any] = {"steps": 60, "blocks": 10, "tolerance": 0.0, "max_iterat
 ENDLESS: dict[str, Any] = {"steps": 900, "blocks": 30, "tolerance": 0.0}
 
 ENDED = ("succeeded", "failed", "canceled")
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as made:
-        yield made
 
 
 def stored(database: Engine, job: str) -> list[tuple[int, str]]:

@@ -1,11 +1,13 @@
 """Workers, beat and broker as processes of their own, which a test may kill."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -75,6 +77,27 @@ class Fleet:
     def child(self, name: str | None) -> Child:
         """The worker of that name."""
         return next(child for child in self.workers if child.pid == pid_of(name))
+
+    def kill(self, name: str) -> None:
+        """Kill the worker of that name."""
+        child = self.child(name)
+        child.kill()
+        child.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No worker does anything while the context lasts, or until they are thawed."""
+        for child in self.workers:
+            child.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """Let the workers go on."""
+        for child in self.workers:
+            child.send_signal(signal.SIGCONT)
 
     def logs(self) -> str:
         """What all of them said."""
