@@ -9,10 +9,12 @@ from fastapi import Depends, FastAPI
 
 from api import errors, openapi
 from api.auth.guard import guard, identify
+from api.metrics import Metrics
+from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, Forbidden, ServerError, Unauthorized
 from api.request_ids import RequestIds
-from api.routes import control, events, health, iterates, jobs, models, refine, root
+from api.routes import control, events, health, iterates, jobs, metrics, models, refine, root
 from api.services import open_services
 from api.version import VERSION
 from store.catalog import load_catalog
@@ -34,9 +36,11 @@ def create_app(
     settings = settings or ApiSettings()
     models_on_offer = load_catalog((catalog or CatalogSettings()).catalog)
 
+    measured = Metrics()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_services(store, settings, models_on_offer) as services:
+        async with open_services(store, settings, models_on_offer, measured) as services:
             yield {"services": services}
 
     app = FastAPI(
@@ -53,6 +57,7 @@ def create_app(
     # The one added last sees a request first.
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Measured, metrics=measured)
     app.add_middleware(RequestIds)
 
     anywhere = openapi.responses(Unauthorized, ServerError, DatabaseGone)
@@ -60,7 +65,8 @@ def create_app(
     for part in (jobs, events, control, refine, iterates):
         app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
     app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)
-    app.include_router(health.router)
+    for part in (health, metrics):
+        app.include_router(part.router)
     if (PAGE / "index.html").is_file():
         app.frontend("/", directory=PAGE, fallback=None)
     else:

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from api.auth.keyring import Keyring
 from api.links import Links
+from api.metrics import Metrics
+from api.metrics_store import Shared
 from api.waiting import Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
-from store.settings import ApiSettings, StoreSettings
+from store.settings import ApiSettings, MetricsSettings, StoreSettings
 
 # Threads that may wait for the broker at once: one that hangs must not use up those that do other work.
 SENDERS = 16
@@ -38,16 +40,25 @@ class Services:
     waiting: Waiting
     keys: Keyring
     senders: anyio.CapacityLimiter
+    metrics_token: str | None
+    metrics: Metrics
+    shared: Shared
+    """Metrics of what all processes share."""
 
 
 @asynccontextmanager
-async def open_services(store: StoreSettings, settings: ApiSettings, catalog: Catalog) -> AsyncIterator[Services]:
+async def open_services(
+    store: StoreSettings, settings: ApiSettings, catalog: Catalog, metrics: Metrics
+) -> AsyncIterator[Services]:
     """The services of one app. Neither the database nor Redis need be there yet."""
     engine = async_engine(store.database_url)
     client = async_redis(store.redis_url)
     moving = async_sessions(engine)
     reading = async_sessions(engine.execution_options(isolation_level="REPEATABLE READ"))
     waiting = Waiting(client, reading)
+    shared = Shared(reading, client)
+    metrics.registry.register(shared)
+    metrics.show_clients(waiting.clients)
     try:
         async with waiting.running():
             yield Services(
@@ -60,8 +71,12 @@ async def open_services(store: StoreSettings, settings: ApiSettings, catalog: Ca
                 waiting=waiting,
                 keys=Keyring(moving, settings.exposed),
                 senders=anyio.CapacityLimiter(SENDERS),
+                metrics_token=MetricsSettings().metrics_token,
+                metrics=metrics,
+                shared=shared,
             )
     finally:
+        metrics.registry.unregister(shared)
         await client.aclose()
         await engine.dispose()
 

@@ -13,7 +13,7 @@ from api.auth.caller import Caller
 from api.links import Links
 from api.problems import IdempotencyKeyReused
 from api.services import Services
-from store import idempotency, moves
+from store import idempotency, logs, moves
 from store.generation import Generation
 from store.handling import Handling
 from store.idempotency import Once
@@ -59,6 +59,8 @@ async def submit(
             job = await _save(services, caller, links, generation, handling, once)
         except _MadeMeanwhile:
             continue
+        services.metrics.submitted(generation.model, handling.priority)
+        logs.bind(job_id=str(job.id))
         await send(services, job.id)
         return Submitted(job, replayed=False)
 

@@ -13,7 +13,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import redis
@@ -32,6 +32,9 @@ READERS = 4  # of those who wait, so many look at once: a crowd that is woken le
 
 AWAY = (redis.RedisError, OSError)
 
+How = Literal["stream", "held"]
+"""A client waits with an open stream, or for an answer that is held."""
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,8 @@ class Watch:
     """One client that waits for news of a job. ``seen`` is the newest event that it knows of; it sets that itself.
     ``left`` tells that the client is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, how: How) -> None:
+        self.how = how
         self.seen = 0
         self._news = asyncio.Event()
         self.left = False
@@ -97,9 +101,9 @@ class Waiting:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextmanager
-    def watch(self, job: UUID) -> Iterator[Watch]:
+    def watch(self, job: UUID, how: How = "stream") -> Iterator[Watch]:
         """Be told of news of a job while the context lasts."""
-        watch = Watch()
+        watch = Watch(how)
         self._watches.setdefault(job, set()).add(watch)
         self._somebody.set()
         try:
@@ -110,6 +114,14 @@ class Waiting:
             if not watches:
                 del self._watches[job]
 
+    def clients(self) -> dict[How, int]:
+        """How many wait, by how they do."""
+        counted: dict[How, int] = {"stream": 0, "held": 0}
+        for watches in self._watches.values():
+            for watch in watches:
+                counted[watch.how] += 1
+        return counted
+
     async def until_enough(
         self, job: UUID, request: Request, wait: Wait, look: Callable[[AsyncSession], Awaitable[Look[T]]]
     ) -> T:
@@ -118,7 +130,7 @@ class Waiting:
         if not wait.seconds:
             async with self._reading.begin() as session:
                 return (await look(session)).what
-        with self.watch(job) as watch:
+        with self.watch(job, "held") as watch:
             leaving = asyncio.create_task(_leave_with(request, watch))
             try:
                 more = True

@@ -36,6 +36,8 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
         moved = (await session.execute(moves.cancel(job_id))).one_or_none()
         view, _ = await views.job(session, links, await views.existing(session, job_id))
     if moved:
+        # Of a job that runs, its worker counts the end.
+        services.metrics.ends.count(moved.state, None, None, view.request.model)
         await wakeups.control_async(services.redis, job_id)
         await wakeups.publish_async(services.redis, job_id, moved.seq)
     if view.state not in TERMINAL:

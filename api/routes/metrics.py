@@ -1,0 +1,63 @@
+"""What Prometheus reads."""
+
+import hmac
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.security import HTTPAuthorizationCredentials
+from prometheus_client.exposition import choose_encoder
+
+from api.auth.guard import BEARER
+from api.auth.keyring import CHALLENGE
+from api.openapi import responses
+from api.problems import DatabaseGone, Forbidden, Unauthorized
+from api.services import WithServices
+
+router = APIRouter(tags=["server"])
+
+TEXT = {"schema": {"type": "string"}}
+
+
+async def admit(
+    services: WithServices, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+) -> None:
+    """A dependency: lets in whoever has the token for metrics, or a key with the scope admin. On a server with neither
+    token nor keys that is everybody.
+
+    Raises:
+        Unauthorized, Forbidden: whoever asks has neither.
+    """
+    token, given = services.metrics_token, credentials and credentials.credentials
+    if token is not None and given is not None and hmac.compare_digest(given.encode(), token.encode()):
+        return
+    caller = await services.keys.caller(given)
+    if not caller.may("admin"):
+        raise Forbidden("Metrics need a key with the scope admin, or the token in UNDERPAINT_METRICS_TOKEN.")
+    if token is not None and caller.key is None:
+        raise Unauthorized(
+            "Send the token in UNDERPAINT_METRICS_TOKEN of the server as Authorization: Bearer.",
+            headers={"WWW-Authenticate": CHALLENGE},
+        )
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics of this process and of the queue",
+    response_class=Response,
+    response_description="Metrics, in the format that the `Accept` header prefers.",
+    responses=responses(
+        Unauthorized,
+        Forbidden,
+        DatabaseGone,
+        _200={"content": {"text/plain": TEXT, "application/openmetrics-text": TEXT}},
+    ),
+    dependencies=[Depends(admit)],
+)
+async def metrics(request: Request, services: WithServices) -> Response:
+    """For Prometheus: requests and waiting clients of this process; queue and workers, which every API process tells
+    alike. A server that has keys, or a token for this, asks for that token or for a key with the scope admin."""
+    await services.shared.refresh()
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    headers = {"Content-Type": media_type, "Cache-Control": "no-store", "Vary": "Accept"}
+    return Response(encode(services.metrics.registry), headers=headers)

@@ -1,0 +1,45 @@
+"""What the metrics of API, worker and beat have in common. Each process has one registry, and is one target."""
+
+import platform
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Gauge, ProcessCollector, disable_created_metrics
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+"""Buckets of durations, from a query to a long queue."""
+
+
+def new_registry(part: str) -> CollectorRegistry:
+    """A registry that knows the process already, and what it runs. ``part``: api, worker or beat."""
+    disable_created_metrics()  # a second series for every one, which nothing here asks for
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    build = Gauge(
+        "underpaint_build_info", "Always 1; the labels tell what runs.", ["part", "version", "python"], registry=registry
+    )
+    build.labels(part, version("underpaint"), platform.python_version()).set(1)
+    return registry
+
+
+class Ends:
+    """Jobs that ended, counted by the process whose move ended them: each once, so that sums over all are true."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ended = Counter(
+            "underpaint_jobs_ended",
+            "Jobs that ended here, by outcome: why they stopped, or failed, or canceled.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self._failed = Counter(
+            "underpaint_jobs_failed", "Jobs that failed here, by the kind of failure.", ["reason"], registry=registry
+        )
+
+    def count(self, state: str, stopped: str | None, failure: str | None, model: str) -> None:
+        """Count an end; see ``figures.ends``. A job that has not ended is not counted."""
+        if state not in ("succeeded", "failed", "canceled"):
+            return
+        self._ended.labels(model, stopped or state).inc()
+        if state == "failed":
+            self._failed.labels(failure or "other").inc()
