@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from api.waiting import How
 from store.metrics import SECONDS, Ends, new_registry
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -56,7 +57,7 @@ class Metrics:
         if status is not None:
             self._latency.labels(path, verb).observe(seconds)
 
-    def show_clients(self, count: Callable[[], Mapping[str, int]]) -> None:
+    def show_clients(self, count: Callable[[], Mapping[How, int]]) -> None:
         """Ask ``count`` at every scrape how many clients wait, by how they do."""
         for how in count():
             self._clients.labels(how).set_function(lambda how=how: count()[how])

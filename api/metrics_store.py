@@ -64,7 +64,7 @@ class Shared(Collector):
                     found.queued[model, priority] = jobs
                     found.unsent += unsent
                     found.oldest = max(found.oldest, figures.seconds(oldest))
-                found.running = dict((await session.execute(figures.running())).tuples().all())
+                found.running = dict((await session.execute(figures.running())).all())
                 pending, overdue = (await session.execute(figures.deliveries())).one()
                 found.deliveries, found.overdue = pending, figures.seconds(overdue)
         except (SQLAlchemyError, OSError) as error:  # a TimeoutError is an OSError

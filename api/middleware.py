@@ -48,18 +48,16 @@ class Head:
             await self.app(scope, receive, send)
             return
 
+        inner = {**scope, "method": "GET"}
         ended = False
 
         async def send_without_body(message: Message) -> None:
             nonlocal ended
             if message["type"] != "http.response.body":
+                scope["route"] = inner.get("route")  # for whoever measures requests, further out
                 await send(message)
             elif not ended:  # with the first part of a body: a stream would never end
                 ended = True
                 await send({**message, "body": b"", "more_body": False})
 
-        inner = {**scope, "method": "GET"}
-        try:
-            await self.app(inner, receive, send_without_body)
-        finally:
-            scope["route"] = inner.get("route")  # who measures requests asks which it was
+        await self.app(inner, receive, send_without_body)

@@ -53,7 +53,7 @@ class Watch:
     ``left`` tells that the client is gone."""
 
     def __init__(self, how: How) -> None:
-        self.how = how
+        self.how: How = how
         self.seen = 0
         self._news = asyncio.Event()
         self.left = False

@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, ProcessCollector, disable_created_metrics
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Buckets of durations, from a query to a long queue."""
@@ -16,7 +16,10 @@ def new_registry(part: str) -> CollectorRegistry:
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     build = Gauge(
-        "underpaint_build_info", "Always 1; the labels tell what runs.", ["part", "version", "python"], registry=registry
+        "underpaint_build_info",
+        "Always 1; the labels tell what runs.",
+        ["part", "version", "python"],
+        registry=registry,
     )
     build.labels(part, version("underpaint"), platform.python_version()).set(1)
     return registry

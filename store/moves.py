@@ -48,6 +48,7 @@ from sqlalchemy import (
 from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
+from store import logs
 from store.deliveries import outbox
 from store.generation import Generation
 from store.handling import Handling
@@ -71,6 +72,7 @@ def submit(job_id: UUID, generation: Generation, handling: Handling = PLAINLY, k
             generation=generation.model_dump(),
             seq=1,
             key_id=key_id,
+            request_id=logs.field("request_id"),
             priority=handling.priority,
             deadline_at=None if deadline is None else _from_now(deadline),
             webhook=null() if handling.webhook is None else handling.webhook.model_dump(),

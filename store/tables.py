@@ -111,6 +111,8 @@ class Job(Base):
     """A job that has not ended by then fails."""
     webhook: Mapped[dict[str, Any] | None]
     """A ``store.handling.Webhook``, dumped; None where nobody is to be told."""
+    request_id: Mapped[str | None]
+    """Of the HTTP request that submitted the job, for logs."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     sent_at: Mapped[datetime | None]
     """When the broker last took the job; None until it did."""

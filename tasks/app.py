@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from celery import Task
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from store import logs
-from store.settings import WorkerSettings
+from store.settings import MetricsSettings, WorkerSettings
 from tasks.heartbeat import Heartbeat
+from tasks.metrics_server import serve
 from tasks.presence import Presence
-from tasks.queue import REQUEST_ID, RUN, app
+from tasks.queue import RUN, app
 from tasks.run import run
 from tasks.worker import Worker, make_worker
 
@@ -37,12 +37,11 @@ class _Process:
 _process: list[_Process] = []
 
 
-@app.task(name=RUN, bind=True)
-def run_job(self: Task, job_id: str) -> None:
+@app.task(name=RUN)
+def run_job(job_id: str) -> None:
     """Run a job."""
-    request = (self.request.headers or {}).get(REQUEST_ID)
     worker = _process[0].worker
-    with logs.bound(job_id=job_id, worker=worker.name, **({} if request is None else {REQUEST_ID: str(request)})):
+    with logs.bound(job_id=job_id, worker=worker.name):
         run(worker, UUID(job_id))
 
 
@@ -57,6 +56,8 @@ def _start(sender: Any, **_: Any) -> None:
         worker = make_worker(f"{sender.hostname}/{os.getpid()}", sender.concurrency)
     except ValueError as error:
         raise SystemExit(f"the worker cannot start: {error}") from error
+    settings = MetricsSettings()
+    serve(worker.metrics.registry, settings.metrics_host, settings.worker_metrics_port)
     heartbeat = Heartbeat(worker.name, worker.leases, worker.sessions, worker.jobs)
     _process.append(_Process(worker, heartbeat, Presence(worker, heartbeat.wake)))
     heartbeat.start()

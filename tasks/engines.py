@@ -5,9 +5,10 @@ engine or a trajectory; finished samples may be decoded by anyone.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from time import perf_counter
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -17,6 +18,7 @@ from sampler.denoiser import Condition
 from sampler.replicas import Replicas
 from store.catalog import ModelCard
 from tasks.devices import load
+from tasks.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -64,11 +66,12 @@ class Order:
 class EngineThread(Thread):
     """The engine of one model."""
 
-    def __init__(self, card: ModelCard, width: int, device: str) -> None:
+    def __init__(self, card: ModelCard, width: int, device: str, metrics: Metrics) -> None:
         super().__init__(name=f"engine-{card.id}", daemon=True)
         self.width = width
         self._card = card
         self._device = device
+        self._metrics = metrics
         self._model: Model | None = None
         self._engine: Engine | None = None
         self._requests: SimpleQueue[tuple[str, Order] | None] = SimpleQueue()
@@ -104,11 +107,12 @@ class EngineThread(Thread):
 
     def run(self) -> None:
         """The thread: rounds while there is something to compute, asleep while there is not."""
+        self._metrics.show_images(self._card.id, lambda: len(self._seats))
         while self._obey():
             if self._engine is None or not self._seats:
                 continue
             try:
-                for progress in self._engine.round():
+                for progress in self._round(self._engine):
                     self._answer(progress)
             except Exception as error:
                 log.exception("the engine of model %s failed; the images that it computed fail", self._card.id)
@@ -116,9 +120,21 @@ class EngineThread(Thread):
         if isinstance(self._model, Replicas):
             self._model.close()
 
+    def _round(self, engine: Engine) -> list[Progress]:
+        self._metrics.engine_time.turn(self._card.id, "rounds")
+        before, began = replace(engine.statistics), perf_counter()
+        progress = engine.round()
+        after, seconds = engine.statistics, perf_counter() - began
+        if after.rounds > before.rounds:
+            evaluations, slots = after.evaluations - before.evaluations, after.slots - before.slots
+            self._metrics.round(self._card.id, evaluations, slots, seconds)
+        return progress
+
     def _obey(self) -> bool:
         """Do what was asked for since the last round; with nothing to compute, wait for it. False: end."""
         while True:
+            if not self._seats:
+                self._metrics.engine_time.turn(self._card.id, "waiting")
             try:
                 request = self._requests.get(block=not self._seats)
             except Empty:
@@ -135,6 +151,7 @@ class EngineThread(Thread):
                     trajectory.accept()
 
     def _begin(self, order: Order) -> None:
+        self._metrics.engine_time.turn(self._card.id, "preparing")
         try:
             engine = self._loaded()
             condition, trajectories = order.begin(self.model)
@@ -186,8 +203,9 @@ class EngineThread(Thread):
 class Engines:
     """The engine threads of this process, each started when its model is first asked for."""
 
-    def __init__(self, width: int | None, device: str) -> None:
+    def __init__(self, width: int | None, device: str, metrics: Metrics | None = None) -> None:
         """`width`: evaluations a round, for every model; None: what its card says. `device`: see WorkerSettings."""
+        self._metrics = metrics or Metrics()
         self._width = width
         self._device = device
         self._threads: dict[str, EngineThread] = {}
@@ -197,7 +215,7 @@ class Engines:
         """The engine of a model."""
         with self._lock:
             if card.id not in self._threads:
-                self._threads[card.id] = EngineThread(card, self._width or card.width, self._device)
+                self._threads[card.id] = EngineThread(card, self._width or card.width, self._device, self._metrics)
                 self._threads[card.id].start()
             return self._threads[card.id]
 

@@ -15,6 +15,7 @@ from store.saves import SavedCheckpoint
 from store.tables import Image, Stopped
 from tasks.engines import Answer, EngineThread, Order
 from tasks.leases import Lease
+from tasks.metrics import JobTimes
 from tasks.pictures import to_png
 from tasks.trajectories import Start, begin, plan
 from tasks.worker import Worker
@@ -54,11 +55,15 @@ class Results:
 class Images:
     """The images of a job that this process holds."""
 
-    def __init__(self, worker: Worker, lease: Lease, generation: Generation, engine: EngineThread) -> None:
+    def __init__(
+        self, worker: Worker, lease: Lease, generation: Generation, engine: EngineThread, times: JobTimes
+    ) -> None:
         self._worker = worker
         self._lease = lease
         self._generation = generation
         self._engine = engine
+        self._times = times
+        self._pictured = False
 
     def compute(self) -> Results:
         """Go on with every image from where it stands, until all have ended or the job's thread is to stop.
@@ -67,6 +72,8 @@ class Images:
             LeaseLost, GaveUp: see `Worker.save`.
         """
         images, checkpoints = self._worker.save(self._lease, self._load)
+        # One that goes on where another run has ended has shown its first picture already.
+        self._pictured = self._generation.previews and any(image.iterate is not None for image in images)
         results = Results(len(images))
         for image in images:
             if image.stopped is not None:
@@ -123,29 +130,36 @@ class Images:
                 self._make_final(answer.image, answer.newest)
             stopped = results.stopped[answer.image] = cast(Stopped, answer.status.value)
             self._finish(answer.image, stopped=stopped)
+            if (last := answer.newest) is not None:
+                self._times.finished(stopped, last.number, last.rounds, last.evaluations)
         elif answer.status is Status.FAILED:
             error = results.errors[answer.image] = answer.error or "failed without a reason"
             log.warning("job %s: image %d: %s", self._lease.job_id, answer.image, error)
             self._finish(answer.image, error=error)
+            self._times.failed()
 
     def _save_iterate(self, image: int, iterate: Iterate, checkpoint: Checkpoint | None, *, final: bool) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt
         picture = self._picture(iterate) if final or self._generation.previews else None
         data = checkpoint.to_bytes() if checkpoint else None
-        saved = self._worker.save(
-            self._lease,
-            lambda session: saves.save_iterate(
-                session,
-                *(job_id, attempt, image, iterate.number),
-                residual=iterate.residual,
-                rounds=iterate.rounds,
-                evaluations=iterate.evaluations,
-                picture=picture,
-                checkpoint=data,
-                final=final,
-            ),
-        )
+        with self._times.saving():
+            saved = self._worker.save(
+                self._lease,
+                lambda session: saves.save_iterate(
+                    session,
+                    *(job_id, attempt, image, iterate.number),
+                    residual=iterate.residual,
+                    rounds=iterate.rounds,
+                    evaluations=iterate.evaluations,
+                    picture=picture,
+                    checkpoint=data,
+                    final=final,
+                ),
+            )
         if picture is not None:
+            if not self._pictured:
+                self._pictured = True
+                self._times.first_picture()
             seconds = self._worker.jobs.preview_cache_seconds
             previews.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
         wakeups.publish(self._worker.redis, job_id, saved.seq)
@@ -156,7 +170,8 @@ class Images:
         self._save(lambda s: saves.make_final(s, job_id, attempt, image, iterate.number, picture=picture))
 
     def _picture(self, iterate: Iterate) -> bytes:
-        return to_png(self._engine.model.decode(iterate.sample[None])[0])
+        with self._times.decoding():
+            return to_png(self._engine.model.decode(iterate.sample[None])[0])
 
     def _finish(self, image: int, stopped: Stopped | None = None, error: str | None = None) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt

@@ -15,10 +15,12 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import idempotency, moves, previews, reads, wakeups
+from store import figures, idempotency, moves, previews, reads, wakeups
 from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
-from store.settings import JobSettings, StoreSettings
+from store.settings import JobSettings, MetricsSettings, StoreSettings
+from tasks.metrics_janitor import JanitorMetrics
+from tasks.metrics_server import serve
 from tasks.queue import QUEUE, SWEEP, app
 from tasks.sending import send
 from tasks.transactions import AWAY, reason
@@ -30,6 +32,12 @@ class Clock(Scheduler):
     """Celery beat's scheduler, for tasks that run here and now instead of being sent to a worker."""
 
     producer: Any = None  # nothing is sent, so the clock needs no broker to tick
+
+    def setup_schedule(self) -> None:
+        """Called once, before the first tick."""
+        super().setup_schedule()
+        settings = MetricsSettings()
+        serve(_metrics().registry, settings.metrics_host, settings.beat_metrics_port)
 
     def apply_entry(self, entry: ScheduleEntry, producer: object = None) -> None:
         """Run a task that is due."""
@@ -48,10 +56,17 @@ def sweep() -> None:
 class Janitor:
     """Rescues the jobs of dead workers, sends what the broker has not or no longer, deletes what is too old."""
 
-    def __init__(self, sessions: sessionmaker[Session], client: redis.Redis, settings: JobSettings) -> None:
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        client: redis.Redis,
+        settings: JobSettings,
+        metrics: JanitorMetrics | None = None,
+    ) -> None:
         self._sessions = sessions
         self._redis = client
         self._settings = settings
+        self._metrics = metrics or JanitorMetrics()
         self._away = False
         self._swept = inf  # times are seconds since 1970, which goes on while a machine sleeps
         self._rescue_from = -inf
@@ -76,11 +91,16 @@ class Janitor:
                 log.info("PostgreSQL is back")
             self._away = False
             self._swept = now
+            self._metrics.swept.set(now)
 
     def rescue(self) -> None:
         """End the leases that ran out: their jobs are queued again, and fail when that happened too often."""
         with self._sessions.begin() as session:
             rescued = session.execute(moves.rescue(self._settings.max_crashes)).all()
+            ends = session.execute(figures.ends([row.id for row in rescued])).all()
+        for end in ends:
+            self._metrics.rescued.labels(end[0]).inc()
+            self._metrics.ends.count(*end)
         for job_id, seq, state, attempt in rescued:
             log.warning("job %s: the lease of attempt %d ran out, it is %s now", job_id, attempt, state)
             wakeups.publish(self._redis, job_id, seq)
@@ -97,6 +117,7 @@ class Janitor:
         with self._sessions() as session:
             job_ids = session.scalars(query).all()
         if job_ids and (sent := send(self._sessions, job_ids)):
+            self._metrics.resent.inc(sent)
             log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
 
     def prune(self) -> None:
@@ -109,6 +130,7 @@ class Janitor:
         for job_id in pruned:
             previews.drop(self._redis, job_id)
         if pruned:
+            self._metrics.pruned.inc(len(pruned))
             log.info("deleted %d old jobs", len(pruned))
 
 
@@ -116,4 +138,9 @@ class Janitor:
 def _janitor() -> Janitor:
     store = StoreSettings()
     sessions = sync_sessions(sync_engine(store.database_url, pool_size=1))
-    return Janitor(sessions, sync_redis(store.redis_url), JobSettings())
+    return Janitor(sessions, sync_redis(store.redis_url), JobSettings(), _metrics())
+
+
+@cache
+def _metrics() -> JanitorMetrics:
+    return JanitorMetrics()

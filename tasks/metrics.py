@@ -1,6 +1,6 @@
 """What a worker counts and measures: the rounds of its engines, and what becomes of its jobs."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from threading import Lock
 from time import perf_counter
@@ -41,8 +41,8 @@ class EngineTime(Collector):
         """The seconds until now."""
         family = CounterMetricFamily(
             "underpaint_engine_seconds",
-            "Time that an engine spent waiting (for jobs: idle), preparing (loading its model, encoding prompts), or in "
-            "rounds.",
+            "Time that an engine spent waiting (for jobs: idle), preparing (loading its model, encoding prompts), or "
+            "in rounds.",
             labels=["model", "doing"],
         )
         with self._lock:
@@ -131,7 +131,7 @@ class Metrics:
         )
         self.saving = Histogram(
             "underpaint_save_seconds",
-            "Time to save an iterate with its picture and checkpoint, until the commit, outages of PostgreSQL included.",
+            "Time to save an iterate with its picture and checkpoint, outages of PostgreSQL included.",
             ["model"],
             buckets=SECONDS,
             registry=registry,

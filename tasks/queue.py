@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import producers
 
@@ -21,8 +21,6 @@ from store.settings import JobSettings, LogSettings, StoreSettings
 QUEUE = "underpaint"
 RUN = "underpaint.run"
 SWEEP = "underpaint.sweep"
-REQUEST_ID = "request_id"
-"""A message's header."""
 
 ONE_TRY = {"max_retries": 0, "socket_timeout": 0.4, "socket_connect_timeout": 0.4}
 POOL_SECONDS = 0.4
@@ -56,8 +54,9 @@ app = Celery("underpaint", set_as_current=False)
 app.add_defaults(_configuration)
 
 
+@celeryd_init.connect  # a worker warns of things before it sets up its log
 @setup_logging.connect
-def _configure_logging(loglevel: int, **_: Any) -> None:
+def _configure_logging(loglevel: int | None = None, **_: Any) -> None:
     """Of workers and of beat, which both begin with this module."""
     logs.configure(LogSettings(), loglevel)
 
@@ -73,9 +72,6 @@ def enqueue(job_id: UUID) -> None:
         pool = producers[app.connection_for_write(transport_options=ONE_TRY)]
         with pool.acquire(block=True, timeout=POOL_SECONDS) as producer:
             # The job's id is the message's too, so that it is in every line that Celery logs of it.
-            # So is the id of the request that asked for it, where there is one.
-            request = logs.field(REQUEST_ID)
-            headers = None if request is None else {REQUEST_ID: request}
-            app.send_task(RUN, (str(job_id),), task_id=str(job_id), headers=headers, producer=producer, retry=False)
+            app.send_task(RUN, (str(job_id),), task_id=str(job_id), producer=producer, retry=False)
     except (OperationalError, LimitExceeded, OSError) as error:
         raise QueueUnavailable(f"the broker did not take job {job_id}: {error!r}") from error

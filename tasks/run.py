@@ -6,17 +6,27 @@ from uuid import UUID
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
-from store import logs, moves, reads, wakeups
+from store import figures, logs, moves, reads, wakeups
 from store.generation import Generation
 from store.saves import LeaseLost
-from store.tables import State
+from store.tables import Job, State, Stopped
 from tasks.images import Images
 from tasks.leases import Lease, Stop
+from tasks.metrics import JobTimes
 from tasks.sending import send
 from tasks.transactions import GaveUp, transact
 from tasks.worker import Worker
 
 log = get_task_logger(__name__)
+
+
+class Ended(NamedTuple):
+    """What `figures.ends` tells."""
+
+    state: State
+    stopped: Stopped | None
+    failure: str | None
+    model: str
 
 
 class Moved(NamedTuple):
@@ -43,6 +53,7 @@ def run(worker: Worker, job_id: UUID) -> None:
             log.info("job %s is not queued: this message came twice, or the job was canceled", job_id)
             return
         logs.bind(attempt=claimed.attempt)
+        worker.metrics.claimed.inc()
         log.info("job %s claimed, attempt %d", job_id, claimed.attempt)
         with worker.leases.hold(job_id, claimed.attempt) as lease:
             ended = _end(worker, lease, _compute(worker, lease))
@@ -50,8 +61,10 @@ def run(worker: Worker, job_id: UUID) -> None:
         log.error("job %s is left to the janitor: %s", job_id, error)
         return
     if ended is None:
+        worker.metrics.leases_lost.inc()
         log.warning("job %s is no longer this worker's: stopped, nothing written", job_id)
     elif ended.state == "queued":
+        worker.metrics.handed_back.inc()
         log.info("job %s handed back", job_id)
         send(worker.sessions, [job_id])
     else:
@@ -74,12 +87,19 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
     """Compute what is left of the job. Returns the move that ends this run; None where the lease is lost."""
     job_id, attempt = lease.job_id, lease.attempt
     try:
-        generation = worker.save(lease, lambda session: _generation(session, job_id))
+        job, again = worker.save(lease, lambda session: _read(session, job_id))
+        generation = Generation.model_validate(job.generation)
         card = worker.catalog.get(generation.model)
         if card is None:
             known = ", ".join(worker.catalog)
             return moves.fail(job_id, attempt, f"model {generation.model} is not in this worker's catalogue ({known})")
-        results = Images(worker, lease, generation, worker.engines.get(card)).compute()
+        if job.request_id is not None:
+            logs.bind(request_id=job.request_id)
+        age = (job.updated_at - job.created_at).total_seconds()  # by the clock of the database, at the claim
+        if job.attempt == 1:
+            worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
+        times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
+        results = Images(worker, lease, generation, worker.engines.get(card), times).compute()
     except LeaseLost:
         return None
     except GaveUp:
@@ -96,13 +116,22 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
     return (moves.canceled if lease.stop is Stop.CANCELED else moves.release)(job_id, attempt)
 
 
-def _generation(session: Session, job_id: UUID) -> Generation:
-    return Generation.model_validate(session.scalars(reads.job(job_id)).one().generation)
+def _read(session: Session, job_id: UUID) -> tuple[Job, bool]:
+    """The job, and whether it is refined."""
+    job = session.scalars(reads.job(job_id)).one()
+    return job, job.attempt > 1 and bool(session.scalar(figures.refined(job_id)))
 
 
 def _end(worker: Worker, lease: Lease, move: moves.Moved | None) -> Moved | None:
-    row = None if move is None else worker.save(lease, lambda session: session.execute(move).one_or_none())
-    return _told(worker, Moved(*row)) if row else None
+    def end(session: Session) -> tuple[Moved, Ended] | None:
+        row = None if move is None else session.execute(move).one_or_none()
+        return None if row is None else (Moved(*row), Ended(*session.execute(figures.ends([lease.job_id])).one()))
+
+    ended = worker.save(lease, end)
+    if ended is None:
+        return None
+    worker.metrics.ends.count(*ended[1])
+    return _told(worker, ended[0])
 
 
 def _told(worker: Worker, moved: Moved) -> Moved:

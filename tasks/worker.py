@@ -1,7 +1,7 @@
 """What the jobs of one worker process share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from store.redis_clients import sync_redis
 from store.settings import CatalogSettings, JobSettings, StoreSettings, WorkerSettings
 from tasks.engines import Engines
 from tasks.leases import Lease, Leases, Stop
+from tasks.metrics import Metrics
 from tasks.transactions import transact
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Worker:
     redis: redis.Redis
     engines: Engines
     leases: Leases
+    metrics: Metrics = field(default_factory=Metrics)
 
     def save(self, lease: Lease, work: Callable[[Session], T]) -> T:
         """Do `work` for a job, however long PostgreSQL is away, unless the job is lost or the process must end.
@@ -59,6 +61,8 @@ def make_worker(name: str, concurrency: int) -> Worker:
     # A connection for every job, and one for the heartbeat, which must never wait for those.
     database = sync_engine(store.database_url, pool_size=concurrency + 1)
     event.listen(database, "connect", partial(_end_idle_transactions, jobs.lease_seconds))
+    metrics, leases = Metrics(), Leases()
+    metrics.show_jobs(lambda: len(leases.all()), concurrency)
     return Worker(
         name,
         concurrency,
@@ -67,8 +71,9 @@ def make_worker(name: str, concurrency: int) -> Worker:
         load_catalog(CatalogSettings().catalog),
         sync_sessions(database),
         sync_redis(store.redis_url),
-        Engines(settings.width, settings.device),
-        Leases(),
+        Engines(settings.width, settings.device, metrics),
+        leases,
+        metrics,
     )
 
 

@@ -82,6 +82,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )
+    op.add_column("jobs", sa.Column("request_id", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("failure", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("key_id", sa.Uuid(), nullable=True))
     op.add_column("jobs", sa.Column("priority", sa.Text(), server_default=sa.text("'normal'"), nullable=False))
@@ -127,6 +128,7 @@ def downgrade() -> None:
     op.drop_column("jobs", "priority")
     op.drop_column("jobs", "key_id")
     op.drop_column("jobs", "failure")
+    op.drop_column("jobs", "request_id")
     op.drop_index(
         "ix_webhook_deliveries_due", table_name="webhook_deliveries", postgresql_where=sa.text("state = 'pending'")
     )

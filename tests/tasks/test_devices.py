@@ -11,6 +11,7 @@ from sampler.replicas import Replicas
 from store.catalog import Catalog
 from tasks.devices import devices
 from tasks.engines import Answer, EngineThread, Order
+from tasks.metrics import Metrics
 
 
 def test_every_cuda_device_is_used_and_the_cpu_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +30,7 @@ def test_the_setting_names_the_devices(setting: str, names: list[str]) -> None:
 
 @pytest.mark.slow
 def test_an_engine_with_two_replicas_makes_pictures_and_ends_them_with_itself(catalog: Catalog) -> None:
-    thread = EngineThread(catalog["emoji"], 8, "cpu,cpu")
+    thread = EngineThread(catalog["emoji"], 8, "cpu,cpu", Metrics())
     thread.start()
     answers: SimpleQueue[Answer] = SimpleQueue()
     order = Order(
