@@ -145,7 +145,8 @@ def test_the_queue_the_workers_and_who_waits_are_seen(processes: Processes, job:
     endless = {"prompt": PROMPT, "steps": 300, "blocks": 6, "tolerance": 0.0, "seed": 7}
     path = f"/v1/jobs/{processes.client.post('/v1/jobs', json=endless).json()['id']}"
     with processes.client.stream("GET", f"{path}/events") as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()  # kept, since the stream is closed with it
+        next(lines)
         running = processes.until(
             lambda: (
                 (seen := processes.scrape("api")).get("underpaint_running_jobs", model="emoji")
