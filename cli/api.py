@@ -1,12 +1,14 @@
 """`underpaint api`: the web server, in this process."""
 
 import logging
+import os
 import socket
 
 import uvicorn
 
+from cli.exposure import refuse_if_open
 from store import logs
-from store.settings import LogSettings
+from store.settings import ApiSettings, LogSettings, StoreSettings
 
 # Streams to clients never end by themselves, so a stop must not wait for them for long. Seconds.
 GRACE = 5
@@ -19,7 +21,12 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
         host, port: where to listen.
         fd: a listening socket that this process has inherited; then host and port are only names.
         log_level: instead of that of the settings.
+
+    Raises:
+        Explained: the server has no keys, and others could reach it.
     """
+    os.environ["UNDERPAINT_HOST"] = host  # what the app reads, which sees to the same as the next line
+    refuse_if_open(ApiSettings(), StoreSettings().database_url)
     logs.configure(LogSettings(), log_level)
     config = uvicorn.Config(
         "api.app:create_app",

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import Explained
+from cli.errors import Explaining
+from cli.keys.app import app as keys
 
 app = typer.Typer(
     name="underpaint",
@@ -19,28 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(keys, name="keys")
+
 LogLevel = Annotated[
     str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR. By default UNDERPAINT_LOG_LEVEL or INFO.")
 ]
-
-
-class _Explaining:
-    """Turns what can be explained into one message on stderr and exit code 1."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        from pydantic import ValidationError
-
-        if isinstance(error, ValidationError):  # only settings are validated here
-            lines = [
-                f"UNDERPAINT_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()
-            ]
-            error = Explained("These settings cannot be used:\n  " + "\n  ".join(lines))
-        if isinstance(error, Explained):
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from error
 
 
 def _version(wanted: bool) -> None:
@@ -74,7 +58,7 @@ def up(
 
     With UNDERPAINT_DATABASE_URL or UNDERPAINT_REDIS_URL set, that server is used instead of an embedded one.
     """
-    with _Explaining():
+    with Explaining():
         from cli.up import run
         from store.settings import ApiSettings
 
@@ -94,7 +78,7 @@ def api(
     log_level: LogLevel = None,
 ) -> None:
     """Run the HTTP API."""
-    with _Explaining():
+    with Explaining():
         from cli import api
         from store.settings import ApiSettings
 
@@ -111,7 +95,7 @@ def worker(
     log_level: LogLevel = None,
 ) -> None:
     """Run a Celery worker, which takes jobs and makes pictures."""
-    with _Explaining():
+    with Explaining():
         from cli import background
         from store.settings import LogSettings, WorkerSettings
 
@@ -122,7 +106,7 @@ def worker(
 @app.command()
 def beat(log_level: LogLevel = None) -> None:
     """Run the clock that sends the janitor round. One is enough for any number of workers."""
-    with _Explaining():
+    with Explaining():
         from cli import background
         from store.settings import LogSettings
 
@@ -132,7 +116,7 @@ def beat(log_level: LogLevel = None) -> None:
 @app.command()
 def migrate() -> None:
     """Bring the tables of the database up to date."""
-    with _Explaining():
+    with Explaining():
         from cli import migrate
         from store.settings import StoreSettings
 
@@ -148,6 +132,10 @@ def generate(
     server: Annotated[
         str, typer.Option(envvar="UNDERPAINT_SERVER", help="The address of the server.")
     ] = "http://127.0.0.1:8000",
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="UNDERPAINT_KEY", help="An API key, where the server asks for one. See `underpaint keys`."),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="One of those that GET /v1/models lists.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What they shall not show.")] = None,
     method: Annotated[str | None, typer.Option(help="auto, srds, window or serial.")] = None,
@@ -187,9 +175,9 @@ def generate(
         "max_iterations": max_iterations,
         "previews": previews,
     }
-    with _Explaining():
+    with Explaining():
         from cli.generate import run
 
         request = {name: value for name, value in given.items() if value is not None}
-        code = run.generate(server, output, request)
+        code = run.generate(server, key, output, request)
     raise typer.Exit(code)

@@ -20,9 +20,10 @@ class Client:
     Every method raises `Explained` when the server refuses, and `Unreachable` when there is none.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, key: str | None = None) -> None:
         self._server = server.rstrip("/")
-        self._http = httpx.Client(base_url=self._server, timeout=httpx.Timeout(30, connect=5))
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self._server, headers=headers, timeout=httpx.Timeout(30, connect=5))
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +66,8 @@ class Client:
                 f"No server answers at {self._server} ({error or type(error).__name__}). Start one with "
                 "`underpaint up`, or name another one with --server or UNDERPAINT_SERVER."
             ) from error
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise Explained(f"{_problem(response)} Name one with --key or UNDERPAINT_KEY.")
         if not response.is_success:
             raise Explained(_problem(response))
         return response

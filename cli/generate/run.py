@@ -18,11 +18,12 @@ CANCELED = 4
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
-def generate(server: str, folder: Path, request: dict[str, Any]) -> int:
+def generate(server: str, key: str | None, folder: Path, request: dict[str, Any]) -> int:
     """Submits a job, saves its pictures as they come, and prints their paths.
 
     Args:
         server: the address of the API.
+        key: an API key, where the server asks for one.
         folder: where to save; made if it is missing.
         request: the body of the submission.
 
@@ -33,7 +34,7 @@ def generate(server: str, folder: Path, request: dict[str, Any]) -> int:
         Explained: the request was refused, or the server or the folder cannot be used.
     """
     files = Files(folder, request["prompt"])
-    with Client(server) as client:
+    with Client(server, key) as client:
         job = client.submit(request)
         try:
             with Bars() as bars:

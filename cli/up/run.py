@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from cli.api import GRACE
+from cli.exposure import keyed, refuse_if_open
 from cli.migrate import migrate
 from cli.up import address
 from cli.up.child import Plan
@@ -24,7 +25,7 @@ from cli.up.postgres import Postgres
 from cli.up.supervisor import Supervisor
 from cli.up.terminal import Terminal
 from cli.up.valkey import Valkey
-from store.settings import WorkerSettings
+from store.settings import ApiSettings, WorkerSettings
 
 # Without -P a folder `cli` or `api` in the current directory would be taken for ours.
 _PYTHON = [sys.executable, "-P", "-m"]
@@ -111,6 +112,8 @@ async def _start(
 
     soft = WorkerSettings().soft_shutdown_seconds
     listener_at, fd = listener.getsockname(), listener.fileno()
+    settings = ApiSettings(host=listener_at[0])
+    await asyncio.to_thread(refuse_if_open, settings, environment["UNDERPAINT_DATABASE_URL"])
     serve = ["api", "--host", listener_at[0], "--port", str(listener_at[1]), "--fd", str(fd)]
     await supervisor.start(_ours(["worker"], environment, patience=soft + 5))
     await supervisor.start(_ours(["beat"], environment))
@@ -119,7 +122,8 @@ async def _start(
     await supervisor.unless_one_ends(_ready(url))
     supervisor.settled()
     terminal.note(f"Ready after {time.monotonic() - began:.1f} s. Ctrl-C stops everything.")
-    terminal.show(_welcome(url))
+    needs_key = await asyncio.to_thread(keyed, environment["UNDERPAINT_DATABASE_URL"])
+    terminal.show(_welcome(url, bool(needs_key)))
 
 
 def _ours(arguments: list[str], environment: Mapping[str, str], **how: Any) -> Plan:
@@ -137,10 +141,12 @@ async def _ready(url: str) -> None:
             await asyncio.sleep(0.2)
 
 
-def _welcome(url: str) -> str:
+def _welcome(url: str, needs_key: bool) -> str:
     submit = shlex.join(
         ["curl", "-s", f"{url}/v1/jobs", "-H", "Content-Type: application/json", "-d", '{"prompt": "red heart"}']
     )
+    if needs_key:  # the shell puts it in
+        submit += ' -H "Authorization: Bearer $UNDERPAINT_KEY"'
     command = "underpaint" if which("underpaint") else sys.argv[0]  # as `make up` has it: .venv/bin/underpaint
     return f"""
   Page             {url}/

@@ -1,0 +1,1 @@
+"""`underpaint keys`: who may use the server."""
