@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
-from api import errors, openapi
+from api import cors, errors, openapi
 from api.auth.guard import guard, identify
 from api.metrics import Metrics
 from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
-from api.problems import DatabaseGone, Forbidden, ServerError, Unauthorized
+from api.problems import DatabaseGone, Forbidden, ServerError, TooManyRequests, Unauthorized
 from api.request_ids import RequestIds
 from api.routes import control, events, health, iterates, jobs, metrics, models, refine, root
+from api.security import AnswerHeaders, HeadLimit
 from api.services import open_services
 from api.version import VERSION
 from store.catalog import load_catalog
@@ -57,11 +59,15 @@ def create_app(
     # The one added last sees a request first.
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(HeadLimit, max_bytes=settings.max_header_bytes)
+    app.add_middleware(AnswerHeaders)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **cors.SHARED)
     app.add_middleware(Measured, metrics=measured)
     app.add_middleware(RequestIds)
 
-    anywhere = openapi.responses(Unauthorized, ServerError, DatabaseGone)
-    guarded = openapi.responses(Unauthorized, Forbidden, ServerError, DatabaseGone)
+    anywhere = openapi.responses(Unauthorized, TooManyRequests, ServerError, DatabaseGone)
+    guarded = openapi.responses(Unauthorized, Forbidden, TooManyRequests, ServerError, DatabaseGone)
     for part in (jobs, events, control, refine, iterates):
         app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
     app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)

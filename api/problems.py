@@ -116,6 +116,34 @@ class NotRefinable(Problem):
     example = "The job is exact: there is nothing left to refine."
 
 
+class PathTooLong(Problem):
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+    slug = "path-too-long"
+    title = "The address of the request is too long"
+    example = "Path and query may have at most 8192 bytes together."
+
+
+class HeadTooLarge(Problem):
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    slug = "head-too-large"
+    title = "The header of the request is too large"
+    example = "The header fields may have at most 16384 bytes together."
+
+
+class TooManyRequests(Problem):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    slug = "too-many-requests"
+    title = "The key has sent too many requests"
+    example = "This key may send 1200 requests a minute: send the next one after 3 s."
+
+
+class TooManyQueued(Problem):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    slug = "too-many-queued"
+    title = "The key has too many queued jobs"
+    example = "1000 jobs of this key are queued, which is as many as may be: wait for one to start, or cancel one."
+
+
 class BodyTooLarge(Problem):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     slug = "body-too-large"

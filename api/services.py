@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from api.auth.keyring import Keyring
+from api.limits.rate import Rates
 from api.links import Links
 from api.metrics import Metrics
 from api.metrics_store import Shared
@@ -39,6 +40,7 @@ class Services:
     redis: redis.asyncio.Redis
     waiting: Waiting
     keys: Keyring
+    rates: Rates
     senders: anyio.CapacityLimiter
     metrics_token: str | None
     metrics: Metrics
@@ -70,6 +72,7 @@ async def open_services(
                 redis=client,
                 waiting=waiting,
                 keys=Keyring(moving, settings.exposed),
+                rates=Rates(client),
                 senders=anyio.CapacityLimiter(SENDERS),
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas, views
 from api.auth.caller import Caller
+from api.limits.queue import make_sure_of_room
 from api.links import Links
 from api.problems import IdempotencyKeyReused
 from api.services import Services
@@ -49,6 +50,7 @@ async def submit(
 
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
+        TooManyQueued: as many jobs of the caller are queued as may be.
     """
     if once and caller.key_id:
         once = replace(once, owner=caller.key_id)
@@ -75,6 +77,7 @@ async def _save(
 ) -> schemas.Job:
     job = uuid4()
     async with services.moving.begin() as session:
+        await make_sure_of_room(session, services, caller)
         await session.execute(moves.submit(job, generation, handling, caller.key_id))
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _MadeMeanwhile

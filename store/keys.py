@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Insert, Select, Update, func, insert, literal, or_, select, update
 
-from store.tables import ApiKey, Scope
+from store.tables import ApiKey, Job, Scope
 
 PREFIX = "up_"
 RANDOM_BYTES = 32
@@ -96,3 +96,13 @@ def used(key_id: UUID) -> Update:
     """Note that a key was used. Once a minute is enough, whoever asks for it."""
     stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - literal(USE_NOTED_EVERY))
     return update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=func.now())
+
+
+def lock(key_id: UUID) -> Select[UUID]:
+    """Until the transaction ends, others that lock this key wait; nobody else does."""
+    return select(ApiKey.id).where(ApiKey.id == key_id).with_for_update(key_share=True)
+
+
+def queued(key_id: UUID) -> Select[int]:
+    """How many jobs of a key are queued."""
+    return select(func.count()).select_from(Job).where(Job.key_id == key_id, Job.state == "queued")

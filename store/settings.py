@@ -5,12 +5,17 @@ Each class holds what one kind of process needs; a process builds the classes th
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHIPPED_CATALOG = Path(__file__).resolve().parent.parent / "models" / "catalog.toml"
+
+
+def _split(given: object) -> object:
+    """``a, b`` as a list."""
+    return [each.strip() for each in given.split(",") if each.strip()] if isinstance(given, str) else given
 
 
 class _Settings(BaseSettings):
@@ -118,6 +123,20 @@ class ApiSettings(_Settings):
 
     max_body_bytes: PositiveInt = 65536
     """Larger request bodies are refused with 413."""
+
+    max_header_bytes: PositiveInt = 16384
+    """Requests whose header fields have more bytes than this are refused with 431."""
+
+    requests_per_minute: PositiveInt = 1200
+    """What a key may send, where it was given no rate of its own: more is refused with 429."""
+
+    max_queued_per_key: PositiveInt = 1000
+    """Jobs of one key that may be queued at once, where it was given no number of its own: more are refused with
+    429."""
+
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    """Origins whose pages may use the API from a browser, with commas between: ``https://app.example.org``, or ``*``
+    for all. By default none but its own."""
 
     public_url: str | None = None
     """The address that clients see, for links; by default the one that the request came to."""

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from api import views
 from api.auth.caller import Caller
 from api.auth.keyring import CHALLENGE
-from api.problems import Forbidden
+from api.problems import Forbidden, TooManyRequests
 from api.services import WithServices
 from store import reads
 from store.tables import Scope
@@ -32,21 +32,34 @@ _JOB_ID = TypeAdapter(UUID)  # as the routes read it
 
 
 async def identify(
-    services: WithServices, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+    request: Request,
+    services: WithServices,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
 ) -> Caller:
     """A dependency: who asks. For what everybody with a key may do.
 
     Raises:
         Unauthorized: without a key that works.
+        TooManyRequests: with one that is used too often.
     """
-    return await services.keys.caller(credentials and credentials.credentials)
+    caller = await services.keys.caller(credentials and credentials.credentials)
+    if caller.key:
+        quota = caller.key.requests_per_minute or services.settings.requests_per_minute
+        standing = await services.rates.count(caller.key.id, quota)
+        request.state.standing = standing  # for the header of the answer
+        if standing and not standing.allowed:
+            raise TooManyRequests(
+                f"This key may send {quota} requests a minute: send the next one after {standing.seconds} s.",
+                headers={"Retry-After": str(standing.seconds)},
+            )
+    return caller
 
 
 async def guard(request: Request, services: WithServices, caller: Annotated[Caller, Depends(identify)]) -> Caller:
     """A dependency: who asks, and may do so.
 
     Raises:
-        Unauthorized: without a key that works.
+        Unauthorized, TooManyRequests: see ``identify``.
         Forbidden: the key lacks the scope.
         NoSuchJob: the job in the path is not there, or somebody else's.
     """

@@ -15,7 +15,15 @@ from api.conditional import unchanged
 from api.openapi import header, responses
 from api.parameters import IdempotencyKey, IfNoneMatch, JobId
 from api.prefer import WithWait
-from api.problems import BodyTooLarge, IdempotencyKeyReused, InvalidRequest, NoSuchJob, NotJson
+from api.problems import (
+    BodyTooLarge,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    NoSuchJob,
+    NotJson,
+    TooManyQueued,
+    TooManyRequests,
+)
 from api.services import WithLinks, WithServices
 from api.submit import submit
 from api.waiting import Look
@@ -40,6 +48,8 @@ router = APIRouter(tags=["jobs"])
         IdempotencyKeyReused,
         BodyTooLarge,
         NotJson,
+        TooManyRequests,
+        TooManyQueued,
         _202={
             "content": examples.example(examples.SUBMITTED),
             "headers": {

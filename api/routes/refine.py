@@ -7,10 +7,21 @@ from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
 
 from api import examples, schemas, views
+from api.auth.guard import WithCaller
 from api.body import is_json, whole
+from api.limits.queue import make_sure_of_room
 from api.openapi import header, responses
 from api.parameters import JobId
-from api.problems import BodyTooLarge, InvalidRequest, NoSuchJob, NotFinished, NotJson, NotRefinable
+from api.problems import (
+    BodyTooLarge,
+    InvalidRequest,
+    NoSuchJob,
+    NotFinished,
+    NotJson,
+    NotRefinable,
+    TooManyQueued,
+    TooManyRequests,
+)
 from api.services import WithLinks, WithServices
 from api.submit import send
 from store import moves, reads, tables, wakeups
@@ -51,6 +62,8 @@ class RefineRequest(BaseModel):
         InvalidRequest,
         BodyTooLarge,
         NotJson,
+        TooManyRequests,
+        TooManyQueued,
         _202={
             "content": examples.example(examples.REFINED),
             "headers": {"Location": header("The address of the job.")},
@@ -61,6 +74,7 @@ class RefineRequest(BaseModel):
 async def refine_job(
     job_id: JobId,
     services: WithServices,
+    caller: WithCaller,
     links: WithLinks,
     response: Response,
     request: Annotated[
@@ -82,6 +96,7 @@ async def refine_job(
     async with services.moving.begin() as session:
         row = await session.scalar(reads.job(job_id).with_for_update()) or await views.existing(session, job_id)
         _check(row)
+        await make_sure_of_room(session, services, caller)
         images = (await session.scalars(reads.images([job_id]))).all()
         unfinished = [image for image in images if image.stopped != "exact"]
         generation = Generation.model_validate(row.generation)

@@ -110,11 +110,19 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("key_id is not null"),
     )
+    op.create_index(
+        "ix_jobs_queued_of_key",
+        "jobs",
+        ["key_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'queued' and key_id is not null"),
+    )
     op.create_foreign_key(op.f("fk_jobs_key_id_api_keys"), "jobs", "api_keys", ["key_id"], ["id"], ondelete="restrict")
 
 
 def downgrade() -> None:
     op.drop_constraint(op.f("fk_jobs_key_id_api_keys"), "jobs", type_="foreignkey")
+    op.drop_index("ix_jobs_queued_of_key", table_name="jobs")
     op.drop_index("ix_jobs_newest_of_key", table_name="jobs", postgresql_where=sa.text("key_id is not null"))
     op.drop_index(
         "ix_jobs_deadline",

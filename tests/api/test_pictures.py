@@ -37,7 +37,7 @@ def test_a_numbered_picture_may_be_kept_forever(client: httpx.Client, job: str, 
     assert response.content == png(0)
     assert response.headers["content-type"] == "image/png"
     assert response.headers["cache-control"] == "private, max-age=31536000, immutable"
-    assert response.headers["vary"] == "Accept"
+    assert response.headers["vary"] == "Accept, Authorization"
     assert response.headers["underpaint-iterate"] == "0"
     assert response.headers["underpaint-final"] == "false"
     assert "content-location" not in response.headers
@@ -80,7 +80,7 @@ def test_formats(client: httpx.Client, job: str, iterate: int | str, accept: str
     again = client.get(path(job, iterate), headers={"Accept": accept, "If-None-Match": etag})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
     assert again.headers["underpaint-iterate"] == "1"
-    assert again.headers["vary"] == "Accept"
+    assert again.headers["vary"] == "Accept, Authorization"
 
 
 def test_each_format_has_its_own_etag(client: httpx.Client, job: str) -> None:
@@ -131,7 +131,7 @@ def test_a_client_is_told_what_it_may_accept(client: httpx.Client, job: str) -> 
     response = client.get(path(job), headers={"Accept": "image/avif"})
     body = problem(response, 406, "not-acceptable")
     assert "image/png, image/webp or image/jpeg" in body["detail"]
-    assert response.headers["vary"] == "Accept"
+    assert response.headers["vary"] == "Accept, Authorization"
 
 
 def test_head_is_get_without_the_picture(client: httpx.Client, job: str) -> None:

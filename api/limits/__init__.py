@@ -1,0 +1,1 @@
+"""How much one key may ask for."""
