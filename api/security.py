@@ -1,5 +1,5 @@
-"""What is the same for every request and answer: bounds on what comes before the body, and headers that keep answers where
-they belong."""
+"""What is the same for every request and answer: bounds on what comes before the body, and headers that keep answers
+where they belong."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,8 +17,8 @@ NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 
 
 class HeadLimit:
-    """Refuses requests whose address is too long, or whose header fields have more than ``max_bytes`` together. (What is
-    larger by far, the server that runs the app refuses itself: it would have to hold it first.)"""
+    """Refuses requests whose address is too long, or whose header fields have more than ``max_bytes`` together. What is
+    larger by far is refused before by the server that runs the app: it would have to hold it first."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app

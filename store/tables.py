@@ -64,11 +64,11 @@ class ApiKey(Base):
     hash: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[Scope]] = mapped_column(ARRAY(Text))
     requests_per_minute: Mapped[int | None]
-    """None: the server's default, here and in what follows."""
+    """None: the server's default."""
     max_running: Mapped[int | None]
-    """Jobs of this key that run at once."""
+    """Jobs of this key that run at once; None: any number."""
     max_queued: Mapped[int | None]
-    """Jobs of this key that wait at once."""
+    """Jobs of this key that wait at once; None: the server's default."""
     webhook_secret: Mapped[str | None]
     """Signs the webhooks of this key's jobs; None: the server's."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)

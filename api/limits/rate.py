@@ -1,8 +1,8 @@
 """How many requests a minute a key may send, counted in Redis, so that all API processes count together.
 
-The window slides (by the approximation with two counters), so that the end of one minute and the beginning of the next do
-not let through twice as many. What is counted may be lost: while Redis is away every request is let through, which is
-better than to serve nobody.
+The window slides (by the approximation with two counters), so that the end of one minute and the beginning of the next
+do not let through twice as many. What is counted may be lost: while Redis is away every request is let through, which
+is better than to serve nobody.
 """
 
 import asyncio

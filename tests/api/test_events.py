@@ -56,7 +56,7 @@ def test_what_the_stream_is_sent_with(client: httpx.Client, submit: Submit, work
     worker.run(job)
     response = client.get(client.get(f"/v1/jobs/{job}").json()["links"]["events"])
     assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["cache-control"] == "private, no-cache"
     assert response.headers["x-accel-buffering"] == "no"
     assert response.text.startswith("retry: 2000\n\n")
     with client.stream("HEAD", f"/v1/jobs/{submit()}/events") as head:  # of a stream without end

@@ -58,7 +58,7 @@ def test_a_key_is_told_from_none(holder: Holder) -> None:
     assert "Authorization: Bearer KEY" in problem(refused, 401, "unauthorized")["detail"]
     assert refused.headers["www-authenticate"] == 'Bearer realm="underpaint"'
     for made_up in ("up_x", keys.new_key(), "é", "x" * 5000):
-        refused = client.get("/v1/jobs", headers={"Authorization": f"bearer {made_up}".encode()})
+        refused = client.get("/v1/jobs", headers={b"Authorization": f"bearer {made_up}".encode()})
         assert "does not work" in problem(refused, 401, "unauthorized")["detail"]
         assert refused.headers["www-authenticate"] == 'Bearer realm="underpaint", error="invalid_token"'
 

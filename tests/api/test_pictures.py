@@ -54,7 +54,7 @@ def test_the_latest_is_never_stale(client: httpx.Client, job: str, worker: Worke
         assert response.content == png(iterate)
         assert response.headers["underpaint-iterate"] == str(iterate)
         assert response.headers["content-location"] == f"{client.base_url}".rstrip("/") + path(job, iterate)
-        assert response.headers["cache-control"] == "no-cache"
+        assert response.headers["cache-control"] == "private, no-cache"
         assert client.get(response.headers["content-location"]).headers["etag"] == response.headers["etag"]
 
 
