@@ -15,7 +15,7 @@ from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, Forbidden, ServerError, TooManyRequests, Unauthorized
 from api.request_ids import RequestIds
-from api.routes import control, events, health, iterates, jobs, metrics, models, refine, root
+from api.routes import control, events, health, iterates, jobs, metrics, models, openai, refine, root
 from api.security import AnswerHeaders, HeadLimit
 from api.services import open_services
 from api.version import VERSION
@@ -70,6 +70,7 @@ def create_app(
     guarded = openapi.responses(Unauthorized, Forbidden, TooManyRequests, ServerError, DatabaseGone)
     for part in (jobs, events, control, refine, iterates):
         app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
+    app.include_router(openai.router, dependencies=[Depends(guard)])
     app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)
     for part in (health, metrics):
         app.include_router(part.router)

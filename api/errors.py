@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from api import problems
+from api.openai import errors as openai
 from api.problems import Problem
 from api.request_ids import HEADER, request_id
 from store.catalog import InvalidGeneration
@@ -64,6 +65,18 @@ def problem_of(request: Request, error: Exception) -> Problem:
 
 def render(path: str, problem: Problem) -> Response:
     """A problem as the response to a request for ``path``."""
+    theirs = openai.applies(path)
+    problem = openai.as_told(problem) if theirs else problem
+    body = {"error": openai.error(problem)} if theirs else _details(path, problem)
+    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
+    if (mine := request_id()) is not None:
+        headers[HEADER] = mine  # the middleware is too far in for the answer to a mistake of ours
+    # A lone surrogate, which JSON can carry into a field's name, is not text that can be sent back.
+    content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    return Response(content, problem.status, headers, openai.MEDIA_TYPE if theirs else MEDIA_TYPE)
+
+
+def _details(path: str, problem: Problem) -> dict[str, Any]:
     body = {
         "type": problem.uri(),
         "title": problem.title,
@@ -73,13 +86,11 @@ def render(path: str, problem: Problem) -> Response:
         "errors": [{"field": field[:LONGEST_FIELD], "message": message} for field, message in problem.errors],
         **problem.members,
     }
-    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
     if (mine := request_id()) is not None:
         body["request_id"] = mine
-        headers[HEADER] = mine  # the middleware is too far in for the answer to a mistake of ours
-    # A lone surrogate, which JSON can carry into a field's name, is not text that can be sent back.
-    content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    return Response(content, problem.status, headers, MEDIA_TYPE)
+    if openai.beside(path):
+        body["error"] = openai.error(problem)
+    return body
 
 
 def _of_validation(found: Sequence[dict[str, Any]]) -> Problem:

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api import examples, schemas, views
 from api.errors import MEDIA_TYPE
+from api.openai import documents as openai
 from api.problems import Problem
 from api.request_schema import NAME, request_examples, request_schema
 from store.catalog import Catalog
@@ -17,6 +18,7 @@ REF = "#/components/schemas/"
 TAGS = [
     {"name": "jobs", "description": "Submit, watch, stop and remove jobs."},
     {"name": "pictures", "description": "Iterates: whole pictures that get sharper one by one."},
+    {"name": "openai", "description": "For the clients of OpenAI's image API."},
     {"name": "models", "description": "What can be asked for."},
     {"name": "server", "description": "Whether the server is well."},
 ]
@@ -90,8 +92,13 @@ def _complete(document: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
     found[NAME] = request_schema(catalog)
     models = document["paths"]["/v1/models"]["get"]["responses"]["200"]["content"]
     models["application/json"] |= examples.example(views.models(catalog))["application/json"]
+    model = document["paths"]["/v1/models/{model}"]["get"]["responses"]["200"]["content"]
+    model["application/json"] |= examples.example(views.model(catalog, catalog.default))["application/json"]
     body = {"schema": {"$ref": f"{REF}{NAME}"}, "examples": request_examples(catalog)}
     document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"] = body
+    found[openai.NAME] = openai.request_of(catalog)
+    body = {"schema": {"$ref": f"{REF}{openai.NAME}"}, "examples": openai.request_examples(catalog)}
+    document["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"] = body
     return document
 
 

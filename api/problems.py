@@ -4,7 +4,7 @@ A problem is raised where it is found and sent as ``application/problem+json`` (
 ``detail`` says what to change; it never shows the insides of the server.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -72,6 +72,19 @@ class NoSuchJob(Problem):
     slug = "no-such-job"
     title = "There is no such job"
     example = "There is no job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e: it was deleted, or it never was."
+
+
+class NoSuchModel(Problem):
+    status = HTTPStatus.NOT_FOUND
+    slug = "model-not-found"
+    title = "There is no such model"
+    example = "There is no model dall-e-3 on this server: it has emoji."
+
+    @classmethod
+    def called(cls, name: str, on_offer: Iterable[str]) -> "NoSuchModel":
+        """Of this name."""
+        detail = f"There is no model {name[:100]} on this server: it has {', '.join(on_offer)}."
+        return cls(detail, [("model", "must be one of the models on offer")])
 
 
 class NoSuchPicture(Problem):
@@ -156,6 +169,29 @@ class NotJson(Problem):
     slug = "not-json"
     title = "The body of the request is not JSON"
     example = "Send the body as JSON, with the header Content-Type: application/json."
+
+
+class BadRequest(Problem):
+    """What `InvalidRequest` is on OpenAI's routes, whose clients know no 422."""
+
+    status = HTTPStatus.BAD_REQUEST
+    slug = "bad-request"
+    title = "The request is not valid"
+    example = "n must be from 1 to 8"
+
+
+class GenerationCanceled(Problem):
+    status = HTTPStatus.CONFLICT
+    slug = "generation-canceled"
+    title = "The job was canceled"
+    example = "The job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e was canceled: ask again for another."
+
+
+class GenerationFailed(Problem):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    slug = "generation-failed"
+    title = "The job failed"
+    example = "The job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e failed: the state is not finite."
 
 
 class InvalidRequest(Problem):

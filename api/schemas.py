@@ -1,7 +1,7 @@
 """The JSON that is sent. What is received is described in ``api.request_schema``."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -122,10 +122,19 @@ class Iterates(_Sent):
     iterates: list[Iterate]
 
 
-class Model(_Sent):
-    """A model on offer."""
+class ModelEntry(_Sent):
+    """A model as OpenAI's clients list it."""
 
     id: str
+    object: Literal["model"] = "model"
+    created: int
+    """When the catalogue that offers it was changed last, in seconds since 1970."""
+    owned_by: Literal["underpaint"] = "underpaint"
+
+
+class Model(ModelEntry):
+    """A model on offer."""
+
     title: str
     description: str
     license: str
@@ -142,6 +151,9 @@ class Models(_Sent):
     """The models on offer, the default first."""
 
     models: list[Model]
+    object: Literal["list"] = "list"
+    data: list[ModelEntry]
+    """The same models, for OpenAI's clients."""
 
 
 class Health(_Sent):

@@ -4,29 +4,21 @@ The number of an event is its ``id:``, so a client that was cut off says where i
 nothing twice, whatever has become of this process or of Redis meanwhile.
 """
 
-import asyncio
 import json
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import Receive, Scope, Send
 
+from api.following import follow
 from api.links import Links
-from api.waiting import POLL_SECONDS, Waiting
-from store import reads
+from api.waiting import Waiting
 from store.tables import Event
 
-SILENCE = 15.0  # s, after which a comment shows to client and proxies that the stream lives
 RETRY = 2000  # ms, after which a client that was cut off comes back
-BATCH = 100  # events read at once
-
-log = logging.getLogger(__name__)
 
 
 class EventStream(EventSourceResponse):
@@ -53,24 +45,9 @@ def told(links: Links, event: Event) -> dict[str, Any]:
 
 async def _stream(waiting: Waiting, links: Links, job: UUID, after: int) -> AsyncGenerator[bytes]:
     yield format_sse_event(retry=RETRY)
-    with waiting.watch(job) as watch:
-        while True:
-            try:
-                async with waiting.reading() as session:
-                    events = (await session.scalars(reads.events(job, after, BATCH))).all()
-                    deleted = not events and await session.scalar(reads.job(job)) is None
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
-                log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
-                await asyncio.sleep(POLL_SECONDS)
+    async with aclosing(follow(waiting, job, after)) as events:
+        async for event in events:
+            if event is None:
                 yield KEEPALIVE_COMMENT
-                continue
-            for event in events:
+            else:
                 yield format_sse_event(data_str=json.dumps(told(links, event)), event=event.kind, id=str(event.seq))
-                watch.seen = after = event.seq
-            if len(events) == BATCH:
-                continue
-            # A job that was refined has ended more than once: the stream ends with the newest end.
-            if deleted or (events and events[-1].kind == "done"):
-                return
-            while not await watch.news(SILENCE):
-                yield KEEPALIVE_COMMENT

@@ -55,7 +55,7 @@ async def submit(
     if once and caller.key_id:
         once = replace(once, owner=caller.key_id)
     while True:  # once, unless a request with the same key comes at the same time
-        if once and (job := await _made_before(services, links, once)):
+        if once and not once.newest and (job := await made_before(services, links, once)):
             return Submitted(job, replayed=True)
         try:
             job = await _save(services, caller, links, generation, handling, once)
@@ -85,9 +85,17 @@ async def _save(
     return view
 
 
-async def _made_before(services: Services, links: Links, once: Once) -> schemas.Job | None:
+async def made_before(
+    services: Services, links: Links, once: Once, within_seconds: float | None = None
+) -> schemas.Job | None:
+    """The job that an earlier request has made, as it stands now; None where there was none, ``within_seconds`` from
+    now where that is given.
+
+    Raises:
+        IdempotencyKeyReused: the key belongs to another request.
+    """
     async with services.reading.begin() as session:
-        row = (await session.execute(idempotency.made(once))).tuples().one_or_none()
+        row = (await session.execute(idempotency.made(once, within_seconds))).tuples().one_or_none()
         if row is None:
             return None
         job, fingerprint = row

@@ -10,7 +10,7 @@ from api import schemas
 from api.links import Links
 from api.problems import NoSuchJob
 from store import reads, tables
-from store.catalog import Catalog
+from store.catalog import Catalog, ModelCard
 from store.generation import Generation
 
 
@@ -69,20 +69,22 @@ def iterate(links: Links, row: tables.Iterate) -> schemas.Iterate:
 
 def models(catalog: Catalog) -> schemas.Models:
     """The models on offer."""
-    return schemas.Models(
-        models=[
-            schemas.Model(
-                id=card.id,
-                title=card.title,
-                description=card.description,
-                license=card.license,
-                default=card is catalog.default,
-                defaults=card.defaults,
-                limits=card.limits,
-                example_prompts=card.example_prompts,
-            )
-            for card in catalog.values()
-        ]
+    entries = [schemas.ModelEntry(id=name, created=catalog.changed) for name in catalog]
+    return schemas.Models(models=[model(catalog, card) for card in catalog.values()], data=entries)
+
+
+def model(catalog: Catalog, card: ModelCard) -> schemas.Model:
+    """One model on offer."""
+    return schemas.Model(
+        id=card.id,
+        created=catalog.changed,
+        title=card.title,
+        description=card.description,
+        license=card.license,
+        default=card is catalog.default,
+        defaults=card.defaults,
+        limits=card.limits,
+        example_prompts=card.example_prompts,
     )
 
 

@@ -61,6 +61,9 @@ class ModelCard(BaseModel):
 class Catalog(dict[str, ModelCard]):
     """Model cards by id, in the order of the file."""
 
+    changed: int = 0
+    """When the file was changed last, in seconds since 1970."""
+
     @property
     def default(self) -> ModelCard:
         """The first model of the file."""
@@ -96,9 +99,11 @@ def load_catalog(path: Path) -> Catalog:
     """
     try:
         cards = _File.model_validate(tomllib.loads(path.read_text("utf-8"))).models
+        changed = int(path.stat().st_mtime)
     except (OSError, ValueError) as error:  # not TOML, not UTF-8 and not valid are all ValueErrors
         raise ValueError(f"the catalogue of models {path} cannot be used: {error}") from error
     catalog = Catalog({card.id: card.beside(path.resolve().parent) for card in cards})
+    catalog.changed = changed
     if len(catalog) < len(cards):
         raise ValueError(f"the catalogue of models {path} has two models of the same id")
     return catalog

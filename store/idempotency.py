@@ -7,12 +7,12 @@ it: an insert of the same key waits for the first to commit.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
@@ -31,11 +31,14 @@ class Once:
         key: what the client names it by.
         fingerprint: what it asks for; see ``fingerprint``.
         owner: the API key that it came with.
+        newest: of several requests with this key the newest one counts: each makes a job, and is remembered in place of
+            the one before.
     """
 
     key: str
     fingerprint: str
     owner: UUID = NOBODY
+    newest: bool = False
 
 
 def fingerprint(operation: str, request: Mapping[str, Any]) -> str:
@@ -44,18 +47,31 @@ def fingerprint(operation: str, request: Mapping[str, Any]) -> str:
     return sha256(json.dumps([operation, given], sort_keys=True).encode()).hexdigest()
 
 
-def made(once: Once) -> Select[UUID, str]:
-    """(job, fingerprint) of the request that came first, or nothing."""
-    return select(IdempotencyKey.job_id, IdempotencyKey.fingerprint).where(
+def made(once: Once, within_seconds: float | None = None) -> Select[UUID, str]:
+    """(job, fingerprint) of the request that is remembered, or nothing: none came, or none ``within_seconds``."""
+    theirs = select(IdempotencyKey.job_id, IdempotencyKey.fingerprint).where(
         IdempotencyKey.owner == once.owner, IdempotencyKey.key == once.key
     )
+    return theirs if within_seconds is None else theirs.where(IdempotencyKey.created_at >= _ago(within_seconds))
 
 
 def remember(once: Once, job_id: UUID) -> ReturningInsert[UUID]:
     """Note the job that a request makes, in the same transaction. Returns its id; nothing where another request with
     this key has made one: then roll back."""
     row = insert(idempotency_keys).values(owner=once.owner, key=once.key, fingerprint=once.fingerprint, job_id=job_id)
-    return row.on_conflict_do_nothing().returning(idempotency_keys.c.job_id)
+    if once.newest:
+        again = {"fingerprint": once.fingerprint, "job_id": job_id, "created_at": func.now()}
+        row = row.on_conflict_do_update(index_elements=["owner", "key"], set_=again)
+    else:
+        row = row.on_conflict_do_nothing()
+    return row.returning(idempotency_keys.c.job_id)
+
+
+def forget(once: Once, job_id: UUID) -> ReturningDelete[UUID]:
+    """Forget a request, if this is the job that it is remembered with."""
+    keys = idempotency_keys.c
+    theirs = (keys.owner == once.owner, keys.key == once.key, keys.job_id == job_id)
+    return delete_from(idempotency_keys).where(*theirs).returning(keys.job_id)
 
 
 def prune(older_than_seconds: float, limit: int = 1000) -> ReturningDelete[str]:
@@ -63,7 +79,7 @@ def prune(older_than_seconds: float, limit: int = 1000) -> ReturningDelete[str]:
     keys = idempotency_keys.c
     old = (
         select(keys.owner, keys.key)
-        .where(keys.created_at < func.now() - literal(timedelta(seconds=older_than_seconds)))
+        .where(keys.created_at < _ago(older_than_seconds))
         .order_by(keys.created_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -71,3 +87,7 @@ def prune(older_than_seconds: float, limit: int = 1000) -> ReturningDelete[str]:
     )
     theirs = delete_from(idempotency_keys).where(keys.owner == old.c.owner, keys.key == old.c.key)
     return theirs.returning(keys.key)
+
+
+def _ago(seconds: float) -> ColumnElement[datetime]:
+    return func.now() - literal(timedelta(seconds=seconds))

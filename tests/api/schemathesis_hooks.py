@@ -24,6 +24,25 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.headers["Idempotency-Key"] = str(uuid4())  # the same one with another body is refused
     if case.operation.label == "POST /v1/jobs" and isinstance(case.body, dict):
         _agree(case.body)
+    if case.operation.label == "POST /v1/images/generations" and isinstance(case.body, dict):
+        _agree(case.body)
+        _agree_on_images(case.body)
+
+
+def _agree_on_images(request: dict[str, Any]) -> None:
+    """The same for what is OpenAI's own."""
+    for side in ("width", "height"):
+        request.pop(side, None)
+    if request.get("size") not in (None, "auto"):
+        request["size"] = "64x64"
+    if request.get("response_format") == "url" or request.get("output_format") in (None, "png"):
+        for field in ("output_format", "output_compression"):
+            request.pop(field, None)
+    if request.get("stream"):
+        for field in ("n", "response_format", "previews"):
+            request.pop(field, None)
+    else:
+        request.pop("partial_images", None)
 
 
 def _agree(request: dict[str, Any]) -> None:
@@ -33,4 +52,4 @@ def _agree(request: dict[str, Any]) -> None:
     if request.get("blocks"):
         request["blocks"] = min(request["blocks"], request.get("steps") or 50)
     if request.get("seed"):
-        request["seed"] = min(request["seed"], 2**32 - (request.get("images") or 1))
+        request["seed"] = min(request["seed"], 2**32 - (request.get("images") or request.get("n") or 1))

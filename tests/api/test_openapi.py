@@ -4,15 +4,23 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 import redis
+from openai.types.image_generate_params import ImageGenerateParamsBase
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from store import workers
 from store.generation import Generation
+from store.saves import LeaseLost
+from store.tables import Job
 from tests.api.serving import environment
 from tests.api.worker import Worker
 
@@ -34,7 +42,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 def test_every_operation_is_explained(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
-    assert len(ids) == len(set(ids)) == 14
+    assert len(ids) == len(set(ids)) == 16
     for name, operation in operations(document):
         assert operation["summary"], name
         assert len(operation["description"]) > 40, name
@@ -44,8 +52,9 @@ def test_every_operation_is_explained(document: dict[str, Any]) -> None:
         for status, response in operation["responses"].items():
             assert response["description"], (name, status)
             if status >= "400":
-                assert list(response["content"]) == ["application/problem+json"], (name, status)
-                assert response["content"]["application/problem+json"]["examples"], (name, status)
+                kind = "application/json" if "/v1/images/" in name else "application/problem+json"
+                assert list(response["content"]) == [kind], (name, status)
+                assert response["content"][kind]["examples"], (name, status)
             elif (
                 "application/json" in response.get("content", {})
                 and "/v1/" in name
@@ -72,17 +81,46 @@ def test_the_request_is_that_of_the_store(document: dict[str, Any], client: http
     assert {name: taken[name] for name in defaults} == defaults
 
 
+def test_openai_s_request_has_what_the_client_sends(document: dict[str, Any]) -> None:
+    request = document["components"]["schemas"]["ImageGenerationRequest"]["properties"]
+    assert all(field["description"] for field in request.values())
+    svg_and_gif = {"svg", "frame_count", "frame_duration_ms"}
+    assert request.keys() >= ImageGenerateParamsBase.__annotations__.keys() - svg_and_gif | {"stream"}
+    assert request.keys() >= Generation.model_fields.keys() - {"images"}
+
+
+@pytest.fixture
+def busy(worker: Worker, database: Engine) -> Iterator[None]:
+    """A worker that runs all jobs while the test lasts."""
+    stop = Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            with Session(database) as session:
+                queued = session.scalars(select(Job).where(Job.state == "queued")).all()
+            for job in queued:
+                with suppress(AssertionError, LeaseLost):  # it was canceled meanwhile
+                    worker.run(str(job.id), job.generation["images"])
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        yield
+        stop.set()
+        working.result()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_schemathesis_finds_nothing(
-    holder: Callable[..., httpx.Client], worker: Worker, valkey: redis.Redis, tmp_path: Path
+    holder: Callable[..., httpx.Client], worker: Worker, busy: None, valkey: redis.Redis, tmp_path: Path
 ) -> None:
     workers.announce(valkey, "one", {}, 300)
     # With a key: then it also sees that nothing is answered without one.
     client = holder("schemathesis")
     job = client.post("/v1/jobs", json={"prompt": "red heart"}).json()["id"]
-    worker.run(job)
-    # Only a worker makes pictures and ends jobs, and none runs here: these are there.
+    while client.get(f"/v1/jobs/{job}").json()["state"] != "succeeded":
+        pass
+    # Only a worker makes pictures and ends jobs: these are there.
     parameters = {"path.job_id": job, "path.image": 0, "path.iterate": "latest"}
     (tmp_path / "schemathesis.toml").write_text(
         f"""

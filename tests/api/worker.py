@@ -56,13 +56,14 @@ class Worker:
     def cancel(self, job: str) -> None:
         self._move(moves.canceled(UUID(job), 1))
 
-    def run(self, job: str) -> None:
-        """From claim to success, with two previews and the final picture."""
+    def run(self, job: str, images: int = 1) -> None:
+        """From claim to success, with two previews and the final picture of each image."""
         self.claim(job)
-        self.start(job)
-        for iterate in range(3):
-            self.save(job, iterate, png(iterate), final=iterate == 2)
-        self.finish(job)
+        for image in range(images):
+            self.start(job, image)
+            for iterate in range(3):
+                self.save(job, iterate, png(iterate), image, final=iterate == 2)
+        self.finish(job, images=images)
 
     def _move(self, move: Any) -> None:
         with Session(self._engine) as session:

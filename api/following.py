@@ -1,0 +1,44 @@
+"""A job's events, for whoever follows it: what is there first, then what comes, out of the database."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from api.waiting import POLL_SECONDS, Waiting
+from store import reads
+from store.tables import Event
+
+SILENCE = 15.0  # s, after which a comment shows to client and proxies that a stream lives
+BATCH = 100  # events read at once
+
+log = logging.getLogger(__name__)
+
+
+async def follow(waiting: Waiting, job: UUID, after: int = 0) -> AsyncGenerator[Event | None]:
+    """The events that follow number ``after``, until the job has ended or is deleted; None after every silence, and
+    while the database is away."""
+    with waiting.watch(job) as watch:
+        while True:
+            try:
+                async with waiting.reading() as session:
+                    events = (await session.scalars(reads.events(job, after, BATCH))).all()
+                    deleted = not events and await session.scalar(reads.job(job)) is None
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
+                await asyncio.sleep(POLL_SECONDS)
+                yield None
+                continue
+            for event in events:
+                watch.seen = after = event.seq
+                yield event
+            if len(events) == BATCH:
+                continue
+            # A job that was refined has ended more than once: the stream ends with the newest end.
+            if deleted or (events and events[-1].kind == "done"):
+                return
+            while not await watch.news(SILENCE):
+                yield None

@@ -1,0 +1,58 @@
+"""Problems in OpenAI's shape: ``{"error": {"message": ..., "type": ..., "param": ..., "code": ...}}``.
+
+The status decides which exception the official client raises, and ``code`` is what programs compare.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from api.problems import BadRequest, InvalidRequest, Problem
+
+MEDIA_TYPE = "application/json"
+LONGEST_PARAM = 100
+
+# The clients send a request again after 409 and 5xx, unless they are told that it does not help.
+NEVER_AGAIN = {"X-Should-Retry": "false"}
+
+_CODES = {HTTPStatus.UNAUTHORIZED: "invalid_api_key", HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_exceeded"}
+_TYPES = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+}
+
+
+def applies(path: str) -> bool:
+    """Whether what goes wrong at ``path`` is told in this shape."""
+    return path.startswith("/v1/images/")
+
+
+def beside(path: str) -> bool:
+    """Whether it is told in this shape, too: as a further member of the problem, where all sorts of clients ask."""
+    return path == "/v1/models" or path.startswith("/v1/models/")
+
+
+def as_told(problem: Problem) -> Problem:
+    """A request that is not valid is a bad one here."""
+    if type(problem) is InvalidRequest:
+        return BadRequest(problem.detail, problem.errors, problem.headers)
+    return problem
+
+
+def error(problem: Problem) -> dict[str, Any]:
+    """The ``error`` of a problem. ``param`` is the first of several fields at fault; ``message`` tells all of them."""
+    return {
+        "message": problem.detail,
+        "type": _TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error"),
+        "param": problem.errors[0][0][:LONGEST_PARAM] if problem.errors else None,
+        "code": _code(problem),
+    }
+
+
+def _code(problem: Problem) -> str:
+    if isinstance(problem, BadRequest) and problem.errors:
+        message = problem.errors[0][1]
+        if message == "is required":
+            return "missing_required_parameter"
+        return "unknown_parameter" if "leave it out" in message else "invalid_value"
+    return _CODES.get(problem.status, problem.slug.replace("-", "_"))

@@ -1,0 +1,100 @@
+"""The JSON that OpenAI's clients are sent, and what this server says beyond it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from store import tables
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class TokenDetails(_Sent):
+    text_tokens: int
+    image_tokens: int
+
+
+class Usage(_Sent):
+    """What the pictures cost. Diffusion models make no tokens: their work is counted in evaluations of the network, and
+    that is what `output_tokens` and `total_tokens` tell. The prompt's tokens are not counted."""
+
+    input_tokens: int = 0
+    input_tokens_details: TokenDetails = TokenDetails(text_tokens=0, image_tokens=0)
+    output_tokens: int
+    total_tokens: int
+    evaluations: int
+    """Network evaluations, of all pictures."""
+    rounds: int
+    """Batched network calls that the slowest picture took."""
+
+
+class Picture(_Sent):
+    """One of the two members is there."""
+
+    b64_json: str | None = None
+    url: str | None = None
+
+
+class ImagesResponse(_Sent):
+    """The finished pictures."""
+
+    created: int
+    """When the job ended, in seconds since 1970."""
+    background: Literal["opaque"] = "opaque"
+    data: list[Picture]
+    output_format: str
+    size: str
+    usage: Usage
+
+
+class StreamedPicture(_Sent):
+    """What the events of a stream have in common. The figures are those of the iterate."""
+
+    b64_json: str
+    background: Literal["opaque"] = "opaque"
+    created_at: int
+    output_format: str
+    quality: Literal["auto"] = "auto"
+    size: str
+    iterate: int
+    residual: float | None
+    rounds: int
+    evaluations: int
+
+
+class PartialImage(StreamedPicture):
+    """An iterate on the way to the finished picture."""
+
+    type: Literal["image_generation.partial_image"] = "image_generation.partial_image"
+    partial_image_index: int
+
+
+class Completed(StreamedPicture):
+    """The finished picture."""
+
+    type: Literal["image_generation.completed"] = "image_generation.completed"
+    usage: Usage
+
+
+class Error(_Sent):
+    message: str
+    """What went wrong, and what to change."""
+    type: str
+    param: str | None
+    """The field at fault, the first of several."""
+    code: str
+
+
+class ErrorResponse(_Sent):
+    """What went wrong, in OpenAI's shape."""
+
+    error: Error
+
+
+def usage(images: list[tables.Image]) -> Usage:
+    """What these images have cost."""
+    evaluations = sum(image.evaluations for image in images)
+    rounds = max(image.rounds for image in images)
+    return Usage(output_tokens=evaluations, total_tokens=evaluations, evaluations=evaluations, rounds=rounds)

@@ -1,0 +1,230 @@
+"""The official OpenAI client against the API alone: how it is refused, and how its retries are taken."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.api.worker import Worker
+
+HEART: dict[str, Any] = {"prompt": "red heart"}
+PATH = "/v1/images/generations"
+
+
+@pytest.fixture
+def official(client: httpx.Client) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=str(client.base_url.join("/v1")), api_key="any", max_retries=0, timeout=20) as made:
+        yield made
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as made:
+        yield made
+
+
+def refused(official: openai.OpenAI, kind: type[openai.APIStatusError], **request: Any) -> openai.APIStatusError:
+    with pytest.raises(kind) as raised:
+        official.images.generate(**{**HEART, **request})
+    assert raised.value.message
+    assert raised.value.request_id == raised.value.response.headers["x-request-id"]
+    assert list(raised.value.response.json()) == ["error"]
+    assert raised.value.response.headers["content-type"] == "application/json"
+    return raised.value
+
+
+def jobs(client: httpx.Client) -> list[dict[str, Any]]:
+    return client.get("/v1/jobs").json()["jobs"]
+
+
+def first_job(client: httpx.Client) -> str:
+    """The job that somebody is about to submit."""
+    while not (found := jobs(client)):
+        pass
+    return found[0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "param", "said"),
+    [
+        ({"prompt": ""}, "prompt", "must not be blank"),
+        ({"prompt": "x" * 301}, "prompt", "at most 300 characters"),
+        ({"n": 0}, "n", "greater than or equal to 1"),
+        ({"n": 9}, "n", "must be from 1 to 8"),
+        ({"size": "1024x1024"}, "size", "must be 64"),
+        ({"size": "large"}, "size", "must be auto, or WIDTHxHEIGHT"),
+        ({"size": "64x64", "extra_body": {"width": 64}}, "size", "must be left out"),
+        ({"output_format": "gif"}, "output_format", "must be 'png', 'jpeg' or 'webp'"),
+        ({"output_format": "webp", "output_compression": 101}, "output_compression", "less than or equal to 100"),
+        ({"output_compression": 50}, "output_compression", "must be 100 for png"),
+        ({"background": "transparent"}, "background", "must be opaque or auto"),
+        ({"response_format": "url", "output_format": "jpeg"}, "output_format", "must be png with url"),
+        ({"response_format": "file"}, "response_format", "must be 'b64_json' or 'url'"),
+        ({"partial_images": 2}, "partial_images", "must be 0 without stream"),
+        ({"stream": True, "partial_images": 4}, "partial_images", "less than or equal to 3"),
+        ({"stream": True, "n": 2}, "n", "must be 1 with stream"),
+        ({"stream": True, "response_format": "url"}, "response_format", "must be b64_json with stream"),
+        ({"stream": True, "partial_images": 1, "extra_body": {"previews": False}}, "partial_images", "previews off"),
+        ({"extra_body": {"steps": 0}}, "steps", "must be from 1 to 1000"),
+        ({"extra_body": {"images": 2}}, "images", "is called n here"),
+        ({"extra_body": {"colour": "red"}}, "colour", "leave it out"),
+        ({"frame_count": 3}, "frame_count", "leave it out"),
+        ({"svg": {"model": "any"}}, "svg", "leave it out"),
+    ],
+)
+def test_a_bad_request(
+    official: openai.OpenAI, client: httpx.Client, request_: dict[str, Any], param: str, said: str
+) -> None:
+    error = refused(official, openai.BadRequestError, **request_)
+    assert (error.param, error.type) == (param, "invalid_request_error")
+    assert f"{param} " in error.message
+    assert said in error.message
+    assert error.code == ("unknown_parameter" if "leave it out" in said or "is called" in said else "invalid_value")
+    assert not jobs(client)
+
+
+def test_everything_that_is_wrong_is_told_at_once(official: openai.OpenAI) -> None:
+    error = refused(official, openai.BadRequestError, n=0, size="large", extra_body={"steps": 0, "seed": -1})
+    assert all(field in error.message for field in ("n must", "size must", "steps must", "seed must"))
+
+
+def test_other_refusals(official: openai.OpenAI, client: httpx.Client) -> None:
+    error = refused(official, openai.NotFoundError, model="dall-e-3")
+    assert (error.code, error.param) == ("model_not_found", "model")
+    assert "emoji" in error.message
+    assert client.post(PATH, json={}).json()["error"]["code"] == "missing_required_parameter"
+    assert client.post(PATH, content="{", headers={"Content-Type": "application/json"}).status_code == 400
+    assert client.post(PATH, content="{}", headers={"Content-Type": "text/plain"}).json()["error"]["code"] == "not_json"
+    assert client.get(PATH).json()["error"]["code"] == "method_not_allowed"
+    assert client.post(PATH, json={"prompt": "x" * 70000}).json()["error"]["code"] == "body_too_large"
+    with pytest.raises(openai.NotFoundError, match="Nothing is served here"):
+        official.images.edit(image=b"png", prompt="blue")
+
+
+def test_keys(holder: Callable[..., httpx.Client], make_key: Callable[..., str]) -> None:
+    address = str(holder("one").base_url.join("/v1"))
+    for key, kind, code in (
+        ("wrong", openai.AuthenticationError, "invalid_api_key"),
+        (make_key("reader", "read"), openai.PermissionDeniedError, "forbidden"),
+    ):
+        with openai.OpenAI(base_url=address, api_key=key, max_retries=0) as client:
+            assert refused(client, kind).code == code
+    with openai.OpenAI(base_url=address, api_key="wrong") as client, pytest.raises(openai.AuthenticationError):
+        client.models.list()
+
+
+def test_models(official: openai.OpenAI, client: httpx.Client) -> None:
+    listed = official.models.list().data
+    both = client.get("/v1/models").json()
+    assert [model.id for model in listed] == [model["id"] for model in both["models"]] == ["emoji"]
+    model = official.models.retrieve("emoji")
+    assert (model.object, model.owned_by, model.created) == ("model", "underpaint", listed[0].created)
+    assert model.created > 1_600_000_000
+    assert client.get("/v1/models/emoji").json() == both["models"][0]
+    with pytest.raises(openai.NotFoundError) as raised:
+        official.models.retrieve("dall-e-3")
+    assert raised.value.code == "model_not_found"
+    assert raised.value.response.json()["type"] == "urn:underpaint:problem:model-not-found"
+
+
+def test_what_is_ignored_is_taken(
+    official: openai.OpenAI, client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor
+) -> None:
+    ignored: dict[str, Any] = {
+        "quality": "hd",
+        "style": "vivid",
+        "moderation": "low",
+        "user": "me",
+        "background": "auto",
+    }
+    answer = pool.submit(lambda: official.images.generate(**HEART, **ignored))
+    worker.run(first_job(client))
+    assert answer.result().data
+
+
+def test_a_failed_job_is_not_tried_again(
+    official: openai.OpenAI, client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor
+) -> None:
+    answer: Future[Any] = pool.submit(refused, official.with_options(max_retries=2), openai.InternalServerError)
+    job = first_job(client)
+    worker.claim(job)
+    worker.fail(job, "the state is not finite")
+    assert answer.result().code == "generation_failed"
+    assert "the state is not finite" in answer.result().message
+    assert len(jobs(client)) == 1
+
+
+def test_a_canceled_job_is_not_tried_again(
+    official: openai.OpenAI, client: httpx.Client, pool: ThreadPoolExecutor
+) -> None:
+    answer: Future[Any] = pool.submit(refused, official.with_options(max_retries=2), openai.ConflictError)
+    client.post(f"/v1/jobs/{first_job(client)}/cancel")
+    assert answer.result().code == "generation_canceled"
+    assert len(jobs(client)) == 1
+
+
+def test_a_retry_of_the_client_joins_its_first_job(
+    client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor
+) -> None:
+    again = Event()
+
+    def seen(request: Any) -> None:
+        if request.headers["x-stainless-retry-count"] == "1":
+            again.set()
+
+    # The first attempt has no chance: nobody runs the job yet.
+    inner = openai.DefaultHttpxClient(event_hooks={"request": [seen]})
+    with openai.OpenAI(
+        base_url=str(client.base_url.join("/v1")), api_key="any", timeout=3, max_retries=1, http_client=inner
+    ) as official:
+        answer = pool.submit(lambda: official.images.with_raw_response.generate(**HEART))
+        job = first_job(client)
+        assert again.wait(20)
+        worker.run(job)
+        raw = answer.result()
+    assert raw.headers["underpaint-job"] == job
+    assert raw.headers["idempotency-replayed"] == "true"
+    assert raw.parse().data
+    assert len(jobs(client)) == 1
+
+
+def attempt(client: httpx.Client, retries: int, **headers: str) -> httpx.Response:
+    return client.post(PATH, json=HEART, headers={"X-Stainless-Retry-Count": str(retries), **headers})
+
+
+def test_who_has_the_pictures_asks_for_others(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
+    made: list[str] = []
+    for retries in (0, 1, 1):
+        answer = pool.submit(attempt, client, retries)
+        while len(jobs(client)) == len(made):
+            pass
+        worker.run(jobs(client)[0]["id"])
+        made.append(answer.result().headers["underpaint-job"])
+    assert len(set(made)) == 3
+
+
+def test_first_attempts_are_jobs_of_their_own(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
+    answers = [pool.submit(attempt, client, 0) for _ in range(2)]
+    while len(found := jobs(client)) < 2:
+        pass
+    for job in found:
+        worker.run(job["id"])
+    assert {answer.result().headers["underpaint-job"] for answer in answers} == {job["id"] for job in found}
+
+
+def test_an_idempotency_key_makes_one_job(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
+    key = {"Idempotency-Key": "mine"}
+    answers = [pool.submit(attempt, client, 0, **key) for _ in range(4)]
+    job = first_job(client)
+    worker.run(job)
+    assert {answer.result().headers["underpaint-job"] for answer in answers} == {job}
+    assert attempt(client, 0, **key).json() == answers[0].result().json()
+    other = client.post(PATH, json={"prompt": "cat face"}, headers=key)
+    assert other.status_code == 422
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
+    # On another path it is another request.
+    assert client.post("/v1/jobs", json=HEART, headers=key).status_code == 422
