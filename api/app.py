@@ -2,27 +2,24 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import cors, errors, openapi
+from api import cors, errors, openapi, page
 from api.auth.guard import guard, identify
 from api.metrics import Metrics
 from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, Forbidden, ServerError, TooManyRequests, Unauthorized
 from api.request_ids import RequestIds
-from api.routes import control, events, health, iterates, jobs, metrics, models, openai, refine, root
+from api.routes import control, events, health, iterates, jobs, metrics, models, openai, refine
 from api.security import AnswerHeaders, HeadLimit
 from api.services import open_services
 from api.version import VERSION
 from store.catalog import load_catalog
 from store.settings import ApiSettings, CatalogSettings, StoreSettings
-
-PAGE = Path(__file__).resolve().parent.parent / "web"
 
 
 def create_app(
@@ -52,6 +49,7 @@ def create_app(
         openapi_tags=openapi.TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
+        docs_url=None,  # served by api.page, without anything from other servers
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -60,6 +58,7 @@ def create_app(
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(HeadLimit, max_bytes=settings.max_header_bytes)
+    app.add_middleware(page.BrowserHeaders)
     app.add_middleware(AnswerHeaders)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **cors.SHARED)
@@ -74,9 +73,6 @@ def create_app(
     app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)
     for part in (health, metrics):
         app.include_router(part.router)
-    if (PAGE / "index.html").is_file():
-        app.frontend("/", directory=PAGE, fallback=None)
-    else:
-        app.include_router(root.router)
+    page.serve(app)
     app.openapi = openapi.documenting(app, models_on_offer)
     return app

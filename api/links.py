@@ -11,12 +11,6 @@ class Links:
 
     base: str
 
-    def docs(self) -> str:
-        return f"{self.base}/docs"
-
-    def models(self) -> str:
-        return f"{self.base}/v1/models"
-
     def jobs(self) -> str:
         return f"{self.base}/v1/jobs"
 

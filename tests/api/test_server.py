@@ -1,6 +1,7 @@
 """What is not about jobs: models, health, methods, unknown paths."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,10 +99,10 @@ def test_settings_of_the_server(postgres_url: str, redis_url: str, database: Eng
         assert "at most 25 bytes" in problem(response, 413, "body-too-large")["detail"]
 
 
-def test_the_page_is_served_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_served_and_nothing_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "index.html").write_text("<title>Underpaint</title>")
     (tmp_path / "page.css").write_text("body {}")
-    monkeypatch.setattr("api.app.PAGE", tmp_path)
+    monkeypatch.setattr("api.page.PAGE", tmp_path)
     transport = httpx.ASGITransport(create_app())
 
     async def ask(method: str, path: str) -> httpx.Response:
@@ -119,8 +120,22 @@ def test_the_page_is_served_where_there_is_one(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_documentation_is_served(client: httpx.Client) -> None:
-    assert "/openapi.json" in client.get("/docs").text
+    reference = client.get("/docs")
+    assert "openapi.json" in reference.text
+    assert "//" not in re.sub("<!.*?>", "", reference.text)  # nothing from another server
+    assert client.get("/docs/swagger-ui/swagger-ui-bundle.js").status_code == 200
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/js/main.js", "/nothing", "/openapi.json"])
+def test_browsers_are_told_what_they_may_do(client: httpx.Client, path: str) -> None:
+    headers = client.get(path).headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "max-age" not in headers["cache-control"]
 
 
 def test_the_web_process_never_loads_torch() -> None:

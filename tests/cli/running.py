@@ -36,9 +36,9 @@ def processes_of(folder: Path) -> list[str]:
 
 
 class Up:
-    """A running `underpaint up` on ``folder`` and a free port. As a context it ends with it."""
+    """A running `underpaint up` on ``folder`` and a free port, with these settings. As a context it ends with it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         self.output = folder.parent / f"{folder.name}.output"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -46,7 +46,7 @@ class Up:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment(),
+                env=environment(**settings),
                 start_new_session=True,
             )
 

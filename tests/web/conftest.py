@@ -1,0 +1,80 @@
+"""A real Chromium on a real server with a real worker. All tests of the page share one of each.
+
+They end with the last test here: while Playwright runs, no other test of this process could run an event loop.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from safetensors.numpy import load_file, save_file
+
+from store.settings import SHIPPED_CATALOG
+from tests.cli.running import Up
+from tests.web.studio import Studio
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# A browser that runs as root has no sandbox, and none here has anything to ask of the world.
+FLAGS = [
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+def catalog(folder: Path) -> Path:
+    """The shipped model, and the same with a broken weight, whose jobs fail."""
+    shipped = SHIPPED_CATALOG.parent / "emoji"
+    (folder / "emoji").symlink_to(shipped)
+    shutil.copytree(shipped, folder / "broken")
+    weights = load_file(folder / "broken" / WEIGHTS)
+    name = next(iter(weights))
+    weights[name] = np.full_like(weights[name], np.nan)
+    save_file(weights, folder / "broken" / WEIGHTS)
+    text = SHIPPED_CATALOG.read_text()
+    broken = text[text.index("[[models]]") :].replace('"emoji"', '"broken"').replace('"Emoji"', '"Broken"')
+    (folder / "catalog.toml").write_text(f"{text}\n{broken}")
+    return folder / "catalog.toml"
+
+
+@pytest.fixture(scope="package")
+def server() -> Iterator[str]:
+    """The address of a server whose worker runs two jobs at once."""
+    with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as name:
+        folder = Path(name)
+        settings = {"UNDERPAINT_CATALOG": str(catalog(folder)), "UNDERPAINT_CONCURRENCY": "2"}
+        with Up(folder / "data", **settings) as up:
+            yield up.ready()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("the tests of the page need Chromium: on Debian, apt install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def studio(browser: Browser, server: str) -> Iterator[Studio]:
+    """The page in a browser of its own. In the end nothing may run, and nothing may have gone wrong in any tab."""
+    with Studio.opened(browser, server) as studio:
+        yield studio
+
+
+@pytest.fixture
+def page(studio: Studio) -> Page:
+    """The page, open at its start."""
+    return studio.open()

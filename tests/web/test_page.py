@@ -1,0 +1,261 @@
+"""The page, used as a person uses it."""
+
+import io
+import re
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, Route, expect
+
+from tests.web.studio import LONG, SHORT, Studio, film, in_state, paint, sees, set_up
+
+pytestmark = pytest.mark.slow
+
+
+def test_previews_replace_each_other(studio: Studio, page: Page) -> None:
+    paint(page, **SHORT)
+    in_state(page, "succeeded")
+    sees(page, 5)
+    pictures: list[dict[str, Any]] = page.evaluate("window.pictures")
+    seen = [picture["iterate"] for picture in pictures]
+    assert len(set(seen)) >= 3, seen
+    assert seen == sorted(seen)
+    assert seen[-1] == 5
+    assert {picture["side"] for picture in pictures} == {64}
+    assert len({picture["src"] for picture in pictures}) == len(set(seen))
+    assert film(page) == list(range(6))
+    expect(page.locator(".state")).to_contain_text("exact")
+    # The figures are those of the API, in the panel, the plots and the table.
+    iterates = studio.api.get(f"/v1/jobs/{studio.job(page)['id']}/iterates").json()["iterates"]
+    expect(page.locator(".numbers dd").nth(2)).to_have_text(str(iterates[-1]["rounds"]))
+    expect(page.locator(".curve ~ .dot")).to_have_count(5)
+    expect(page.locator(".column")).to_have_count(6)
+    page.get_by_text("All iterates as a table").click()
+    rounds = page.locator("tbody tr td:nth-child(3)").all_inner_texts()
+    assert rounds == [str(iterate["rounds"]) for iterate in iterates]
+
+
+def test_the_filmstrip_goes_back_to_an_earlier_iterate(page: Page) -> None:
+    paint(page, **SHORT)
+    in_state(page, "succeeded")
+    sees(page, 5)
+    page.get_by_role("button", name="Iterate 2,").click()
+    page.wait_for_function("document.querySelector('.canvas').dataset.iterate === '2'")
+    expect(page.locator(".numbers dd").first).to_have_text("2")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".numbers dd").first).to_have_text("1")
+    page.keyboard.press("End")
+    expect(page.locator(".numbers dd").first).to_have_text("5")
+    expect(page.get_by_role("button", name="Back to the newest")).to_have_count(0)
+
+
+def test_keep_this_one(studio: Studio, page: Page) -> None:
+    paint(page, **LONG)
+    sees(page, 1)
+    expect(page.locator(".cell.busy")).not_to_have_count(0)
+    page.get_by_role("button", name="Keep this one").click()
+    in_state(page, "succeeded")
+    expect(page.locator(".state")).to_contain_text("accepted early")
+    job = studio.job(page)
+    assert job["stopped"] == "accepted"
+    assert film(page)[-1] == job["images"][0]["iterate"]
+    expect(page.locator(".cell.busy")).to_have_count(0)
+
+
+def test_cancel(studio: Studio, page: Page) -> None:
+    paint(page, **LONG)
+    sees(page, 0)
+    page.get_by_role("button", name="Cancel").click()
+    in_state(page, "canceled")
+    expect(page.locator(".state")).to_have_text("Canceled")
+    assert studio.job(page)["state"] == "canceled"
+    expect(page.get_by_role("button", name="Keep this one")).to_have_count(0)
+
+
+def test_refine_a_draft(studio: Studio, page: Page) -> None:
+    set_up(page, method="srds", seed=7, steps=20, blocks=5, tolerance=0.001)
+    page.get_by_label("What should it show?").fill("sunflower")
+    page.get_by_role("button", name="Draft").click()
+    in_state(page, "succeeded")
+    sees(page, 1)
+    expect(page.locator(".state")).to_contain_text("a draft")
+    assert film(page) == [0, 1]
+    page.get_by_role("button", name="Refine it").click()
+    expect(page.locator(".state")).not_to_contain_text("a draft")
+    in_state(page, "succeeded")
+    sees(page, 2)
+    assert studio.job(page)["stopped"] in ("converged", "exact")
+    assert film(page)[:3] == [0, 1, 2]
+
+
+def test_reload_in_mid_job(studio: Studio, page: Page) -> None:
+    paint(page, **LONG)
+    sees(page, 1)
+    page.reload()
+    in_state(page, "running")
+    sees(page, 2)
+    assert film(page)[:3] == [0, 1, 2]
+    page.get_by_role("button", name="Keep this one").click()
+    in_state(page, "succeeded")
+    assert film(page) == list(range(studio.job(page)["images"][0]["iterate"] + 1))
+
+
+def test_two_tabs(studio: Studio, page: Page) -> None:
+    paint(page, **LONG)
+    sees(page, 0)
+    other = studio.open(f"/#job={studio.job(page)['id']}")
+    sees(other, 1)
+    other.get_by_role("button", name="Cancel").click()
+    in_state(page, "canceled")
+    in_state(other, "canceled")
+
+
+def test_offline_and_back(studio: Studio, page: Page) -> None:
+    studio.forgive("net::ERR_INTERNET_DISCONNECTED", "net::ERR_NETWORK_CHANGED")
+    paint(page, **LONG)
+    sees(page, 0)
+    before = film(page)[-1]
+    studio.context.set_offline(True)
+    expect(page.locator(".notice")).to_contain_text("You are offline")
+    answer = studio.api.get(
+        f"/v1/jobs/{studio.job(page)['id']}/images/0/iterates/{before + 2}", params={"wait": 30}
+    )  # the job goes on meanwhile
+    assert answer.status_code == 200
+    studio.context.set_offline(False)
+    sees(page, before + 2)
+    expect(page.locator(".notice").filter(has_text="offline")).to_have_count(0)
+    assert film(page)[: before + 3] == list(range(before + 3))
+    page.get_by_role("button", name="Cancel").click()
+    in_state(page, "canceled")
+
+
+def test_a_stream_that_a_proxy_holds_back(studio: Studio, page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/events", held.append)
+    paint(page, **SHORT)
+    in_state(page, "succeeded")
+    sees(page, 5)
+    assert held
+    assert film(page) == list(range(6))
+
+
+def test_a_failed_job(studio: Studio, page: Page) -> None:
+    paint(page, model="broken", steps=4)
+    in_state(page, "failed")
+    error = studio.job(page)["error"]
+    assert error
+    expect(page.locator(".state")).to_contain_text(error)
+    expect(page.locator(".gallery li").first.locator(".badge")).to_have_text("Failed")
+
+
+def test_a_queued_job_has_a_place(studio: Studio, page: Page) -> None:
+    ahead = [studio.submit(**LONG) for _ in range(2)]
+    for job in ahead:
+        answer = studio.api.get(f"/v1/jobs/{job['id']}/images/0/iterates/0", params={"wait": 30})
+        assert answer.status_code == 200
+    studio.submit(**LONG)
+    paint(page, steps=2)
+    expect(page.locator(".state")).to_have_text("Number 2 in the queue")
+    studio.cancel_all()
+    in_state(page, "canceled")
+
+
+def test_what_the_server_refuses_is_said_beside_the_field(page: Page) -> None:
+    page.get_by_role("button", name="Paint").click()
+    expect(page.locator("#prompt-error")).to_have_text("Say what the picture shows.")
+    expect(page.get_by_label("What should it show?")).to_be_focused()
+    page.get_by_label("What should it show?").fill("red heart")
+    set_up(page, steps=1001, guidance_scale=0)
+    page.get_by_text("Settings", exact=True).click()
+    page.on("console", lambda _: None)
+    page.get_by_role("button", name="Paint").click()
+    expect(page.get_by_label("Steps")).to_be_focused()
+    expect(page.locator("#error-steps")).to_have_text("This must be from 1 to 1000.")
+    expect(page.locator("#error-guidance_scale")).to_have_text("This must be from 1 to 20.")
+    set_up(page, steps=4)
+    expect(page.locator("#error-steps")).to_have_text("")
+
+
+def test_several_images_and_their_download(studio: Studio, page: Page) -> None:
+    paint(page, images=3, steps=4)
+    in_state(page, "succeeded")
+    expect(page.locator(".images button")).to_have_count(3)
+    page.get_by_role("button", name="Image 3 of 3, seed 9").click()
+    expect(page.locator(".facts")).to_contain_text("seed 9")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download").click()
+    assert downloading.value.suggested_filename == "red-heart-9.png"
+    job = studio.job(page)
+    served = studio.api.get(job["images"][2]["links"]["final"], headers={"Accept": "image/png"}).content
+    saved = downloading.value.path().read_bytes()
+    with Image.open(io.BytesIO(saved)) as one, Image.open(io.BytesIO(served)) as other:
+        assert one.tobytes() == other.tobytes()
+
+
+def test_the_settings_of_a_picture_are_used_again(studio: Studio, page: Page) -> None:
+    first = studio.submit("cat face", steps=4, guidance_scale=2.5, seed=42)
+    page.goto(f"{studio.server}/#job={first['id']}")
+    in_state(page, "succeeded")
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.get_by_label("What should it show?")).to_have_value("cat face")
+    page.get_by_role("button", name="Paint").click()
+    page.wait_for_url(lambda url: "job=" in url and first["id"] not in url)
+    in_state(page, "succeeded")
+    again = studio.job(page)
+    assert again["request"] == first["request"]
+    pictures = [studio.api.get(f"/v1/jobs/{job['id']}/images/0/iterates/latest").content for job in (first, again)]
+    assert pictures[0] == pictures[1]
+
+
+def test_the_link_of_a_job_shows_it(studio: Studio, page: Page) -> None:
+    job = studio.submit("pizza", steps=2)
+    studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{studio.server}/#job={job['id']}")
+    in_state(page, "succeeded")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator(".notice")).to_have_text("The link is copied.")
+    link = page.evaluate("navigator.clipboard.readText()")
+    other = studio.context.new_page()
+    other.goto(link)
+    in_state(other, "succeeded")
+    expect(other.get_by_role("heading", name="pizza")).to_be_visible()
+    expect(other).to_have_title(re.compile("pizza"))
+
+
+def test_the_gallery_goes_page_by_page(studio: Studio) -> None:
+    for number in range(14):
+        studio.submit("house", method="serial", steps=1, seed=number)
+    page = studio.open()
+    expect(page.locator(".gallery li")).to_have_count(12)
+    page.get_by_role("button", name="Show older").click()
+    page.wait_for_function("document.querySelectorAll('.gallery li').length > 13")
+    shown = page.locator(".gallery li").evaluate_all("items => items.map((item) => item.dataset.job)")
+    listed = [job["id"] for job in studio.api.get("/v1/jobs", params={"limit": 100}).json()["jobs"]]
+    assert shown == listed[: len(shown)]
+    page.locator(".gallery li a").nth(13).click()
+    in_state(page, "succeeded")
+    assert studio.job(page)["id"] == shown[13]
+    expect(page.locator('.gallery a[aria-current="true"]')).to_have_count(1)
+
+
+def test_a_deleted_job_is_gone(studio: Studio, page: Page) -> None:
+    studio.forgive("404")
+    job = studio.submit(steps=1, method="serial")
+    page.goto(f"{studio.server}/#job={job['id']}")
+    in_state(page, "succeeded")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    in_state(page, "empty")
+    assert studio.api.get(f"/v1/jobs/{job['id']}").status_code == 404
+    expect(page.locator(f'[data-job="{job["id"]}"]')).to_have_count(0)
+    page.goto(f"{studio.server}/#job={job['id']}")
+    in_state(page, "missing")
+    expect(page.locator(".state")).to_contain_text("it was deleted, or it never was")
+
+
+def test_the_api_reference(studio: Studio) -> None:
+    page = studio.context.new_page()
+    page.goto(f"{studio.server}/docs")
+    page.get_by_role("button", name="POST /v1/jobs Submit a job").click()
+    expect(page.get_by_role("button", name="Try it out")).to_be_visible()

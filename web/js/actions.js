@@ -1,0 +1,55 @@
+// What can be done with the job that is shown: only what its state allows.
+
+import { el } from "./dom.js";
+
+/** Fills `root` with the buttons for `work`. They are replaced only when they change, so that focus stays. */
+export function actionsFor(root, work, doing) {
+  const wanted = [...choices(work)];
+  const names = wanted.map(({ name, label, disabled }) => `${name}:${label}:${Boolean(disabled)}`).join();
+  if (root.dataset.names === names) return;
+  root.dataset.names = names;
+  const focused = document.activeElement?.dataset?.action;
+  const had = root.contains(document.activeElement);
+  root.replaceChildren(
+    ...wanted.map(({ name, label, hint, kind = "plain", disabled }) =>
+      el("button", { type: "button", class: kind, title: hint, disabled, "data-action": name, onclick: () => doing[name](work) }, label),
+    ),
+  );
+  if (had) (root.querySelector(`[data-action="${focused}"]:not([disabled])`) ?? root.querySelector("button:not([disabled])"))?.focus();
+}
+
+function* choices({ job, pinned, strips }) {
+  const stopping = job.cancel_requested || job.accept_requested;
+  const any = [...strips.values()].some((strip) => strip.length > 0);
+  if (job.state === "running" && any)
+    yield {
+      name: "accept",
+      // The server keeps the newest iterate of each image, whichever is looked at.
+      label: pinned === null ? "Keep this one" : "Keep the newest",
+      hint: "Good enough: stop here and keep the newest iterate",
+      kind: "primary",
+      disabled: stopping,
+    };
+  if (["queued", "running"].includes(job.state)) yield { name: "cancel", label: "Cancel", disabled: stopping };
+  if (pinned !== null) yield { name: "follow", label: "Back to the newest" };
+  if (job.state === "succeeded" && job.stopped !== "exact" && refinable(job))
+    yield* [
+      {
+        name: "refine",
+        label: job.stopped === "converged" ? "Refine" : "Refine it",
+        hint: job.stopped === "converged" ? "Go on, to a tenth of its residual" : "Go on, to the tolerance of its request",
+        kind: "primary",
+      },
+      { name: "exact", label: "Make it exact", hint: "Go on until it is the serial sampler’s picture" },
+    ];
+  if (any) yield { name: "download", label: "Download" };
+  yield { name: "reuse", label: "Use these settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
+  yield { name: "share", label: "Copy link", kind: "quiet" };
+  if (!["queued", "running"].includes(job.state)) yield { name: "remove", label: "Delete", kind: "quiet" };
+}
+
+/** A job that has gone through the window to its end leaves nothing to go on from. */
+function refinable({ stopped, request }) {
+  const free = request.blocks === null && request.max_iterations === null;
+  return !(stopped === "converged" && (request.method === "window" || (request.method === "auto" && free)));
+}

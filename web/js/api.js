@@ -1,0 +1,122 @@
+// The API's public routes, each as a function. What goes wrong is thrown: a Problem (the server said no) or
+// Unreachable (nobody answered).
+
+import { found, lost } from "./connection.js";
+import { key } from "./key.js";
+import { url } from "./where.js";
+
+/** An answer that says what went wrong (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, body, retryAfter) {
+    super(body.detail || body.title || `The server answered with status ${status}.`);
+    this.status = status;
+    this.title = body.title ?? "";
+    this.fields = body.errors ?? [];
+    this.retryAfter = retryAfter; // s, or null
+  }
+}
+
+export class Unreachable extends Error {}
+
+/** Sends a request with the key. Returns the response if it is one of the good ones. */
+export async function request(path, { method = "GET", headers = {}, json, signal } = {}) {
+  const sent = { Accept: "application/json", ...headers };
+  if (key()) sent.Authorization = `Bearer ${key()}`;
+  if (json !== undefined) sent["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(url(path), {
+      method,
+      headers: sent,
+      body: json === undefined ? undefined : JSON.stringify(json),
+      signal,
+      credentials: "same-origin",
+    });
+  } catch (error) {
+    throw broken(error, signal);
+  }
+  if ([502, 504].includes(response.status)) {
+    lost(); // a proxy answers, the server behind it does not
+    throw new Unreachable();
+  }
+  found();
+  if (response.ok || response.status === 304) return response;
+  throw new Problem(response.status, await body(response), seconds(response.headers.get("Retry-After")));
+}
+
+/** What an error of the network is to the page. */
+export function broken(error, signal) {
+  if (signal?.aborted) return error;
+  lost();
+  return new Unreachable(error.message);
+}
+
+const json = async (path, options) => (await request(path, options)).json();
+
+export const models = async () => (await json("v1/models")).models;
+
+export const jobs = (cursor, limit) =>
+  json(`v1/jobs?${new URLSearchParams({ limit, ...(cursor ? { cursor } : {}) })}`);
+
+export const job = (id, signal) => json(`v1/jobs/${id}`, { signal });
+
+/** The job once it is another one than `etag` names; null where nothing has changed. */
+export async function changed(id, etag, wait, signal) {
+  const response = await request(`v1/jobs/${id}?wait=${wait}`, {
+    headers: etag ? { "If-None-Match": etag } : {},
+    signal,
+  });
+  if (response.status === 304) return null;
+  return { etag: response.headers.get("ETag"), job: await response.json() };
+}
+
+export const iterates = async (id, signal) => (await json(`v1/jobs/${id}/iterates`, { signal })).iterates;
+
+export const picturePath = (id, image, iterate) => `v1/jobs/${id}/images/${image}/iterates/${iterate}`;
+
+/** A picture as a blob. */
+export const picture = async (path, accept) => (await request(path, { headers: { Accept: accept } })).blob();
+
+export const events = (id, last, signal) =>
+  request(`v1/jobs/${id}/events`, {
+    headers: { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) },
+    signal,
+  });
+
+/** Sent twice with the same `idempotencyKey`, it makes one job. */
+export const submit = (wanted, idempotencyKey) =>
+  json("v1/jobs", { method: "POST", json: wanted, headers: { "Idempotency-Key": idempotencyKey } });
+
+export const accept = (id) => json(`v1/jobs/${id}/accept`, { method: "POST" });
+
+export const cancel = (id) => json(`v1/jobs/${id}/cancel`, { method: "POST" });
+
+export const refine = (id, wanted) => json(`v1/jobs/${id}/refine`, { method: "POST", json: wanted });
+
+export const remove = (id) => request(`v1/jobs/${id}`, { method: "DELETE" });
+
+/** What keeps the server from running jobs; empty where it is ready. */
+export async function unready() {
+  try {
+    await request("readyz");
+    return "";
+  } catch (error) {
+    if (error instanceof Problem && error.status === 503) return error.message;
+    throw error;
+  }
+}
+
+async function body(response) {
+  try {
+    return await response.json();
+  } catch {
+    return {};
+  }
+}
+
+function seconds(retryAfter) {
+  if (!retryAfter) return null;
+  const number = Number(retryAfter);
+  const left = Number.isFinite(number) ? number : (Date.parse(retryAfter) - Date.now()) / 1000;
+  return Number.isFinite(left) ? Math.max(0, Math.ceil(left)) : null;
+}

@@ -1,0 +1,134 @@
+// Past jobs, newest first, a page at a time.
+
+import * as api from "./api.js";
+import { connection, isReachable } from "./connection.js";
+import { attribute, el, text } from "./dom.js";
+import { ended } from "./follow.js";
+import { failed } from "./notices.js";
+import { picture } from "./pictures.js";
+import { ago, stateName } from "./words.js";
+
+const PAGE = 12;
+const LOOK_EVERY = 4000; // ms, while one of the newest jobs has not ended
+
+export class Gallery {
+  constructor(root) {
+    this.cursor = null;
+    this.jobs = new Map(); // by id; the newest first
+    this.current = null;
+    this.grid = el("ul", { class: "grid" });
+    this.empty = el("p", { class: "hint" }, "Nothing yet. What you paint is kept here.");
+    this.more = el("button", { class: "plain", type: "button", hidden: true, onclick: () => this.older() }, "Show older");
+    root.append(this.empty, this.grid, this.more);
+    addEventListener("focus", () => this.refresh());
+    connection.addEventListener("change", () => isReachable() && this.refresh());
+    setInterval(() => this.busy() && !document.hidden && isReachable() && this.refresh(), LOOK_EVERY);
+  }
+
+  busy() {
+    return [...this.jobs.values()].some((job) => !ended(job));
+  }
+
+  /** Reads the newest page again; what was read of older ones stays. */
+  async refresh() {
+    if (this.reading) return;
+    this.reading = true;
+    try {
+      const { jobs, next_cursor: cursor } = await api.jobs(null, PAGE);
+      const known = jobs.some(({ id }) => this.jobs.has(id));
+      if (!known || this.jobs.size <= PAGE) {
+        this.jobs.clear(); // all that is there is on this page, or lies beyond a gap
+        this.cursor = cursor;
+      }
+      this.merge(jobs, true);
+    } catch (error) {
+      if (!(error instanceof api.Unreachable) && !(error instanceof api.Problem && error.status === 429)) failed("gallery", error, () => this.refresh());
+    } finally {
+      this.reading = false;
+    }
+  }
+
+  async older() {
+    attribute(this.more, "disabled", true);
+    try {
+      const { jobs, next_cursor: cursor } = await api.jobs(this.cursor, PAGE);
+      this.cursor = cursor;
+      this.merge(jobs, false);
+      this.grid.children[this.jobs.size - jobs.length]?.querySelector("a")?.focus();
+    } catch (error) {
+      failed("gallery", error, () => this.older());
+    } finally {
+      attribute(this.more, "disabled", false);
+    }
+  }
+
+  /** A job as it stands now, from wherever it was heard. */
+  update(job) {
+    if (this.jobs.has(job.id)) this.merge([job], false);
+    else this.merge([job], true);
+  }
+
+  remove(id) {
+    this.jobs.delete(id);
+    this.render();
+  }
+
+  select(id) {
+    this.current = id;
+    this.render();
+  }
+
+  merge(jobs, first) {
+    const fresh = jobs.filter(({ id }) => !this.jobs.has(id));
+    for (const job of jobs) if (this.jobs.has(job.id)) this.jobs.set(job.id, job);
+    const added = fresh.map((job) => [job.id, job]);
+    this.jobs = new Map(first ? [...added, ...this.jobs] : [...this.jobs, ...added]);
+    this.render();
+  }
+
+  render() {
+    const before = new Map([...this.grid.children].map((item) => [item.dataset.job, item]));
+    let place = 0;
+    for (const job of this.jobs.values()) {
+      const item = before.get(job.id) ?? card(job);
+      before.delete(job.id);
+      if (this.grid.children[place] !== item) this.grid.insertBefore(item, this.grid.children[place] ?? null);
+      place += 1;
+      this.fill(item, job);
+    }
+    for (const gone of before.values()) gone.remove();
+    this.empty.hidden = this.jobs.size > 0;
+    this.more.hidden = this.cursor === null;
+  }
+
+  fill(item, job) {
+    const link = item.querySelector("a");
+    attribute(link, "aria-current", job.id === this.current ? "true" : null);
+    item.dataset.state = job.state;
+    text(item.querySelector(".badge"), job.state === "succeeded" ? (job.images.length > 1 ? `${job.images.length}` : "") : stateName(job.state));
+    item.querySelector(".badge").hidden = job.state === "succeeded" && job.images.length === 1;
+    text(item.querySelector(".when"), ago(job.created_at));
+    const [image] = job.images;
+    if (image.iterate === null || item.dataset.iterate === String(image.iterate)) return;
+    item.dataset.iterate = image.iterate;
+    picture(job.id, 0, image.iterate, Math.max(job.request.width, job.request.height)).then(
+      (address) => (item.querySelector("img").src = address),
+      () => delete item.dataset.iterate, // without previews there is none before the end
+    );
+  }
+}
+
+function card(job) {
+  const { prompt } = job.request;
+  return el(
+    "li",
+    { "data-job": job.id },
+    el(
+      "a",
+      { href: `#job=${job.id}`, class: "card" },
+      el("span", { class: "mount" }, el("img", { alt: "" }), el("span", { class: "badge" })),
+      el("span", { class: "name" }, prompt),
+      el("span", { class: "when" }),
+    ),
+  );
+}

@@ -1,0 +1,181 @@
+// Puts the page together: the address says which job is shown, and everything else follows from it.
+
+import * as api from "./api.js";
+import { Composer } from "./composer.js";
+import { connection, isReachable } from "./connection.js";
+import { announce, byId, el } from "./dom.js";
+import { Easel } from "./easel.js";
+import { Figures } from "./figures.js";
+import { follow } from "./follow.js";
+import { Gallery } from "./gallery.js";
+import { setUpKey } from "./key-form.js";
+import { dismiss, failed, notice, watchConnection } from "./notices.js";
+import { download } from "./pictures.js";
+import { jobInAddress, jobUrl } from "./where.js";
+import { Work } from "./work.js";
+import { plural, status } from "./words.js";
+
+const TOO_LONG = 6000; // ms in the queue, after which it is asked whether a worker is there
+
+const gallery = new Gallery(byId("gallery"));
+const figures = new Figures(byId("figures"));
+const composer = new Composer(byId("composer"), (job) => {
+  gallery.update(job);
+  location.hash = `job=${job.id}`;
+  announce(`Sent: ${job.request.prompt}.`);
+});
+
+const doing = {
+  accept: (work) => move(work, () => api.accept(work.id)),
+  cancel: (work) => move(work, () => api.cancel(work.id)),
+  refine: (work) => move(work, () => api.refine(work.id, further(work.job))),
+  exact: (work) => move(work, () => api.refine(work.id, { tolerance: 0 })),
+  follow: (work) => work.look(work.image, null),
+  reuse: ({ job }) => composer.reuse(job.request),
+  download: (work) => {
+    const { shown } = work;
+    return download(work.id, work.image, shown.iterate, work.job.request.prompt, work.imageFigures.seed).catch((error) => failed("move", error));
+  },
+  share,
+  remove,
+};
+const easel = new Easel(byId("easel"), doing);
+
+let shown = null; // {work, aborter}
+
+function show(id) {
+  if (shown?.work.id === id) return;
+  shown?.aborter.abort();
+  shown = null;
+  dismiss("move");
+  dismiss("ready");
+  gallery.select(id);
+  if (id === null) {
+    easel.show(null);
+    figures.show(null);
+    document.title = "Underpaint";
+    return;
+  }
+  shown = { work: new Work(id), aborter: new AbortController() };
+  easel.show(shown.work);
+  figures.show(shown.work);
+  watch(shown.work, shown.aborter.signal);
+}
+
+/** Follows the job that is shown, from now to its end. */
+async function watch(work, signal) {
+  let said = "";
+  const on = {
+    isQueued: () => work.job?.state === "queued",
+    lacksPlan: ({ image }) => work.job?.images[image]?.blocks == null,
+    iterate(iterate) {
+      work.addIterate(iterate);
+      if (work.job && iterate.image === work.image && !work.ended) announce(`Iterate ${iterate.iterate}, ${plural(iterate.rounds, "round")}`);
+    },
+    job(job) {
+      work.setJob(job);
+      gallery.update(job);
+      document.title = `${job.request.prompt} – Underpaint`;
+      if (said && said !== status(job)) announce(status(job));
+      said = status(job);
+      if (job.state !== "queued") dismiss("ready");
+    },
+  };
+  const patience = setTimeout(() => on.isQueued() && explain(work), TOO_LONG);
+  signal.addEventListener("abort", () => clearTimeout(patience));
+  try {
+    await follow(work.id, on, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error instanceof api.Problem && error.status === 404) {
+      work.missing = error.message;
+      work.job = null;
+      work.changed();
+      gallery.remove(work.id);
+    } else failed("follow", error, () => restart(work));
+  }
+}
+
+function restart(work) {
+  if (shown?.work !== work) return;
+  shown.aborter.abort();
+  shown.aborter = new AbortController();
+  watch(work, shown.aborter.signal);
+}
+
+/** Something that the user does to a job. What comes of it is followed as before. */
+async function move(work, act) {
+  dismiss("move");
+  try {
+    const wasOver = work.ended;
+    const job = await act();
+    work.pinned = null;
+    work.setJob(job);
+    gallery.update(job);
+    if (wasOver) restart(work);
+  } catch (error) {
+    failed("move", error, () => move(work, act));
+  }
+}
+
+/** A draft goes on to its own tolerance, a finished picture to a tenth of what it has reached. */
+function further(job) {
+  if (job.stopped !== "converged") return {};
+  const reached = Math.max(...job.images.map(({ residual }) => residual ?? 0));
+  return { tolerance: Number((reached / 10).toPrecision(2)) };
+}
+
+async function share({ id }) {
+  const link = jobUrl(id);
+  try {
+    await navigator.clipboard.writeText(link);
+    announce("The link is copied.");
+    notice("share", "The link is copied.", { kind: "good" });
+    setTimeout(() => dismiss("share"), 3000);
+  } catch {
+    const field = el("input", { readonly: true, value: link, "aria-label": "Link to this picture" });
+    notice("share", "Copy this link:", { kind: "good", actions: [field, el("button", { class: "quiet", type: "button", onclick: () => dismiss("share") }, "Close")] });
+    field.select();
+  }
+}
+
+async function remove(work) {
+  if (!confirm("Delete this job and its pictures for good?")) return;
+  try {
+    await api.remove(work.id);
+    gallery.remove(work.id);
+    announce("It is deleted.");
+    if (shown?.work === work) location.hash = "";
+  } catch (error) {
+    failed("move", error, () => remove(work));
+  }
+}
+
+async function explain(work) {
+  try {
+    const why = await api.unready();
+    if (why && shown?.work === work && work.job?.state === "queued") notice("ready", why, { kind: "waiting" });
+  } catch {
+    // the connection's own notice says so
+  }
+}
+
+async function begin() {
+  try {
+    composer.offer(await api.models());
+    dismiss("models");
+  } catch (error) {
+    if (!(error instanceof api.Unreachable)) failed("models", error, begin);
+  }
+  gallery.refresh();
+}
+
+connection.addEventListener("change", () => isReachable() && composer.models.length === 0 && begin());
+addEventListener("hashchange", () => show(jobInAddress()));
+watchConnection();
+setUpKey(() => {
+  begin();
+  if (shown) restart(shown.work);
+});
+begin();
+show(jobInAddress());

@@ -1,0 +1,102 @@
+// Which blocks are being refined.
+//
+// The server tells how many blocks there are and which iterates are saved. What lies between follows from the dataflow
+// of Parareal: block i of iterate p needs block i of iterate p - 1, and after iterate p the first p blocks are exact and
+// never solved again. So the picture below is derived, not measured, and it says so.
+
+import { attribute, el, svg, text } from "./dom.js";
+
+const WIDTH = 320;
+const ROWS = 12; // of iterates, at most
+
+export class Schedule {
+  constructor() {
+    this.hint = el("p", { class: "hint" });
+    this.drawing = el("div", { class: "plot" });
+    this.legend = el("ul", { class: "legend" });
+    this.source = el("p", { class: "hint source" });
+    this.root = el("section", { class: "part schedule" }, el("h3", {}, "Schedule"), this.hint, this.drawing, this.legend, this.source);
+  }
+
+  render(job, image, strip) {
+    const method = methodOf(job);
+    const newest = strip.at(-1)?.iterate ?? -1;
+    const state = `${job.id}/${image.number}/${image.blocks}/${newest}/${job.state}/${image.stopped}/${method}`;
+    if (this.state === state) return;
+    this.state = state;
+    attribute(this.root, "hidden", image.blocks === null);
+    if (image.blocks === null) return;
+    const working = job.state === "running" && image.stopped === null;
+    if (method === "srds") this.rows(image, newest, working);
+    else this.track(job, image, strip, working, method);
+  }
+
+  /** SRDS: a row for each iterate, a column for each block. */
+  rows(image, newest, working) {
+    const { blocks } = image;
+    const known = working ? newest + 1 : newest;
+    const first = Math.max(0, known - ROWS + 1);
+    const last = Math.min(blocks, Math.max(first + Math.min(ROWS - 1, 4), known));
+    const room = (WIDTH - 26) / blocks;
+    const gap = Math.min(3, room * 0.18);
+    const height = 13;
+    const cells = [];
+    for (let iterate = first; iterate <= last; iterate++) {
+      const y = (iterate - first) * (height + 3);
+      cells.push(svg("text", { class: "tick", x: 20, y: y + 10.5, "text-anchor": "end" }, String(iterate)));
+      for (let block = 0; block < blocks; block++) {
+        const kind = cell(block, iterate, newest, working);
+        cells.push(svg("rect", { class: `cell ${kind}`, x: 26 + block * room, y, width: Math.max(1, room - gap), height, rx: Math.min(2, room / 4) }));
+      }
+    }
+    const now = working ? busyBlocks(blocks, newest) : "";
+    const exact = image.stopped === "exact" ? blocks : Math.max(0, Math.min(newest, blocks));
+    text(this.hint, `${blocks} blocks across, iterates down. ${now}`.trim());
+    this.legends(["saved", "Saved"], ["exact", "Exact, not solved again"], working && ["busy", "Being refined"], ["open", "Not needed yet"]);
+    text(this.source, `Derived from the saved iterates and the dataflow: ${exact} of ${blocks} blocks are exact.${working ? " With room to spare, later iterates have begun as well." : ""}`);
+    this.draw(`Iterate ${newest} of at most ${blocks} is saved. ${now}`, (last - first + 1) * (height + 3), cells);
+  }
+
+  /** The window and the serial sampler have no iterates of blocks: what they have done is counted in rounds. */
+  track(job, image, strip, working, method) {
+    const { rounds = 0 } = strip.at(-1) ?? {};
+    const expected = Math.max(image.predicted_rounds ?? job.request.steps, rounds);
+    const done = working ? rounds / expected : image.stopped && image.stopped !== "accepted" ? 1 : rounds / expected;
+    const long = WIDTH * Math.min(1, done);
+    const cells = [svg("rect", { class: "cell open", x: 0, y: 0, width: WIDTH, height: 14, rx: 3 })];
+    if (long > 0) cells.push(svg("rect", { class: "cell exact", x: 0, y: 0, width: long, height: 14, rx: 3 }));
+    if (working && long < WIDTH) cells.push(svg("rect", { class: "cell busy", x: long, y: 0, width: Math.min(40, WIDTH - long), height: 14, rx: 3 }));
+    const what = method === "window" ? "A window slides along the steps, from noise to picture." : "One step after the other, from noise to picture.";
+    text(this.hint, what);
+    this.legends(["exact", "Rounds done"], working && ["busy", "The work goes on here"], ["open", "Expected"]);
+    text(this.source, method === "window" ? "Derived from the rounds of the saved iterates and those that the planner expects; where the window stands in between is not public." : "The serial sampler saves only its finished picture.");
+    this.draw(`${rounds} of about ${expected} rounds.`, 14, cells);
+  }
+
+  draw(description, height, cells) {
+    this.drawing.replaceChildren(svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": description }, ...cells));
+  }
+
+  legends(...kinds) {
+    this.legend.replaceChildren(...kinds.filter(Boolean).map(([kind, name]) => el("li", { class: kind }, name)));
+  }
+}
+
+/** What a block of an iterate is, given the newest saved one. Blocks before the iterate's number are exact. */
+function cell(block, iterate, newest, working) {
+  if (iterate > 0 && block < iterate - 1) return iterate <= newest + 1 ? "exact" : "open";
+  if (iterate <= newest) return "saved";
+  return working && iterate === newest + 1 ? "busy" : "open";
+}
+
+function busyBlocks(blocks, newest) {
+  if (newest < 0) return "The coarse solution is being made.";
+  const first = newest + 1;
+  return first >= blocks ? `Block ${blocks} is being refined.` : `Blocks ${first} to ${blocks} are being refined.`;
+}
+
+/** The method that the job goes by, as the API documents `auto`; a solver that cannot do the window takes srds. */
+function methodOf({ request }) {
+  if (request.method !== "auto") return request.method;
+  return request.blocks === null && request.max_iterations === null ? "window" : "srds";
+}

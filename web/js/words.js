@@ -1,0 +1,50 @@
+// Figures and states in words.
+
+const STATES = { queued: "Queued", running: "Painting", succeeded: "Finished", failed: "Failed", canceled: "Canceled" };
+
+const STOPPED = {
+  converged: "converged: the last iterate moved less than the tolerance",
+  exact: "exact: this is the serial sampler’s picture",
+  max_iterations: "a draft: it stopped after the iterates that were asked for",
+  accepted: "accepted early",
+};
+
+export const stateName = (state) => STATES[state] ?? state;
+
+/** What a job is at, in one sentence. */
+export function status(job) {
+  if (job.state === "queued") {
+    const place = job.queue_position;
+    if (place === null) return "Waiting for a worker";
+    return place === 1 ? "Next in the queue" : `Number ${place} in the queue`;
+  }
+  if (job.state === "running") {
+    if (job.cancel_requested) return "Stopping";
+    if (job.accept_requested) return "Keeping the newest iterate";
+    return "Painting";
+  }
+  if (job.state === "failed") return "Failed";
+  if (job.state === "canceled") return "Canceled";
+  return `Finished, ${STOPPED[job.stopped] ?? job.stopped}`;
+}
+
+export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+/** A residual with two significant digits. */
+export function residual(value) {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
+  return value >= 0.001 ? Number(value.toPrecision(2)).toString() : value.toExponential(1).replace("e-", "e−");
+}
+
+export const seconds = (value) => (value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
+
+/** "just now", "5 minutes ago", or a date. */
+export function ago(moment) {
+  const passed = (Date.now() - Date.parse(moment)) / 1000;
+  if (passed < 45) return "just now";
+  const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  if (passed < 3600) return relative.format(-Math.max(1, Math.round(passed / 60)), "minute");
+  if (passed < 86400) return relative.format(-Math.round(passed / 3600), "hour");
+  return new Date(moment).toLocaleDateString("en", { day: "numeric", month: "short" });
+}
