@@ -36,7 +36,7 @@ class Studio:
         self.server = server
         self.wrong: list[str] = []
         self.forgiven: tuple[str, ...] = ()
-        self.api = httpx.Client(base_url=server, trust_env=False, timeout=30)
+        self.api = httpx.Client(base_url=server, trust_env=False, timeout=60)
         context.add_init_script(WATCH)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.wrong.append(str(error.error)))
@@ -74,6 +74,14 @@ class Studio:
         answer = self.api.post("/v1/jobs", json={"prompt": prompt, "method": "srds", "seed": 7, **request})
         assert answer.status_code == 202, answer.text
         return answer.json()
+
+    def has_iterate(self, job: dict[str, Any], iterate: int) -> None:
+        """Waits until a job has this iterate."""
+        for _ in range(10):
+            answer = self.api.get(f"/v1/jobs/{job['id']}/images/0/iterates/{iterate}", params={"wait": 20})
+            if answer.status_code == 200:
+                return
+        raise AssertionError(f"no iterate {iterate}: {answer.text}")
 
     def job(self, page: Page) -> dict[str, Any]:
         """The job that a tab shows, as the API has it."""
