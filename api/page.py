@@ -49,7 +49,7 @@ def serve(app: FastAPI) -> None:
 
 
 class BrowserHeaders:
-    """Says of everything beside the API, whose answers ``api.security`` minds, what it may do in a browser. Files of the
+    """Says of everything but the API, whose answers ``api.security`` minds, what it may do in a browser. Files of the
     page are asked for again, so that an upgrade is seen."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -77,11 +77,8 @@ class Studio:
 
     def has_iterate(self, job: dict[str, Any], iterate: int) -> None:
         """Waits until a job has this iterate."""
-        for _ in range(10):
-            answer = self.api.get(f"/v1/jobs/{job['id']}/images/0/iterates/{iterate}", params={"wait": 20})
-            if answer.status_code == 200:
-                return
-        raise AssertionError(f"no iterate {iterate}: {answer.text}")
+        path = f"/v1/jobs/{job['id']}/images/0/iterates/{iterate}"
+        assert any(self.api.get(path, params={"wait": 20}).status_code == 200 for _ in range(10))
 
     def job(self, page: Page) -> dict[str, Any]:
         """The job that a tab shows, as the API has it."""
