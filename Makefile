@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format-check format lint types imports constraints clean
+.PHONY: help up test bench check format-check format lint types imports constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 # A process a core, each with a PostgreSQL and a Valkey of its own; more than four would mostly start servers.
 test: check ## Run every check and every test
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+
+bench: $(STAMP) ## Measure, beside others' methods, and write docs/benchmarks (some minutes; more by flags)
+	$(BIN)/python -m benchmarks.frontier docs/benchmarks
 
 check: format-check lint types imports ## Run every check, but no test
 
