@@ -6,9 +6,10 @@ Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv
     x[i+1, 0]   = G(x[i, 0])
     x[i+1, p+1] = F(x[i, p]) + G(x[i, p+1]) - G(x[i, p])
 
-G is one solver step across block i, F the solver's steps through it. Both leave from the same point, so G and the
-first step of F share one evaluation. After iterate p the first p boundaries are the serial solution and are not
-computed again, so that only x[i, p] with i >= p exist.
+G is one solver step across block i, F the solver's steps through it. Both leave from the same point, so G and the first
+step of F share one evaluation. `G(new) - G(old)` is scaled as `sampler.correction` says, unless "plain" is asked for.
+After iterate p the first p boundaries are the serial solution and are not computed again, so that only x[i, p] with
+i >= p exist.
 
 The serial path, F from the exact boundary of the first block that is not exact yet, always goes on when it would end
 sooner than the last iterate asked for, so that no width or load makes this slower than N + B - 1 rounds.
@@ -20,14 +21,18 @@ of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exa
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from sampler.correction import bounded, secant
 from sampler.grid import block_edges
 from sampler.plan import evaluations
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
+
+Correction = Literal["secant", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,19 @@ class Node:
     Attributes:
         fine: the state of the fine solve, (m, c, h, w) float32: x[i, p] while `done` is 0, F(x[i, p]) at the end.
         done: fine steps taken.
+        start: x[i, p], (m, c, h, w).
         coarse: G(x[i, p]), known as soon as `done` is 1.
+        said: what made x[i+1, p]: the correction from x[i, p-1] to x[i, p], before it was scaled, and F(x[i, p-1]);
+            (2, c, h, w).
+        settled: not to be solved: its start is as good as that of the iterate before.
     """
 
     fine: Tensor
+    start: Tensor
     done: int = 0
     coarse: Tensor | None = None
+    said: Tensor | None = None
+    settled: bool = False
 
 
 class Parareal(Trajectory):
@@ -58,6 +70,10 @@ class Parareal(Trajectory):
         blocks: int | Sequence[int],
         tolerance: float = 0.0,
         max_iterations: int | None = None,
+        correction: Correction = "secant",
+        block_tolerance: float = 0.0,
+        width: int | None = None,
+        preview_first: bool = False,
     ) -> None:
         """Start from noise.
 
@@ -67,6 +83,13 @@ class Parareal(Trajectory):
             blocks: B, from 1 to N, or the lengths of the blocks.
             tolerance: stop as soon as the residual is at most this; 0 goes on until the iterate is exact.
             max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
+            correction: "secant", see `sampler.correction`; "plain" is G(new) - G(old), as the paper has it.
+            block_tolerance: a block whose start moved by no more than this from one iterate to the next (RMS over the
+                RMS of the start) is not solved again: its next boundary stands for its solution. An iterate is then
+                off by at most what the flow makes of so much in each block; x[B, B] stays the serial solution.
+            width: evaluations a round that this sample asks for at the most; None for no limit.
+            preview_first: whether iterate 0 is computed alone, before anything else is offered: for devices on which
+                a wider round takes longer.
 
         Raises:
             ValueError: an argument out of range; the message says which.
@@ -79,10 +102,15 @@ class Parareal(Trajectory):
         self.solver = solver
         self.edges = block_edges(solver.grid.steps, blocks)
         self.tolerance = tolerance
+        self.correction: Correction = correction
+        self.block_tolerance = block_tolerance
+        self.width = width
+        self.preview_first = preview_first
         self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
         self._needed = evaluations([b - a for a, b in pairwise(self.edges)], self.last)
         self._pace = 0
-        self._nodes: dict[tuple[int, int], Node] = {(0, 0): Node(solver.initial(noise))}
+        start = solver.initial(noise)
+        self._nodes: dict[tuple[int, int], Node] = {(0, 0): Node(start, start)}
 
     @property
     def blocks(self) -> int:
@@ -96,7 +124,9 @@ class Parareal(Trajectory):
         serial_last = self.blocks if self._exact_comes_first() else self.last
         keys = [(i, p) for (i, p), node in self._nodes.items() if self._wants_evaluation(i, p, node, serial_last)]
         keys.sort(key=self._urgency)
-        return [self._evaluation(key) for key in keys]
+        if self.preview_first and self.newest is None:
+            keys = keys[:1]
+        return [self._evaluation(key) for key in keys[: self.width]]
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""
@@ -106,24 +136,41 @@ class Parareal(Trajectory):
         keys: list[tuple[int, int]] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
         self._step(keys, outputs)
         completed: dict[int, Tensor] = {}
-        for i, p in keys:
-            # A first evaluation gave G(x[i, p]), a last one F(x[i, p]): the boundaries that waited for it are known.
-            for q in (p, p + 1):
-                boundary = self._boundary(i, q)
-                if boundary is None:
-                    continue
-                if i + 1 == self.blocks:
-                    completed[q] = boundary
-                else:
-                    self._nodes[i + 1, q] = Node(boundary)
+        # A first evaluation gave G(x[i, p]), a last one F(x[i, p]): the boundaries that waited for it are known.
+        waiting = [(i, q) for i, p in keys for q in (p, p + 1)]
+        for i, q in waiting:
+            boundary = self._boundary(i, q)
+            if boundary is None:
+                continue
+            node = self._nodes[i, q] if i >= q else None
+            if node and node.settled:
+                self._nodes[i, q] = replace(node, fine=boundary, done=self._length(i))
+                waiting.append((i, q + 1))
+            if i + 1 == self.blocks:
+                completed[q] = boundary
+            else:
+                self._nodes[i + 1, q] = Node(boundary, boundary, settled=self._settled(i + 1, q, boundary))
         return [iterate for p in sorted(completed) if (iterate := self._complete(p, completed[p])) is not None]
 
     def checkpoint(self) -> Checkpoint:
         """See `Trajectory.checkpoint`. Nothing that was computed and is still of use is left out."""
-        tensors = {f"{i}/{p}/fine": node.fine for (i, p), node in self._nodes.items()}
-        tensors |= {f"{i}/{p}/coarse": n.coarse for (i, p), n in self._nodes.items() if n.coarse is not None}
+        tensors = {
+            f"{i}/{p}/{name}": part
+            for (i, p), node in self._nodes.items()
+            for name in ("fine", "start", "coarse", "said")
+            if (part := getattr(node, name)) is not None
+        }
         done = {f"{i}/{p}": node.done for (i, p), node in self._nodes.items()}
-        return self._checkpoint(tensors, edges=self.edges, done=done)
+        settled = [f"{i}/{p}" for (i, p), node in self._nodes.items() if node.settled]
+        return self._checkpoint(
+            tensors,
+            edges=self.edges,
+            done=done,
+            settled=settled,
+            correction=self.correction,
+            block_tolerance=self.block_tolerance,
+            preview_first=self.preview_first,
+        )
 
     @classmethod
     def resume(
@@ -134,8 +181,9 @@ class Parareal(Trajectory):
         device: torch.device | str = "cpu",
         tolerance: float = 0.0,
         max_iterations: int | None = None,
+        width: int | None = None,
     ) -> "Parareal":
-        """Go on from a checkpoint; tolerance and iterations may differ from those it was taken with.
+        """Go on from a checkpoint; tolerance, iterations and width may differ from those it was taken with.
 
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
@@ -143,11 +191,23 @@ class Parareal(Trajectory):
         checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
         about, tensors = checkpoint.description, checkpoint.tensors
         lengths = [b - a for a, b in pairwise(about["edges"])]
-        self = cls(solver, torch.empty(0), blocks=lengths, tolerance=tolerance, max_iterations=max_iterations)
+        self = cls(
+            solver,
+            torch.empty(0),
+            blocks=lengths,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            correction=about["correction"],
+            block_tolerance=about["block_tolerance"],
+            width=width,
+            preview_first=about["preview_first"],
+        )
         self._nodes = {}
         for name, done in about["done"].items():
             i, p = (int(part) for part in name.split("/"))
-            self._nodes[i, p] = Node(tensors[f"{name}/fine"], done, tensors.get(f"{name}/coarse"))
+            fine, start = tensors[f"{name}/fine"], tensors[f"{name}/start"]
+            coarse, said = tensors.get(f"{name}/coarse"), tensors.get(f"{name}/said")
+            self._nodes[i, p] = Node(fine, start, done, coarse, said, name in about["settled"])
         self._restore(checkpoint)
         if self.newest is not None:
             self._stop_at(self.newest)
@@ -155,7 +215,14 @@ class Parareal(Trajectory):
 
     def _wants_evaluation(self, i: int, p: int, node: Node, serial_last: int) -> bool:
         last = serial_last if i == p else self.last
-        return p <= last and (node.done == 0 or (node.done < self._length(i) and p < last))
+        return p <= last and (node.done == 0 or (node.done < self._length(i) and p < last and not node.settled))
+
+    def _settled(self, i: int, p: int, start: Tensor) -> bool:
+        """Whether block i is not solved in iterate p, its start having hardly moved. An exact block always is."""
+        before = self._nodes.get((i, p - 1))
+        if self.block_tolerance == 0 or before is None or i == p:
+            return False
+        return residual(start[0], before.start[0]) <= self.block_tolerance
 
     def _exact_comes_first(self) -> bool:
         """Whether the serial path, a step a round, ends before the last iterate at the pace of the latest round."""
@@ -212,7 +279,23 @@ class Parareal(Trajectory):
             return before.fine
         if here is None or here.coarse is None or before.coarse is None:
             return None
-        return before.fine + (here.coarse - before.coarse)
+        correction = here.coarse - before.coarse
+        if self.correction == "plain":
+            return before.fine + correction
+        said = bounded(correction[0], here.start[0] - before.start[0], *self._reach(i))
+        self._nodes[i, p] = replace(here, said=torch.stack([said, before.fine[0]]))
+        trust = (
+            1.0
+            if before.said is None
+            else secant(before.fine[0], fine_before=before.said[1], correction=before.said[0])
+        )
+        return before.fine + torch.cat([(trust * said)[None], correction[1:]])
+
+    def _reach(self, i: int) -> tuple[float, float]:
+        """alpha' / alpha and the ratio of sigma / alpha across block i, which is not the first."""
+        grid, start, end = self.solver.grid, self.edges[i], self.edges[i + 1] - 1
+        scale = float(grid.alpha_to[end] / grid.alpha[start])
+        return scale, float(grid.sigma_to[end] / grid.sigma[start]) / scale
 
     def _complete(self, p: int, state: Tensor) -> Iterate | None:
         """Iterate p is known: compare with the one before, decide whether to stop, forget what it was made from."""

@@ -60,7 +60,7 @@ class Iterate:
     evaluations: int
 
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def textbook(model, steps, blocks, iterations):
 def test_every_iterate_is_that_of_the_textbook_algorithm(steps, blocks):
     model = Mixture()
     expected = textbook(model, steps, blocks, iterations=blocks)
-    iterates = run(model, Parareal(solver(steps), noise(), blocks=blocks), UNBOUNDED)
+    iterates = run(model, Parareal(solver(steps), noise(), blocks=blocks, correction="plain"), UNBOUNDED)
     assert [iterate.number for iterate in iterates] == list(range(len(iterates)))
     for iterate in iterates:
         assert relative_error(iterate.sample, expected[iterate.number]) < 5e-6
@@ -236,3 +236,37 @@ def test_a_checkpoint_of_something_else_is_refused(spoil):
 def test_bytes_that_are_no_checkpoint_are_refused(data):
     with pytest.raises(InvalidCheckpoint):
         Checkpoint.from_bytes(data)
+
+
+@pytest.mark.parametrize("width", [1, 3, UNBOUNDED])
+def test_a_preview_that_comes_first_shares_its_rounds_with_nothing(width):
+    model = Mixture()
+    iterates = run(model, Parareal(solver(100), noise(), blocks=10, preview_first=True), width)
+    assert model.calls[:10] == [1] * 10
+    assert (iterates[0].rounds, iterates[0].evaluations) == (10, 10)
+    assert iterates[-1].number == 10
+    assert iterates[-1].rounds <= 100 + 10 - 1
+
+
+def test_a_trajectory_asks_for_no_more_than_its_width():
+    model = Mixture()
+    trajectory = Parareal(solver(100), noise(), blocks=10, width=3)
+    run(model, trajectory, UNBOUNDED)
+    assert max(model.calls) == 3
+    assert trajectory.status is Status.EXACT
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
+def test_blocks_that_hardly_move_are_not_solved_again(tolerance):
+    """It costs an error of that order, saves evaluations, and the exact image stays exact."""
+    wide = run(Mixture(), Parareal(solver(100), noise(), blocks=10), UNBOUNDED)
+    schedule = Schedule()
+    trajectory = Parareal(solver(100), noise(), blocks=10, block_tolerance=tolerance)
+    iterates = schedule.follow(Mixture(), trajectory, UNBOUNDED)
+    assert trajectory.evaluations < wide[-1].evaluations
+    for iterate, reference in zip(iterates, wide, strict=True):
+        assert relative_error(iterate.sample, reference.sample) < 10 * tolerance  # one for each block
+    assert relative_error(iterates[-1].sample, wide[-1].sample) < 1e-6
+    solved = schedule.per_node()
+    assert all(solved[i, i] == 10 for i in range(10))  # the serial path
+    assert any(count == 1 for (i, p), count in solved.items() if 0 < p < i)
