@@ -126,7 +126,7 @@ def in_state(page: Page, *states: str) -> None:
 
 def sees(page: Page, iterate: int) -> None:
     """Waits until the picture in view is that of this iterate, or of a later one."""
-    page.wait_for_function("least => Number(document.querySelector('.canvas').dataset.iterate) >= least", arg=iterate)
+    page.locator(", ".join(f'.canvas[data-iterate="{later}"]' for later in range(iterate, iterate + 60))).wait_for()
 
 
 def film(page: Page) -> list[int]:

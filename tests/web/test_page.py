@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.web.studio import LONG, SHORT, Studio, film, in_state, paint, sees, set_up
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_previews_replace_each_other(studio: Studio, page: Page) -> None:
@@ -41,7 +41,7 @@ def test_the_filmstrip_goes_back_to_an_earlier_iterate(page: Page) -> None:
     in_state(page, "succeeded")
     sees(page, 5)
     page.get_by_role("button", name="Iterate 2,").click()
-    page.wait_for_function("document.querySelector('.canvas').dataset.iterate === '2'")
+    expect(page.locator(".canvas")).to_have_attribute("data-iterate", "2")
     expect(page.locator(".numbers dd").first).to_have_text("2")
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".numbers dd").first).to_have_text("1")
@@ -193,7 +193,7 @@ def test_the_settings_of_a_picture_are_used_again(studio: Studio, page: Page) ->
     first = studio.submit("cat face", steps=4, guidance_scale=2.5, seed=42)
     page.goto(f"{studio.server}/#job={first['id']}")
     in_state(page, "succeeded")
-    page.get_by_role("button", name="Use these settings").click()
+    page.get_by_role("button", name="Reuse settings").click()
     expect(page.get_by_label("What should it show?")).to_have_value("cat face")
     page.get_by_role("button", name="Paint").click()
     page.wait_for_url(lambda url: "job=" in url and first["id"] not in url)
@@ -225,7 +225,7 @@ def test_the_gallery_goes_page_by_page(studio: Studio) -> None:
     page = studio.open()
     expect(page.locator(".gallery li")).to_have_count(12)
     page.get_by_role("button", name="Show older").click()
-    page.wait_for_function("document.querySelectorAll('.gallery li').length > 13")
+    expect(page.locator(".gallery li").nth(13)).to_be_attached()
     shown = page.locator(".gallery li").evaluate_all("items => items.map((item) => item.dataset.job)")
     listed = [job["id"] for job in studio.api.get("/v1/jobs", params={"limit": 100}).json()["jobs"]]
     assert shown == listed[: len(shown)]

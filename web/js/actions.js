@@ -43,7 +43,7 @@ function* choices({ job, pinned, strips }) {
       { name: "exact", label: "Make it exact", hint: "Go on until it is the serial sampler’s picture" },
     ];
   if (any) yield { name: "download", label: "Download" };
-  yield { name: "reuse", label: "Use these settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
+  yield { name: "reuse", label: "Reuse settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
   yield { name: "share", label: "Copy link", kind: "quiet" };
   if (!["queued", "running"].includes(job.state)) yield { name: "remove", label: "Delete", kind: "quiet" };
 }

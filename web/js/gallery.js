@@ -73,6 +73,13 @@ export class Gallery {
     this.render();
   }
 
+  /** Forgets everything: another key may see other jobs. */
+  clear() {
+    this.jobs.clear();
+    this.cursor = null;
+    this.render();
+  }
+
   select(id) {
     this.current = id;
     this.render();

@@ -174,6 +174,7 @@ connection.addEventListener("change", () => isReachable() && composer.models.len
 addEventListener("hashchange", () => show(jobInAddress()));
 watchConnection();
 setUpKey(() => {
+  gallery.clear();
   begin();
   if (shown) restart(shown.work);
 });

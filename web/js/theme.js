@@ -21,7 +21,7 @@
   show(stored());
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme-button");
-    const say = () => (button.textContent = `Theme: ${stored()}`);
+    const say = () => (document.getElementById("theme").textContent = stored());
     button.addEventListener("click", () => {
       const theme = THEMES[(THEMES.indexOf(stored()) + 1) % THEMES.length];
       try {
