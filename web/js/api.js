@@ -7,12 +7,13 @@ import { url } from "./where.js";
 
 /** An answer that says what went wrong (RFC 9457). */
 export class Problem extends Error {
-  constructor(status, body, retryAfter) {
+  constructor(status, body, retryAfter, sentWith = key()) {
     super(body.detail || body.title || `The server answered with status ${status}.`);
     this.status = status;
     this.title = body.title ?? "";
     this.fields = body.errors ?? [];
     this.retryAfter = retryAfter; // s, or null
+    this.sentWith = sentWith; // the key of the request
   }
 }
 
@@ -20,8 +21,9 @@ export class Unreachable extends Error {}
 
 /** Sends a request with the key. Returns the response if it is one of the good ones. */
 export async function request(path, { method = "GET", headers = {}, json, signal } = {}) {
+  const sentWith = key();
   const sent = { Accept: "application/json", ...headers };
-  if (key()) sent.Authorization = `Bearer ${key()}`;
+  if (sentWith) sent.Authorization = `Bearer ${sentWith}`;
   if (json !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
@@ -41,7 +43,7 @@ export async function request(path, { method = "GET", headers = {}, json, signal
   }
   found();
   if (response.ok || response.status === 304) return response;
-  throw new Problem(response.status, await body(response), seconds(response.headers.get("Retry-After")));
+  throw new Problem(response.status, await body(response), seconds(response.headers.get("Retry-After")), sentWith);
 }
 
 /** What an error of the network is to the page. */

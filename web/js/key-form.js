@@ -43,9 +43,10 @@ export function setUpKey(onChange) {
 
 function open(whether) {
   const form = byId("key-form");
+  const was = !form.hidden;
   form.hidden = !whether;
   byId("key-button").setAttribute("aria-expanded", String(whether));
-  if (!whether) return;
+  if (!whether || was) return; // what is being typed in stays
   byId("key").value = key();
   byId("key-remember").checked = remembered();
   byId("key-forget").disabled = !key();

@@ -3,6 +3,7 @@
 import { isReachable, connection } from "./connection.js";
 import { Problem, Unreachable } from "./api.js";
 import { el, byId, text } from "./dom.js";
+import { key } from "./key.js";
 import { askForKey } from "./key-form.js";
 
 const shown = new Map(); // what it is about -> its element
@@ -29,7 +30,8 @@ export function failed(about, error, again) {
   if (error instanceof Unreachable) return; // the connection's own notice says so
   if (!(error instanceof Problem)) throw error;
   if (error.status === 401) {
-    askForKey(error.message, again);
+    if (error.sentWith === key()) askForKey(error.message, again);
+    else again?.(); // the answer to a key that was replaced meanwhile
     return;
   }
   if (error.retryAfter !== null && [429, 503].includes(error.status)) countDown(about, error, again);
