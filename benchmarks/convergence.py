@@ -1,4 +1,4 @@
-"""How SRDS with its plain correction converges on the shipped model: `python -m benchmarks.convergence docs/convergence.md`.
+"""How plain SRDS converges on the shipped model: `python -m benchmarks.convergence docs/convergence.md`.
 
 Each row is the mean over prompts, each with its own seed, of the relative error (RMS over RMS, latent space) of every
 iterate against the serial sampler with the same solver; B is about sqrt(N), width unbounded.
@@ -48,7 +48,8 @@ def main() -> None:
     out.write_text(
         "# Convergence\n\n"
         "Written by `python -m benchmarks.convergence docs/convergence.md`, on the shipped model. The relative error "
-        "(RMS over RMS, latent space) of each iterate of SRDS with the paper's plain correction against the serial sampler with the same solver, mean "
+        "(RMS over RMS, latent space) of each iterate of SRDS with the paper's plain correction against the serial "
+        "sampler with the same solver, mean "
         "over three prompts with a seed each (two for N = 1000); in brackets the rounds until the iterate is complete, "
         "at unbounded width. Heun takes two evaluations for each step but the last, so its serial sampler takes "
         "2 N - 1 rounds.\n\n"
