@@ -40,7 +40,8 @@ class Handling(BaseModel):
     webhook: Webhook | None = None
 
 
-FIELDS = tuple(Handling.model_fields)
+# A field is offered once what it asks for is done: until then a request that names it is refused.
+FIELDS: tuple[str, ...] = ()
 
 
 def resolve_request(catalog: Catalog, request: Mapping[str, Any]) -> tuple[Generation, Handling]:

@@ -65,7 +65,7 @@ INDEXES = {
     "queue depth": ("ix_jobs_rank", lambda at: reads.queue_depth()),
     "unsent": ("ix_jobs_queued", lambda at: reads.unsent()),
     "unsent or stale": ("ix_jobs_queued", lambda at: reads.unsent_or_stale(30)),
-    "claim": ("pk_jobs", lambda at: moves.claim(at.id, "worker", 15)),
+    "claim": ("ix_jobs_rank", lambda at: moves.claim(at.id, "worker", 15)),
     "renew": ("pk_jobs", lambda at: moves.renew("worker", {at.id: 1}, 15)),
     "rescue": ("ix_jobs_running", lambda at: moves.rescue(3)),
     "newest events": ("pk_jobs", lambda at: reads.seqs([at.id])),
