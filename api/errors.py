@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api import problems
+from api import problems, streams
 from api.openai import errors as openai
 from api.problems import Problem
 from api.request_ids import HEADER, request_id
@@ -38,7 +38,10 @@ def register(app: FastAPI) -> None:
 
 async def answer(request: Request, error: Exception) -> Response:
     """The response to a request that ended in ``error``."""
-    return render(request.scope["path"], problem_of(request, error))
+    problem = problem_of(request, error)
+    if isinstance(problem, problems.DatabaseGone) and streams.is_wanted(request):
+        return streams.come_back()
+    return render(request.scope["path"], problem)
 
 
 def problem_of(request: Request, error: Exception) -> Problem:

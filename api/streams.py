@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.following import follow
@@ -18,6 +20,9 @@ from api.links import Links
 from api.waiting import Waiting
 from store.tables import Event
 
+MEDIA_TYPE = "text/event-stream"
+# Proxies must neither keep the stream nor gather it up.
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 RETRY = 2000  # ms, after which a client that was cut off comes back
 
 
@@ -26,12 +31,22 @@ class EventStream(EventSourceResponse):
 
     def __init__(self, waiting: Waiting, links: Links, job: UUID, after: int) -> None:
         self._events = _stream(waiting, links, job, after)
-        # Proxies must neither keep the stream nor gather it up.
-        super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        super().__init__(self._events, headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):  # at once, when the client leaves
             await super().__call__(scope, receive, send)
+
+
+def is_wanted(request: Request) -> bool:
+    """Whether a request is that of an ``EventSource``, or of what behaves like one."""
+    return request.method == "GET" and MEDIA_TYPE in request.headers.get("accept", "")
+
+
+def come_back() -> Response:
+    """A stream that ends at once. An ``EventSource`` comes back after that, with its ``Last-Event-ID``, but never again
+    after an error such as 503 (HTML standard, section 9.2.3)."""
+    return Response(format_sse_event(retry=RETRY), headers=HEADERS, media_type=MEDIA_TYPE)
 
 
 def told(links: Links, event: Event) -> dict[str, Any]:

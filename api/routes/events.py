@@ -68,7 +68,8 @@ async def stream_events(
     - `iterate`: an iterate was saved, with its figures and the address of its `picture`.
     - `done`: the job has ended, and with it the stream. A job that is refined has a `done` for each time it ended.
 
-    A comment comes after 15 seconds of silence."""
+    A comment comes after 15 seconds of silence. While the database is away, whoever accepts `text/event-stream` gets a
+    stream that ends at once instead of 503, after which an `EventSource` would not come back."""
     async with services.reading.begin() as session:
         job = await views.existing(session, job_id)
     after = min(last_event_id or since, job.seq)

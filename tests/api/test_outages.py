@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from store.tables import Job
 from tests.api.problem import problem
 from tests.api.serving import serving
+from tests.api.sse import parse
 
 NOWHERE = "127.0.0.1:1"  # nothing listens there
 
@@ -92,6 +93,15 @@ def test_the_client_is_told_that_the_database_is_gone(without_database: str) -> 
         checks = problem(client.get("/readyz"), 503, "not-ready")["checks"]
         assert checks["database"]["ok"] is False
         assert checks["broker"]["ok"] is True
+
+
+def test_an_event_source_is_told_to_come_back(without_database: str) -> None:
+    """It would not after an error."""
+    job = f"{without_database}/v1/jobs/8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e/events"
+    problem(httpx.get(job, trust_env=False, timeout=20), 503, "database-gone")
+    response = httpx.get(job, headers={"Accept": "text/event-stream"}, trust_env=False, timeout=20)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert (response.text, list(parse(response.text.splitlines()))) == ("retry: 2000\n\n", [])
 
 
 def test_connections_that_were_cut_are_replaced(client: httpx.Client, database: Engine) -> None:

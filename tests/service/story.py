@@ -21,12 +21,12 @@ Undisturbed = list[Pixels]
 """The pictures of all iterates of a job that nothing happened to."""
 
 
-def wait(until: Callable[[], bool]) -> None:
-    """Return as soon as it is so."""
+def wait(until: Callable[[], bool], pause: float = 0.02) -> None:
+    """Return as soon as it is so; look every `pause` seconds."""
     deadline = time.monotonic() + PATIENCE
     while not until():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def pictures(api: Api, job: str) -> list[Pixels]:

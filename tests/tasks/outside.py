@@ -41,6 +41,15 @@ class Broker:
         self._server.kill()
         self._server.wait()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections and says nothing while the context lasts."""
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
+
 
 class Fleet:
     """One beat and any number of workers."""

@@ -1,0 +1,77 @@
+"""Messages that are lost, doubled or out of order, and an API that dies before it has sent one."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import redis
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from store.tables import Job
+from tasks.queue import QUEUE
+from tests.service.parts import Api
+from tests.service.story import JOB, Story, Undisturbed, wait
+from tests.tasks.jobs import Jobs
+from tests.tasks.outside import Broker, Fleet
+
+SHORT: dict[str, Any] = {"steps": 8, "blocks": 4, "tolerance": 0.0}
+
+
+def test_killed_after_the_commit_and_before_the_message(
+    api: Api, jobs: Jobs, broker: Broker, database: Engine, undisturbed: Undisturbed, pool: ThreadPoolExecutor
+) -> None:
+    """The client got no answer. The job is there all the same, and asking again gives that one."""
+    request = {"prompt": "red heart", "seed": 7, "method": "srds", **JOB}
+
+    def send(key: str) -> httpx.Response:
+        with api.client() as client:
+            return client.post("/v1/jobs", json=request, headers={"Idempotency-Key": key})
+
+    def stored() -> list[UUID]:
+        with Session(database) as session:
+            return list(session.scalars(select(Job.id)))
+
+    for attempt in range(10):  # it may be quicker than we are
+        before = set(stored())
+        with broker.frozen():  # the API waits for it for a moment, with the job saved
+            answer = pool.submit(send, f"attempt-{attempt}")
+            wait(lambda before=before, answer=answer: set(stored()) > before or answer.done(), pause=0.001)
+            made = set(stored()) - before
+            api.kill()
+        if answer.exception() is not None:
+            break
+        api.start()
+    else:
+        pytest.fail("the API answered each time before it could be killed")
+    assert isinstance(answer.exception(), httpx.TransportError)
+    api.start()
+    again = send(f"attempt-{attempt}")
+    assert again.status_code == 202
+    assert {UUID(again.json()["id"])} == made
+    for job in stored():
+        Story(api, pool, str(job)).check(jobs, undisturbed, attempts=1, crashes=0)
+
+
+def test_messages_that_come_often_and_in_any_order(
+    api: Api, fleet: Fleet, jobs: Jobs, broker: Broker, pool: ThreadPoolExecutor
+) -> None:
+    fleet.have(2)
+    with fleet.frozen():
+        stories = [Story(api, pool, api.submit(**SHORT, seed=seed)) for seed in range(6)]
+        with redis.Redis.from_url(broker.url) as client:
+            messages: Any = client.lrange(QUEUE, 0, -1)
+            assert len(messages) >= 2
+            client.delete(QUEUE)
+            client.rpush(QUEUE, *messages, *messages, *reversed(messages))
+    for story in stories:
+        heard = story.events()
+        job = jobs.get(UUID(story.job))
+        assert (job.state, job.stopped, job.attempt, job.crashes) == ("succeeded", "exact", 1, 0)
+        assert [told.id for told in heard] == list(range(1, job.seq + 1))
+        assert [told.kind for told in heard].count("done") == 1
+        # With all of them at once there is little idle width: an iterate may be overtaken by the exact one.
+        iterates = [told.data["iterate"] for told in heard if told.kind == "iterate"]
+        assert (iterates, iterates[0], iterates[-1]) == (sorted(set(iterates)), 0, 4)
