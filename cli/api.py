@@ -2,7 +2,9 @@
 
 import logging
 import os
+import resource
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -15,6 +17,9 @@ GRACE = 5
 
 # Bytes of a request's head that are kept before it is refused unread. What is smaller the app refuses, and says why.
 LARGEST_HEAD = 65536
+
+# Each client that waits is an open file, of which many systems allow a process 1,024 unless it asks for more.
+OPEN_FILES = 65536
 
 
 def serve(host: str, port: int, fd: int | None, log_level: str | None = None) -> None:
@@ -31,6 +36,7 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
     os.environ["UNDERPAINT_HOST"] = host  # what the app reads, which sees to the same as the next line
     refuse_if_open(ApiSettings(), StoreSettings().database_url)
     logs.configure(LogSettings(), log_level)
+    _allow_many_clients()
     config = uvicorn.Config(
         "api.app:create_app",
         factory=True,
@@ -45,6 +51,14 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
     )
     logging.getLogger("uvicorn.access").addFilter(_is_no_probe)
     uvicorn.Server(config).run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+
+
+def _allow_many_clients() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _is_no_probe(record: logging.LogRecord) -> bool:
