@@ -69,7 +69,7 @@ export class Figures {
     const image = this.work.imageFigures;
     text(this.values.iterate, shown ? String(shown.iterate) : "–");
     text(this.values.residual, residual(shown?.residual));
-    const expected = !this.work.ended && image.predicted_rounds > (shown?.rounds ?? 0) ? ` of about ${image.predicted_rounds}` : "";
+    const expected = !this.work.ended && image.predicted_rounds > (shown?.rounds ?? 0) ? ` / ~${image.predicted_rounds}` : "";
     text(this.values.rounds, shown ? `${shown.rounds}${expected}` : "–");
     text(this.values.evaluations, shown ? shown.evaluations.toLocaleString("en") : "–");
     this.schedule.render(job, image, strip);
