@@ -22,11 +22,20 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.headers["Prefer"] = "wait=1"
     if case.headers is not None and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid4())  # the same one with another body is refused
+    if case.operation.label == "POST /v1/jobs/{job_id}/refine" and isinstance(case.body, dict):
+        _agree_with_the_job(case.body)
     if case.operation.label == "POST /v1/jobs" and isinstance(case.body, dict):
         _agree(case.body)
     if case.operation.label == "POST /v1/images/generations" and isinstance(case.body, dict):
         _agree(case.body)
         _agree_on_images(case.body)
+
+
+def _agree_with_the_job(refine: dict[str, Any]) -> None:
+    """What may be given depends on the job: on its method, and on the residual that it has reached."""
+    refine.pop("max_iterations", None)
+    if refine.get("tolerance"):
+        refine["tolerance"] = min(refine["tolerance"], 0.01)
 
 
 def _agree_on_images(request: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from openai.types.image_generate_params import ImageGenerateParamsBase
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from store import workers
+from store import wakeups, workers
 from store.generation import Generation
 from store.saves import LeaseLost
 from store.tables import Job
@@ -90,7 +90,7 @@ def test_openai_s_request_has_what_the_client_sends(document: dict[str, Any]) ->
 
 
 @pytest.fixture
-def busy(worker: Worker, database: Engine) -> Iterator[None]:
+def busy(worker: Worker, database: Engine, valkey: redis.Redis) -> Iterator[None]:
     """A worker that runs all jobs while the test lasts."""
     stop = Event()
 
@@ -100,7 +100,9 @@ def busy(worker: Worker, database: Engine) -> Iterator[None]:
                 queued = session.scalars(select(Job).where(Job.state == "queued")).all()
             for job in queued:
                 with suppress(AssertionError, LeaseLost):  # it was canceled meanwhile
-                    worker.run(str(job.id), job.generation["images"])
+                    exact = job.generation["method"] == "serial"
+                    worker.run(str(job.id), job.generation["images"], "exact" if exact else "converged")
+                wakeups.publish(valkey, job.id, 10**6)  # who waits need not wait for the next poll
 
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)

@@ -56,14 +56,14 @@ class Worker:
     def cancel(self, job: str) -> None:
         self._move(moves.canceled(UUID(job), 1))
 
-    def run(self, job: str, images: int = 1) -> None:
+    def run(self, job: str, images: int = 1, stopped: Stopped = "converged") -> None:
         """From claim to success, with two previews and the final picture of each image."""
         self.claim(job)
         for image in range(images):
             self.start(job, image)
             for iterate in range(3):
                 self.save(job, iterate, png(iterate), image, final=iterate == 2)
-        self.finish(job, images=images)
+        self.finish(job, stopped, images)
 
     def _move(self, move: Any) -> None:
         with Session(self._engine) as session:
