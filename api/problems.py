@@ -216,6 +216,21 @@ class IdempotencyKeyReused(Problem):
     )
 
 
+class QueueFull(Problem):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    slug = "queue-full"
+    title = "Too many jobs are waiting"
+    example = "10000 jobs are waiting, as many as may: nothing was accepted. Try again in 3 seconds."
+
+    @classmethod
+    def of(cls, max_queued: int, retry_after: int) -> "QueueFull":
+        """With ``Retry-After``, in seconds."""
+        return cls(
+            f"{max_queued} jobs are waiting, as many as may: nothing was accepted. Try again in {retry_after} seconds.",
+            headers={"Retry-After": str(retry_after)},
+        )
+
+
 class ServerError(Problem):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     slug = "server-error"

@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 from store.catalog import Catalog
 from store.generation import MAX_SEED, Method
+from store.handling import LONGEST_DEADLINE
 from store.resolve import Limits
+from store.tables import Priority
 
 NAME = "JobRequest"
 
@@ -113,6 +115,22 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
         ),
         "previews": _field(
             "boolean", "Whether the pictures of iterates before the last are made and kept.", default=True
+        ),
+        "priority": _field(
+            "string",
+            "Whose turn it is among the jobs of one key, or of all clients without one: a `high` job goes before "
+            "`normal` ones that were accepted up to 10 minutes earlier, a `low` one after those accepted up to 10 "
+            "minutes later. None waits for ever.",
+            default="normal",
+            enum=[*get_args(Priority), None],
+        ),
+        "deadline_seconds": _field(
+            "number",
+            "A job that has not ended so many seconds after it was accepted fails within a few seconds, whether it "
+            "waits or runs, with `failure` as `deadline`. The pictures that it has by then stay readable. To keep the "
+            "newest iterate as the result, accept the job before that. By default a job has no deadline.",
+            exclusiveMinimum=0,
+            maximum=LONGEST_DEADLINE,
         ),
     }
     return {

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from store.catalog import Defaults, Limits
 from store.generation import Generation
-from store.tables import State, Stopped
+from store.tables import Failure, Priority, State, Stopped
 
 
 class _Sent(BaseModel):
@@ -70,12 +70,24 @@ class Job(_Sent):
     """Why a succeeded job stopped; of several images, the least exact."""
     error: str | None
     """Why a failed job failed."""
+    failure: Failure | None
+    """The kind of failure: ``model`` (it could not be loaded, or cannot make this picture), ``worker`` (something went
+    wrong there), ``crashes`` (workers died again and again while they ran the job), ``deadline``."""
+    priority: Priority
     cancel_requested: bool
     """Whether the job was asked to stop; a running one stops within a round."""
     accept_requested: bool
     """Whether the job was asked to end with its newest iterates; a running one does so within a round."""
     queue_position: int | None
-    """1 is the next to run; null unless the job is queued."""
+    """1 is the next to run; null unless the job is queued. It is the order if nothing changed: jobs that end and new
+    ones, of other keys or of higher priority, may move a job either way."""
+    estimated_wait_seconds: float | None
+    """How long it may take until a worker has the job: 0 where one is free, else the number of jobs before it times the
+    time from the end of one job to that of the next, measured over the last 100 that succeeded within the hour. Null
+    unless the job is queued, and where nothing is known: no worker is there, or none has finished a job of late. It
+    takes jobs to be alike, and changes without a new ``ETag``."""
+    deadline_at: datetime | None
+    """If it has not ended by then, the job fails."""
     created_at: datetime
     started_at: datetime | None
     """When a worker first took the job."""

@@ -15,6 +15,7 @@ from api.limits.rate import Rates
 from api.links import Links
 from api.metrics import Metrics
 from api.metrics_store import Shared
+from api.pace import Pacer
 from api.waiting import Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
@@ -41,6 +42,7 @@ class Services:
     waiting: Waiting
     keys: Keyring
     rates: Rates
+    pacer: Pacer
     senders: anyio.CapacityLimiter
     metrics_token: str | None
     metrics: Metrics
@@ -73,6 +75,7 @@ async def open_services(
                 waiting=waiting,
                 keys=Keyring(moving, settings.exposed),
                 rates=Rates(client),
+                pacer=Pacer(client),
                 senders=anyio.CapacityLimiter(SENDERS),
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,

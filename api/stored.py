@@ -87,5 +87,6 @@ async def _missing(session: AsyncSession, job: UUID, image: int, iterate: int | 
         detail = f"Image {image} has no iterate {iterate}{yet}: the newest one is {newest}."
     else:
         which = "No picture" if iterate is None else f"No picture of iterate {iterate}"
-        detail = f"{which} of image {image} was kept, only figures: the job was submitted with previews off."
+        why = "the job was submitted with previews off, or they were deleted after a while"
+        detail = f"{which} of image {image} is kept, only figures: {why}."
     return NoSuchPicture(detail, members={"newest": newest})

@@ -12,7 +12,7 @@ from api import schemas, views
 from api.auth.caller import Caller
 from api.limits.queue import make_sure_of_room
 from api.links import Links
-from api.problems import IdempotencyKeyReused
+from api.problems import IdempotencyKeyReused, QueueFull
 from api.services import Services
 from store import idempotency, logs, moves
 from store.generation import Generation
@@ -51,6 +51,8 @@ async def submit(
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
         TooManyQueued: as many jobs of the caller are queued as may be.
+        QueueFull: too many jobs are waiting. Requests that are answered in the same instant do not see each other, so
+            there may be as many more as all API processes have connections to the database.
     """
     if once and caller.key_id:
         once = replace(once, owner=caller.key_id)
@@ -75,13 +77,16 @@ async def _save(
     handling: Handling,
     once: Once | None,
 ) -> schemas.Job:
-    job = uuid4()
+    job, max_queued = uuid4(), services.settings.max_queued
     async with services.moving.begin() as session:
+        pace = await services.pacer.now(session)
         await make_sure_of_room(session, services, caller)
-        await session.execute(moves.submit(job, generation, handling, caller.key_id))
+        move = moves.submit(job, generation, handling, caller.key_id, max_queued)
+        if (await session.execute(move)).one_or_none() is None:
+            raise QueueFull.of(max_queued, pace.retry_after)
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _MadeMeanwhile
-        view, _ = await views.job(session, links, await views.existing(session, job))
+        view, _ = await views.job(session, links, await views.existing(session, job), pace)
     return view
 
 
@@ -101,7 +106,8 @@ async def made_before(
         job, fingerprint = row
         if fingerprint != once.fingerprint:
             raise IdempotencyKeyReused(IdempotencyKeyReused.example)
-        view, _ = await views.job(session, links, await views.existing(session, job))
+        row, pace = await views.existing(session, job), await services.pacer.now(session)
+        view, _ = await views.job(session, links, row, pace)
     return view
 
 
@@ -118,8 +124,8 @@ async def send(services: Services, job: UUID) -> None:
 async def _sent(services: Services, job: UUID) -> bool:
     with anyio.move_on_after(PATIENCE):
         try:
-            # A thread that is given up on may still send the job: a job that is sent twice runs once.
-            await anyio.to_thread.run_sync(enqueue, job, abandon_on_cancel=True, limiter=services.senders)
+            # A thread that is given up on may still send the call: one too many does no harm.
+            await anyio.to_thread.run_sync(enqueue, abandon_on_cancel=True, limiter=services.senders)
         except Exception as error:  # the job is saved: nothing that happens here may refuse it
             log.warning("job %s stays unsent for now: %s", job, error)
             return False

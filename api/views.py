@@ -8,16 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import schemas
 from api.links import Links
+from api.pace import Pace
 from api.problems import NoSuchJob
 from store import reads, tables
 from store.catalog import Catalog, ModelCard
 from store.generation import Generation
 
 
-async def job(session: AsyncSession, links: Links, row: tables.Job) -> tuple[schemas.Job, str]:
+async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) -> tuple[schemas.Job, str]:
     """A job, and its ETag."""
-    view = (await jobs(session, links, [row]))[0]
-    # What is told of a job changes with its events, and with its place in the queue.
+    view = (await jobs(session, links, [row], pace))[0]
+    # What is told of a job changes with its events, and with its place in the queue. An estimate is no news.
     return view, etag(row, view.queue_position)
 
 
@@ -37,14 +38,14 @@ def no_such_job(job_id: UUID) -> NoSuchJob:
     return NoSuchJob(f"There is no job {job_id}: it was deleted, or it never was.")
 
 
-async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job]) -> list[schemas.Job]:
+async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job], pace: Pace) -> list[schemas.Job]:
     """These jobs, with their images and places in the queue."""
     ids = [row.id for row in rows]
     found = (await session.scalars(reads.images(ids))).all()
     images = {job_id: list(group) for job_id, group in groupby(found, key=lambda image: image.job_id)}
     queued = [row.id for row in rows if row.state == "queued"]
     positions = dict((await session.execute(reads.queue_positions(queued))).tuples().all()) if queued else {}
-    return [_job(links, row, images[row.id], positions.get(row.id)) for row in rows]
+    return [_job(links, row, images[row.id], positions.get(row.id), pace) for row in rows]
 
 
 def etag(row: tables.Job, queue_position: int | None = None) -> str:
@@ -88,21 +89,27 @@ def model(catalog: Catalog, card: ModelCard) -> schemas.Model:
     )
 
 
-def _job(links: Links, row: tables.Job, images: Sequence[tables.Image], queue_position: int | None) -> schemas.Job:
+def _job(
+    links: Links, row: tables.Job, images: Sequence[tables.Image], queue_position: int | None, pace: Pace
+) -> schemas.Job:
     return schemas.Job(
         id=row.id,
         state=row.state,
         stopped=row.stopped,
         error=row.error,
+        failure=row.failure,
+        priority=row.priority,
         cancel_requested=row.cancel_requested,
         accept_requested=row.accept_requested,
         queue_position=queue_position,
+        estimated_wait_seconds=None if queue_position is None else pace.wait(queue_position),
+        deadline_at=row.deadline_at,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
         updated_at=row.updated_at,
         request=Generation.model_validate(row.generation),
-        images=[_image(links, image) for image in images],
+        images=[_image(links, image, row.state in tables.TERMINAL) for image in images],
         links=schemas.JobLinks(
             self=links.job(row.id),
             cancel=links.cancel(row.id),
@@ -114,8 +121,9 @@ def _job(links: Links, row: tables.Job, images: Sequence[tables.Image], queue_po
     )
 
 
-def _image(links: Links, row: tables.Image) -> schemas.Image:
-    finished = row.iterate if row.stopped else None
+def _image(links: Links, row: tables.Image, ended: bool) -> schemas.Image:
+    # While it is refined the picture of the end before is not final; when that came to nothing, it is again.
+    finished = row.final if row.stopped or ended else None
     return schemas.Image(
         number=row.number,
         seed=row.seed,

@@ -6,6 +6,16 @@ from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+# A machine that vanished answers nothing, not even that it is gone. So a connection ends when nobody has acknowledged
+# what was sent for ten seconds; one that waits for a long answer is kept as long as the other side's kernel is there.
+KEEPALIVE: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 5,  # s of silence before the first probe
+    "keepalives_interval": 2,  # s between probes
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # ms
+}
+
 
 def _options(url: str, pool_size: int) -> dict[str, Any]:
     return {
@@ -16,7 +26,7 @@ def _options(url: str, pool_size: int) -> dict[str, Any]:
         "pool_pre_ping": True,
         "hide_parameters": True,  # an error's text is logged, and prompts are parameters
         # A database that is gone must be an error within seconds, not a hang; every time is UTC.
-        "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC"},
+        "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC", **KEEPALIVE},
     }
 
 

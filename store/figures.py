@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, exists, func, select
 
-from store.tables import Delivery, Event, Job, Priority, State, Stopped
+from store.tables import Delivery, Event, Failure, Job, Priority, State, Stopped
 
 
 def queue() -> Select[str, Priority, int, int, Any]:
@@ -34,7 +34,7 @@ def deliveries() -> Select[int, Any]:
     return select(func.count(), func.max(func.now() - Delivery.due_at)).where(Delivery.state == "pending")
 
 
-def ends(job_ids: Sequence[UUID]) -> Select[State, Stopped | None, str | None, str]:
+def ends(job_ids: Sequence[UUID]) -> Select[State, Stopped | None, Failure | None, str]:
     """(state, stopped, failure, model) of these jobs, for ``metrics.Ends``."""
     return select(Job.state, Job.stopped, Job.failure, Job.model).where(Job.id.in_(job_ids))
 

@@ -14,17 +14,18 @@ under another attempt than the caller's, whose lease was lost. Times are the dat
 
     queued    -> running      claim
     queued    -> canceled     cancel
+    queued    -> failed       expire
     running   -> running      cancel, accept (ask the worker), renew
     running   -> queued       release, rescue
     running   -> succeeded    succeed
-    running   -> failed       fail, rescue
-    running   -> canceled     canceled, release, rescue
+    running   -> failed       fail, rescue, expire
+    running   -> canceled     canceled, release, rescue, expire
     succeeded -> queued       refine
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -35,6 +36,7 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    false,
     func,
     insert,
     literal,
@@ -48,38 +50,57 @@ from sqlalchemy import (
 from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
-from store import logs
+from store import logs, order
 from store.deliveries import outbox
 from store.generation import Generation
 from store.handling import Handling
-from store.tables import TERMINAL, State, Stopped, checkpoints, events, images, iterates, jobs
+from store.tables import TERMINAL, Failure, State, Stopped, checkpoints, events, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
 
 PLAINLY = Handling()
-NOBODY: Mapping[str, Any] = {"worker": None, "lease_expires_at": None}
+# Of a job that runs no longer. A worker that died is taken to have run until its lease ended.
+_RAN = func.extract("epoch", func.least(func.now(), jobs.c.lease_expires_at) - jobs.c.claimed_at)
+LEFT: Mapping[str, Any] = {
+    "worker": None,
+    "lease_expires_at": None,
+    "ran_seconds": jobs.c.ran_seconds + case((jobs.c.state == "running", func.greatest(_RAN, 0)), else_=0),
+}
+
+OVERDUE = (
+    "the job had not ended by its deadline; the pictures that it has are kept: submit it again with a longer "
+    "deadline_seconds, or for fewer evaluations"
+)
 
 
-def submit(job_id: UUID, generation: Generation, handling: Handling = PLAINLY, key_id: UUID | None = None) -> Moved:
-    """Insert a queued job, its images and its first event. ``key_id``: whose it is."""
+def submit(
+    job_id: UUID,
+    generation: Generation,
+    handling: Handling = PLAINLY,
+    key_id: UUID | None = None,
+    max_queued: int | None = None,
+) -> Moved:
+    """Insert a queued job, its images and its first event. ``key_id``: whose it is. No row where ``max_queued`` jobs
+    are queued already; those that are submitted in the same instant do not see each other."""
     deadline = handling.deadline_seconds
-    job = (
-        insert(jobs)
-        .values(
-            id=job_id,
-            state="queued",
-            model=generation.model,
-            generation=generation.model_dump(),
-            seq=1,
-            key_id=key_id,
-            request_id=logs.field("request_id"),
-            priority=handling.priority,
-            deadline_at=None if deadline is None else _from_now(deadline),
-            webhook=null() if handling.webhook is None else handling.webhook.model_dump(),
-        )
-        .returning(*jobs.c)
-        .cte("moved")
-    )
+    values: dict[str, Any] = {
+        "id": job_id,
+        "state": "queued",
+        "model": generation.model,
+        "generation": generation.model_dump(),
+        "seq": 1,
+        "key_id": key_id,
+        "request_id": logs.field("request_id"),
+        "priority": handling.priority,
+        "rank_at": order.rank(literal(handling.priority)),
+        "deadline_at": null() if deadline is None else _from_now(deadline),
+        "webhook": null() if handling.webhook is None else handling.webhook.model_dump(),
+    }
+    columns: list[ColumnElement[Any]] = [
+        cast(ColumnElement[Any], value) if isinstance(value, ColumnElement) else literal(value, jobs.c[name].type)
+        for name, value in values.items()
+    ]
+    job = insert(jobs).from_select([*values], select(*columns).where(_room(max_queued))).returning(*jobs.c).cte("moved")
     numbers = func.generate_series(0, generation.images - 1).table_valued("number").render_derived()
     pictures = insert(images).from_select(
         ["job_id", "number", "seed"],
@@ -96,30 +117,34 @@ def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
     return queued.values(sent_at=func.now()).returning(jobs.c.id)
 
 
-def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
-    """queued -> running under a new attempt, leased to ``worker``. Of several claims of a job one returns a row."""
+def claim(job_id: UUID | None, worker: str, lease_seconds: float) -> Moved:
+    """queued -> running under a new attempt, leased to ``worker``: the job whose turn it is (``order.first``), or the
+    one that is named. Of several claims of a job one returns a row."""
+    which = jobs.c.id.in_(select(order.first().c.id)) if job_id is None else jobs.c.id == job_id
     return _move(
-        update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued"),
+        update(jobs).where(which, jobs.c.state == "queued"),
         state="running",
         worker=worker,
         attempt=jobs.c.attempt + 1,
         lease_expires_at=_from_now(lease_seconds),
+        claimed_at=func.now(),
         started_at=func.coalesce(jobs.c.started_at, func.now()),
     )
 
 
-def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool]:
+def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
     """Extend the leases of a worker's jobs (id -> attempt).
 
-    Returns (id, cancel_requested, accept_requested) of those that are still its own; the leases of the others are
-    lost. No event.
+    Returns (id, cancel_requested, accept_requested, overdue) of those that are still its own; the leases of the others
+    are lost. No event.
     """
     mine = tuple_(jobs.c.id, jobs.c.attempt).in_(list(attempts.items()))
+    overdue = func.coalesce(jobs.c.deadline_at <= func.now(), false())
     return (
         update(jobs)
         .where(jobs.c.state == "running", jobs.c.worker == worker, mine)
         .values(lease_expires_at=_from_now(lease_seconds))
-        .returning(jobs.c.id, jobs.c.cancel_requested, jobs.c.accept_requested)
+        .returning(jobs.c.id, jobs.c.cancel_requested, jobs.c.accept_requested, overdue)
     )
 
 
@@ -129,7 +154,7 @@ def release(job_id: UUID, attempt: int) -> Moved:
     canceled = jobs.c.cancel_requested
     return _move(
         update(jobs).where(held(job_id, attempt)),
-        **NOBODY,
+        **LEFT,
         state=case((canceled, "canceled"), else_="queued"),
         finished_at=case((canceled, func.now())),
         sent_at=None,
@@ -141,9 +166,9 @@ def succeed(job_id: UUID, attempt: int, stopped: Stopped) -> Moved:
     return _end(job_id, attempt, state="succeeded", stopped=stopped)
 
 
-def fail(job_id: UUID, attempt: int, error: str) -> Moved:
+def fail(job_id: UUID, attempt: int, error: str, failure: Failure = "worker") -> Moved:
     """running -> failed; ``error`` is what the client reads."""
-    return _end(job_id, attempt, state="failed", error=error.replace("\0", ""))
+    return _end(job_id, attempt, state="failed", error=error.replace("\0", ""), failure=failure)
 
 
 def canceled(job_id: UUID, attempt: int) -> Moved:
@@ -173,11 +198,14 @@ def accept(job_id: UUID) -> Moved:
     )
 
 
-def refine(job_id: UUID, generation: Generation) -> Moved:
+def refine(job_id: UUID, generation: Generation, max_queued: int | None = None) -> Moved:
     """succeeded -> queued, to go on from its checkpoints as ``generation`` says, which differs from the job's own in
-    when to stop. No row for a job that is exact, or that has lost the checkpoint of an image that is not.
+    when to stop. No row for a job that is exact, or that has lost the checkpoint of an image that is not, nor where
+    ``max_queued`` jobs are queued already.
 
-    Images that are not exact are unfinished again, and none of their iterates is final. The caller has locked the
+    It is accepted anew: its rank is that of a job submitted now, and its deadline, which it has met, is gone.
+    Images that are not exact are unfinished again, and none of their iterates is final: where the job fails or is
+    canceled, the ones that were become so again. The caller has locked the
     job's row before (``reads.job(...).with_for_update()``): else the checkpoints may be pruned at the same time, and
     the job would start over.
     """
@@ -186,8 +214,10 @@ def refine(job_id: UUID, generation: Generation) -> Moved:
     lost = select(images.c.number).where(unfinished, images.c.number.not_in(saved))
     refinable = and_(jobs.c.id == job_id, jobs.c.state == "succeeded", jobs.c.stopped != "exact", ~lost.exists())
     moved = _moved(
-        update(jobs).where(refinable),
+        update(jobs).where(refinable, _room(max_queued)),
         state="queued",
+        rank_at=order.rank(jobs.c.priority),
+        deadline_at=None,
         generation=generation.model_dump(),
         stopped=None,
         finished_at=None,
@@ -222,12 +252,38 @@ def rescue(max_crashes: int, limit: int = 100) -> Moved:
     reason = func.format("the worker died %s times while it ran this job, which is not tried again", crashes)
     return _move(
         update(jobs).where(jobs.c.id.in_(select(expired.c.id))),
-        **NOBODY,
+        **LEFT,
         crashes=crashes,
         state=case((asked, "canceled"), (poison, "failed"), else_="queued"),
         error=case((and_(poison, ~asked), reason)),
+        failure=case((and_(poison, ~asked), "crashes")),
         finished_at=case((or_(asked, poison), func.now())),
         sent_at=None,
+    )
+
+
+def expire(limit: int = 100) -> Moved:
+    """Jobs whose deadline has passed: failed, but canceled where that was asked for. At most ``limit`` jobs, those that
+    are latest first. One that was accepted is about to end, and may."""
+    late = (
+        select(jobs.c.id)
+        .where(
+            jobs.c.deadline_at <= func.now(),
+            or_(jobs.c.state == "queued", and_(jobs.c.state == "running", ~jobs.c.accept_requested)),
+        )
+        .order_by(jobs.c.deadline_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("late")
+    )
+    asked = jobs.c.cancel_requested
+    return _move(
+        update(jobs).where(jobs.c.id.in_(select(late.c.id))),
+        **LEFT,
+        state=case((asked, "canceled"), else_="failed"),
+        error=case((~asked, OVERDUE)),
+        failure=case((~asked, "deadline")),
+        finished_at=func.now(),
     )
 
 
@@ -236,41 +292,20 @@ def delete(job_id: UUID) -> ReturningDelete[UUID]:
     return delete_from(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(TERMINAL)).returning(jobs.c.id)
 
 
-def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
-    """Remove up to ``limit`` jobs that finished longer ago than this, oldest first. Returns their ids."""
-    old = (
-        select(jobs.c.id)
-        .where(jobs.c.finished_at < _from_now(-older_than_seconds))
-        .order_by(jobs.c.finished_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("old")
-    )
-    return delete_from(jobs).where(jobs.c.id.in_(select(old.c.id))).returning(jobs.c.id)
-
-
-def prune_checkpoints(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
-    """Remove the checkpoints of up to ``limit`` finished jobs that were saved longer ago than this: they cannot be
-    refined any more. Returns the ids of the jobs, one for each checkpoint."""
-    old = select(checkpoints.c.job_id).where(checkpoints.c.created_at < _from_now(-older_than_seconds))
-    finished = (
-        select(jobs.c.id)
-        .where(jobs.c.id.in_(old), jobs.c.state.in_(TERMINAL))
-        .limit(limit)
-        .with_for_update(skip_locked=True)  # a job that is being refined needs them
-        .cte("finished")
-    )
-    theirs = delete_from(checkpoints).where(checkpoints.c.job_id.in_(select(finished.c.id)))
-    return theirs.returning(checkpoints.c.job_id)
-
-
 def held(job_id: UUID, attempt: int) -> ColumnElement[bool]:
     """The fence: true of a job that still runs under ``attempt``. Every write of a worker names it."""
     return and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.attempt == attempt)
 
 
+def _room(max_queued: int | None) -> ColumnElement[bool]:
+    """Whether fewer jobs than this are queued."""
+    if max_queued is None:
+        return true()
+    return ~select(jobs.c.id).where(jobs.c.state == "queued").offset(max_queued - 1).limit(1).exists()
+
+
 def _end(job_id: UUID, attempt: int, **values: Any) -> Moved:
-    return _move(update(jobs).where(held(job_id, attempt)), **NOBODY, finished_at=func.now(), **values)
+    return _move(update(jobs).where(held(job_id, attempt)), **LEFT, finished_at=func.now(), **values)
 
 
 def _move(job: Update, **values: Any) -> Moved:
@@ -282,10 +317,11 @@ def _moved(job: Update, **values: Any) -> CTE:
 
 
 def _with_event(job: CTE) -> Moved:
-    """Tell of the move; checkpoints that nothing can go on from go with it."""
+    """Tell of the move. Checkpoints that nothing can go on from go with it, and what was final before a refinement
+    that came to nothing is final again."""
     terminal = job.c.state.in_(TERMINAL)
     data = func.jsonb_build_object(
-        *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error),
+        *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error, "failure", job.c.failure),
         *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
     )
     kind = case((terminal, "done"), else_="state")
@@ -298,8 +334,15 @@ def _with_event(job: CTE) -> Moved:
     spent = delete_from(checkpoints).where(
         or_(checkpoints.c.job_id.in_(finished), tuple_(checkpoints.c.job_id, checkpoints.c.image).in_(exact))
     )
+    in_vain = select(job.c.id).where(job.c.state.in_(("failed", "canceled")))
+    before = select(images.c.job_id, images.c.number, images.c.final).where(
+        images.c.job_id.in_(in_vain), images.c.stopped.is_(None), images.c.final.is_not(None)
+    )
+    place = tuple_(iterates.c.job_id, iterates.c.image, iterates.c.iterate)
+    again = update(iterates).where(iterates.c.job_id.in_(in_vain), place.in_(before)).values(final=True)
     moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
-    return moved.add_cte(event.cte("event"), outbox(job, kind).cte("outbox"), spent.cte("spent"))
+    told = (event.cte("event"), outbox(job, kind).cte("outbox"))
+    return moved.add_cte(*told, spent.cte("spent"), again.cte("again"))
 
 
 def _from_now(seconds: float) -> ColumnElement[Any]:

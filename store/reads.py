@@ -9,8 +9,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, and_, func, literal, or_, select, tuple_
-from sqlalchemy.orm import aliased
 
+from store import order
 from store.tables import Event, Image, Iterate, Job, State
 
 # Moves bypass the session's objects, so a read overwrites those that it already holds.
@@ -65,11 +65,9 @@ def jobs(
 
 
 def queue_positions(job_ids: Sequence[UUID]) -> Select[UUID, int]:
-    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed."""
-    ahead = aliased(Job)
-    older = tuple_(ahead.created_at, ahead.id) <= tuple_(Job.created_at, Job.id)
-    position = select(func.count()).where(ahead.state == "queued", older).correlate(Job).scalar_subquery()
-    return select(Job.id, position).where(Job.id.in_(job_ids), Job.state == "queued")
+    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed. See ``order.line``."""
+    line = order.line()
+    return select(line.c.id, line.c.position).where(line.c.id.in_(job_ids))
 
 
 def iterates(job_id: UUID) -> Select[Iterate]:

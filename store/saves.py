@@ -34,9 +34,9 @@ class Saved:
 
 
 class SavedCheckpoint(NamedTuple):
-    """The boundary states of an image after ``iterate``, as the sampler serialised them."""
+    """The states of an image as the sampler serialised them; ``iterate`` was complete then, None before the first."""
 
-    iterate: int
+    iterate: int | None
     data: bytes
 
 
@@ -75,8 +75,8 @@ def save_iterate(
 ) -> Saved:
     """Save one iterate with its figures, its picture (PNG) and the checkpoint to go on from, and its event.
 
-    ``elapsed`` is measured here, by the database, from the job's first claim. Saving the same iterate again replaces
-    it: a run that started over repeats the iterates of the one before.
+    ``elapsed`` is measured here, by the database: how long the job has run, over all its runs. Saving the same iterate
+    again replaces it: a run that started over repeats the iterates of the one before.
 
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
@@ -92,6 +92,8 @@ def save_iterate(
             .where(images.c.job_id == job_id, images.c.number == image, newest)
             .values(iterate=iterate, **figures)
         )
+        if final:
+            _note_final(session, job_id, image, iterate)
         if checkpoint is not None:
             saved = {"iterate": iterate, "data": checkpoint}
             _replace(session, Checkpoint, {"job_id": job_id, "image": image}, saved)
@@ -123,6 +125,7 @@ def make_final(
             .returning(*(iterates.c[name] for name in told))
         )
         _tell(session, job_id, seq, "iterate", dict(session.execute(final).mappings().one()))
+        _note_final(session, job_id, image, iterate)
     return seq
 
 
@@ -144,6 +147,24 @@ def finish_image(
     return _save_image(session, job_id, attempt, image, {"stopped": stopped, "error": error})
 
 
+def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, iterate: int | None, data: bytes) -> None:
+    """Save where an image stands between two iterates, for another worker to go on from. No event: there is nothing
+    to see.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    try:
+        # Locked, so that nobody moves the job between the check and the write.
+        if session.scalar(select(jobs.c.id).where(held(job_id, attempt)).with_for_update()) is None:
+            raise _lost(job_id, attempt)
+        _replace(session, Checkpoint, {"job_id": job_id, "image": image}, {"iterate": iterate, "data": data})
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+
+
 def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoint]:
     """The newest checkpoint of every image of a job that has one, by image number."""
     query = select(checkpoints.c.image, checkpoints.c.iterate, checkpoints.c.data)
@@ -154,8 +175,8 @@ def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoin
 @contextmanager
 def _fenced(session: Session, job_id: UUID, attempt: int) -> Generator[tuple[int, float]]:
     """A transaction on a job that the worker still holds. Gives the number of the event that it must save, and the
-    seconds since the first claim."""
-    elapsed = func.extract("epoch", func.clock_timestamp() - jobs.c.started_at)
+    seconds that the job has run."""
+    elapsed = jobs.c.ran_seconds + func.extract("epoch", func.clock_timestamp() - jobs.c.claimed_at)
     raised = (
         update(jobs)
         .where(held(job_id, attempt))
@@ -165,12 +186,20 @@ def _fenced(session: Session, job_id: UUID, attempt: int) -> Generator[tuple[int
     try:
         row = session.execute(raised).one_or_none()
         if row is None:
-            raise LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
+            raise _lost(job_id, attempt)
         yield row[0], float(row[1])
         session.commit()
     except BaseException:
         session.rollback()
         raise
+
+
+def _lost(job_id: UUID, attempt: int) -> LeaseLost:
+    return LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
+
+
+def _note_final(session: Session, job_id: UUID, image: int, iterate: int) -> None:
+    session.execute(update(images).where(images.c.job_id == job_id, images.c.number == image).values(final=iterate))
 
 
 def _save_image(session: Session, job_id: UUID, attempt: int, image: int, values: dict[str, Any]) -> int:

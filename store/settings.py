@@ -52,6 +52,10 @@ class JobSettings(_Settings):
     retention_seconds: PositiveFloat = 7 * 86400
     """Finished jobs and their pictures are deleted after this many seconds."""
 
+    preview_retention_seconds: PositiveFloat = 86400
+    """The pictures of a finished job that are neither final nor the newest of their image are deleted after this many
+    seconds; their figures stay."""
+
     checkpoint_retention_seconds: PositiveFloat = 86400
     """A job that has succeeded can be refined for this many seconds: then its checkpoints are deleted."""
 
@@ -137,6 +141,9 @@ class ApiSettings(_Settings):
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Origins whose pages may use the API from a browser, with commas between: ``https://app.example.org``, or ``*``
     for all. By default none but its own."""
+
+    max_queued: PositiveInt = 10_000
+    """Jobs that may wait at once; with so many waiting, further ones are refused with 429."""
 
     public_url: str | None = None
     """The address that clients see, for links; by default the one that the request came to."""

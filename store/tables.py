@@ -26,6 +26,7 @@ Stopped = Literal["converged", "exact", "max_iterations", "accepted"]
 Priority = Literal["low", "normal", "high"]
 EventKind = Literal["state", "iterate", "done"]
 Scope = Literal["submit", "read", "admin"]
+Failure = Literal["model", "worker", "crashes", "deadline"]
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 TERMINAL: tuple[State, ...] = ("succeeded", "failed", "canceled")
@@ -100,8 +101,8 @@ class Job(Base):
     lease_expires_at: Mapped[datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     accept_requested: Mapped[bool] = mapped_column(server_default=text("false"))
-    failure: Mapped[str | None]
-    """The kind of failure, for statistics: a short word; None unless the job failed."""
+    failure: Mapped[Failure | None] = mapped_column(Text)
+    """The kind of failure, in a word; None unless the job failed."""
     key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id", ondelete="restrict"))
     """Whose the job is; None where it was submitted without a key."""
     priority: Mapped[Priority] = mapped_column(Text, server_default=text("'normal'"))
@@ -117,6 +118,10 @@ class Job(Base):
     sent_at: Mapped[datetime | None]
     """When the broker last took the job; None until it did."""
     started_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    """When the newest run began."""
+    ran_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    """How long the runs that have ended took together."""
     finished_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=_now)
 
@@ -130,12 +135,14 @@ class Job(Base):
         CheckConstraint(
             "(state in ('succeeded', 'failed', 'canceled')) = (finished_at is not null)", name="finished_if_terminal"
         ),
+        CheckConstraint("failure in ('model', 'worker', 'crashes', 'deadline')", name="failure"),
+        CheckConstraint("state = 'failed' or failure is null", name="failure_if_failed"),
         CheckConstraint("priority in ('low', 'normal', 'high')", name="priority"),
         Index("ix_jobs_newest", "created_at", "id"),
         Index("ix_jobs_queued_of_key", "key_id", postgresql_where=text("state = 'queued' and key_id is not null")),
         Index("ix_jobs_newest_of_key", "key_id", "created_at", "id", postgresql_where=text("key_id is not null")),
         Index("ix_jobs_queued", "created_at", "id", postgresql_where=text("state = 'queued'")),
-        Index("ix_jobs_rank", "rank_at", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_rank", "key_id", "rank_at", "id", postgresql_where=text("state = 'queued'")),
         Index(
             "ix_jobs_deadline",
             "deadline_at",
@@ -163,6 +170,8 @@ class Image(Base):
     predicted_evaluations: Mapped[int | None]
     stopped: Mapped[Stopped | None] = mapped_column(Text)
     error: Mapped[str | None]
+    final: Mapped[int | None]
+    """The iterate that was made final last: that of the end before, while the job is refined."""
 
     __table_args__ = (
         CheckConstraint("stopped in ('converged', 'exact', 'max_iterations', 'accepted')", name="stopped"),
@@ -181,25 +190,29 @@ class Iterate(Base):
     rounds: Mapped[int]
     evaluations: Mapped[int]
     elapsed: Mapped[float]
-    """Seconds since the job was first claimed."""
+    """Seconds that the job had run, over all its runs."""
     picture: Mapped[bytes | None] = mapped_column(deferred=True, deferred_raiseload=True)
-    """PNG; None where previews are off and the iterate is not the last."""
+    """PNG; None where previews are off or were kept long enough, and the iterate is not the last."""
     etag: Mapped[str | None]
     """SHA-256 of ``picture`` in hexadecimal; None where there is no picture."""
     final: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (_of_image(),)
+    __table_args__ = (
+        _of_image(),
+        Index("ix_iterates_previews", "created_at", postgresql_where=text("etag is not null and not final")),
+    )
 
 
 class Checkpoint(Base):
-    """The boundary states of an image that is not exact, from which another worker can go on."""
+    """The states of an image that is not exact, from which another worker can go on."""
 
     __tablename__ = "checkpoints"
 
     job_id: Mapped[UUID] = mapped_column(primary_key=True)
     image: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    iterate: Mapped[int]
+    iterate: Mapped[int | None]
+    """The newest iterate that was complete; None before the first."""
     data: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 

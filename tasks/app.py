@@ -4,18 +4,16 @@ import logging
 import os
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
-from store import logs
 from store.settings import MetricsSettings, WorkerSettings
 from tasks.heartbeat import Heartbeat
 from tasks.metrics_server import serve
 from tasks.presence import Presence
-from tasks.queue import RUN, app
-from tasks.run import run
+from tasks.queue import WORK, app
+from tasks.run import work
 from tasks.worker import Worker, make_worker
 
 # They say when a message came and that its task "succeeded", whatever became of the job; our own lines tell of that.
@@ -37,12 +35,10 @@ class _Process:
 _process: list[_Process] = []
 
 
-@app.task(name=RUN)
-def run_job(job_id: str) -> None:
-    """Run a job."""
-    worker = _process[0].worker
-    with logs.bound(job_id=job_id, worker=worker.name):
-        run(worker, UUID(job_id))
+@app.task(name=WORK)
+def look_for_work() -> None:
+    """Work."""
+    work(_process[0].worker)
 
 
 @worker_init.connect

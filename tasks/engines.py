@@ -6,6 +6,7 @@ engine or a trajectory; finished samples may be decoded by anyone.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter
@@ -52,11 +53,13 @@ class Order:
         images: their numbers.
         begin: called on the engine's thread with its model: the prompt, encoded, and a trajectory for each image.
         deliver: called on the engine's thread with every answer; must not block.
+        priority: a higher one goes first.
     """
 
     images: tuple[int, ...]
     begin: Callable[[Model], tuple[Condition, Mapping[int, Trajectory]]]
     deliver: Callable[[Answer], None]
+    priority: int = 0
 
     def fail(self, image: int, error: str) -> None:
         """Answer that an image failed."""
@@ -74,7 +77,7 @@ class EngineThread(Thread):
         self._metrics = metrics
         self._model: Model | None = None
         self._engine: Engine | None = None
-        self._requests: SimpleQueue[tuple[str, Order] | None] = SimpleQueue()
+        self._requests: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._seats: dict[Trajectory, tuple[Order, int]] = {}
 
     @property
@@ -90,16 +93,27 @@ class EngineThread(Thread):
 
     def add(self, order: Order) -> None:
         """Have an order's images computed from the next round on."""
-        self._requests.put(("add", order))
+        self._requests.put(partial(self._begin, order))
 
     def cancel(self, order: Order) -> None:
         """Drop what is left of an order before the next round; it gets no more answers soon after."""
-        self._requests.put(("cancel", order))
+        self._requests.put(partial(self._each, order, Trajectory.cancel))
 
     def accept(self, order: Order) -> None:
         """End what is left of an order with its newest iterates, before the next round; an image that has none yet
         ends with its first."""
-        self._requests.put(("accept", order))
+        self._requests.put(partial(self._each, order, Trajectory.accept))
+
+    def hand_back(self, order: Order, seconds: float) -> Mapping[int, tuple[int | None, Checkpoint]]:
+        """Drop what is left of an order before the next round. Returns where its images stand: the number of the
+        newest iterate, and a checkpoint; of those that have begun, and none where the round takes longer than this.
+        Answers were delivered before."""
+        reply: SimpleQueue[Mapping[int, tuple[int | None, Checkpoint]]] = SimpleQueue()
+        self._requests.put(lambda: reply.put(self._taken(order)))
+        try:
+            return reply.get(timeout=seconds)
+        except Empty:
+            return {}
 
     def close(self) -> None:
         """End the thread after the round that is running."""
@@ -141,14 +155,20 @@ class EngineThread(Thread):
                 return True
             if request is None:
                 return False
-            action, order = request
-            if action == "add":
-                self._begin(order)
-            for trajectory in self._of(order):
-                if action == "cancel":
-                    trajectory.cancel()
-                elif action == "accept":
-                    trajectory.accept()
+            request()
+
+    def _each(self, order: Order, action: Callable[[Trajectory], None]) -> None:
+        for trajectory in self._of(order):
+            action(trajectory)
+
+    def _taken(self, order: Order) -> Mapping[int, tuple[int | None, Checkpoint]]:
+        standing: dict[int, tuple[int | None, Checkpoint]] = {}
+        for trajectory in self._of(order):
+            if trajectory.status is Status.RUNNING and trajectory.rounds:
+                newest = trajectory.newest.number if trajectory.newest else None
+                standing[self._seats[trajectory][1]] = (newest, trajectory.checkpoint())
+            trajectory.cancel()
+        return standing
 
     def _begin(self, order: Order) -> None:
         self._metrics.engine_time.turn(self._card.id, "preparing")
@@ -163,7 +183,7 @@ class EngineThread(Thread):
             return
         for image, trajectory in trajectories.items():
             self._seats[trajectory] = (order, image)
-            engine.add(trajectory, condition)
+            engine.add(trajectory, condition, order.priority)
 
     def _loaded(self) -> Engine:
         if self._engine is None:

@@ -60,21 +60,23 @@ class Heartbeat(Thread):
             self._wake.clear()
 
     def beat(self) -> None:
-        """Renew all leases; tell the threads of jobs that are lost, canceled or accepted."""
+        """Renew all leases; tell the threads of jobs that are lost, canceled, accepted or overdue."""
         held = self._leases.all()
         if not held:
             return
         attempts = {lease.job_id: lease.attempt for lease in held}
         with self._sessions.begin() as session:
             renewed = session.execute(moves.renew(self._worker, attempts, self._settings.lease_seconds)).all()
-        asked = {job_id: (cancel, accept) for job_id, cancel, accept in renewed}
+        asked = {job_id: flags for job_id, *flags in renewed}
         for lease in held:
             # A job that ended since the list was made is not renewed either; its thread reads no mail any more.
             if lease.job_id not in asked:
                 lease.end(Stop.LOST)
                 continue
-            cancel, accept = asked[lease.job_id]
+            cancel, accept, overdue = asked[lease.job_id]
             if cancel:
                 lease.end(Stop.CANCELED)
             elif accept:
                 lease.accept()
+            elif overdue:
+                lease.end(Stop.OVERDUE)

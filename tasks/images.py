@@ -12,9 +12,9 @@ from sampler import Checkpoint, Iterate, Status
 from store import previews, reads, saves, wakeups
 from store.generation import Generation
 from store.saves import SavedCheckpoint
-from store.tables import Image, Stopped
+from store.tables import Image, Job, Stopped
 from tasks.engines import Answer, EngineThread, Order
-from tasks.leases import Lease
+from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
 from tasks.pictures import to_png
 from tasks.trajectories import Start, begin, plan
@@ -55,12 +55,12 @@ class Results:
 class Images:
     """The images of a job that this process holds."""
 
-    def __init__(
-        self, worker: Worker, lease: Lease, generation: Generation, engine: EngineThread, times: JobTimes
-    ) -> None:
+    def __init__(self, worker: Worker, lease: Lease, job: Job, engine: EngineThread, times: JobTimes) -> None:
         self._worker = worker
         self._lease = lease
-        self._generation = generation
+        self._generation = Generation.model_validate(job.generation)
+        # In the engine as in the queue: the better rank goes first, and none waits for ever.
+        self._priority = -int(job.rank_at.timestamp() * 1000)
         self._engine = engine
         self._times = times
         self._pictured = False
@@ -85,7 +85,7 @@ class Images:
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
         prepare = partial(begin, self._lease.job_id, self._generation, self._engine.width, starts)
-        order = Order(tuple(starts), prepare, self._lease.deliver)
+        order = Order(tuple(starts), prepare, self._lease.deliver, self._priority)
         if starts:
             self._engine.add(order)
             self._lease.when_accepted(partial(self._engine.accept, order))
@@ -93,9 +93,21 @@ class Images:
             answers = self._lease.answers()
             while not results.complete and (answer := next(answers, None)) is not None:
                 self._take(answer, results)
+            if self._lease.stop is Stop.SHUTDOWN and not results.complete:
+                self._hand_back(order, results)
         finally:
             self._engine.cancel(order)
         return results
+
+    def _hand_back(self, order: Order, results: Results) -> None:
+        """Save where the images stand between two iterates, so that another worker goes on from there."""
+        checkpoints = self._engine.hand_back(order, self._worker.settings.soft_shutdown_seconds / 2)
+        for answer in self._lease.answers():  # what was complete before that
+            self._take(answer, results)
+        job_id, attempt = self._lease.job_id, self._lease.attempt
+        for image, (iterate, checkpoint) in checkpoints.items():
+            saved = (job_id, attempt, image, iterate, checkpoint.to_bytes())
+            self._worker.save(self._lease, lambda session, saved=saved: saves.save_checkpoint(session, *saved))
 
     def _load(self, session: Session) -> tuple[list[Image], dict[int, SavedCheckpoint]]:
         job_id = self._lease.job_id

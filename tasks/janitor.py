@@ -15,7 +15,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import figures, idempotency, moves, previews, reads, wakeups
+from store import figures, idempotency, moves, previews, pruning, reads, wakeups
 from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, MetricsSettings, StoreSettings
@@ -80,6 +80,7 @@ class Janitor:
         try:
             if now >= self._rescue_from:
                 self.rescue()
+            self.expire()
             self.resend()
             self.prune()
         except AWAY as error:
@@ -106,10 +107,22 @@ class Janitor:
             wakeups.publish(self._redis, job_id, seq)
         send(self._sessions, [job_id for job_id, _, state, _ in rescued if state == "queued"])
 
+    def expire(self) -> None:
+        """Fail the jobs whose deadline has passed, whether they wait or run; the worker of one that runs is told."""
+        with self._sessions.begin() as session:
+            expired = session.execute(moves.expire()).all()
+            ends = session.execute(figures.ends([row.id for row in expired])).all()
+        for end in ends:
+            self._metrics.ends.count(*end)
+        for job_id, seq, state, _ in expired:
+            log.info("job %s: its deadline has passed, it is %s now", job_id, state)
+            wakeups.control(self._redis, job_id)
+            wakeups.publish(self._redis, job_id, seq)
+
     def resend(self) -> None:
-        """Send jobs that the broker never took, and those that it took long ago and has lost."""
+        """Call workers for jobs that the broker was never told of, and for those that wait long after it was."""
         try:
-            # A job that waits its turn is in the broker's queue. With that empty, a message sent long ago is lost.
+            # While messages wait there, workers will look for work. With none, one that was sent long ago is lost.
             empty = self._redis.llen(QUEUE) == 0
         except (redis.RedisError, OSError):
             return  # no broker, nothing to send to
@@ -121,11 +134,12 @@ class Janitor:
             log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
 
     def prune(self) -> None:
-        """Delete jobs that finished longer ago than they are kept, the checkpoints of those that can be refined
-        no longer, and old idempotency keys."""
+        """Delete jobs that finished longer ago than they are kept, the previews of others, the checkpoints of
+        those that can be refined no longer, and old idempotency keys."""
         with self._sessions.begin() as session:
-            pruned = session.scalars(moves.prune(self._settings.retention_seconds)).all()
-            session.execute(moves.prune_checkpoints(self._settings.checkpoint_retention_seconds))
+            pruned = session.scalars(pruning.prune(self._settings.retention_seconds)).all()
+            session.execute(pruning.prune_checkpoints(self._settings.checkpoint_retention_seconds))
+            session.execute(pruning.prune_previews(self._settings.preview_retention_seconds))
             session.execute(idempotency.prune(self._settings.idempotency_seconds))
         for job_id in pruned:
             previews.drop(self._redis, job_id)

@@ -15,6 +15,7 @@ class Stop(StrEnum):
     """Why a run ends before its images are finished."""
 
     CANCELED = "canceled"  # the client asked for it
+    OVERDUE = "overdue"  # its deadline has passed: it fails, with the pictures that it has
     SHUTDOWN = "shutdown"  # this process ends: hand the job back
     LOST = "lost"  # the job is no longer ours: write nothing
 
@@ -55,7 +56,8 @@ class Lease:
     def answers(self) -> Iterator[Answer]:
         """What the engine computes, as it comes, until the thread is to stop.
 
-        A job that is handed back still gets what has been computed already, so that nothing is computed twice.
+        A job that is handed back or overdue still gets what has been computed already: nothing is lost, and nothing
+        computed twice.
         """
         while self.stop not in (Stop.CANCELED, Stop.LOST):
             try:

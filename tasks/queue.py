@@ -1,13 +1,13 @@
-"""The queue between the API and the workers: the Celery app's configuration, and how to put a job on it.
+"""What calls the workers: the Celery app's configuration, and how to send a call.
 
-A message carries a job's id and nothing else: PostgreSQL is the truth, so a message that is lost, doubled or late is
-harmless (the janitor sends lost ones again, a second delivery claims nothing).
+A message says "look for work" and nothing else. PostgreSQL has the queue and says whose turn it is: a worker that was
+called claims jobs until there is none to claim. So a message that is lost, doubled or late is harmless: the janitor
+sends lost ones again, and one too many finds nothing.
 
 The API imports this module, so nothing heavy is imported here: neither torch nor the code that runs a job.
 """
 
 from typing import Any
-from uuid import UUID
 
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging
@@ -19,7 +19,7 @@ from store.redis_clients import TIMEOUTS
 from store.settings import JobSettings, LogSettings, StoreSettings
 
 QUEUE = "underpaint"
-RUN = "underpaint.run"
+WORK = "underpaint.work"
 SWEEP = "underpaint.sweep"
 
 ONE_TRY = {"max_retries": 0, "socket_timeout": 0.4, "socket_connect_timeout": 0.4}
@@ -27,7 +27,7 @@ POOL_SECONDS = 0.4
 
 
 class QueueUnavailable(Exception):
-    """The broker did not take the job within about a second. The job stays queued and unsent: the janitor sends it."""
+    """The broker did not take the call within about a second. The job stays queued and unsent: the janitor calls."""
 
 
 def _configuration() -> dict[str, Any]:
@@ -38,9 +38,9 @@ def _configuration() -> dict[str, Any]:
         "broker_connection_max_retries": None,  # a worker outlives any outage of the broker
         "task_default_queue": QUEUE,
         "task_ignore_result": True,
-        # A message is acknowledged when its job starts: from then on the lease says who runs it, not the broker.
+        # A message is acknowledged when it is taken: the leases say who runs what, not the broker.
         "task_acks_late": False,
-        # A busy worker must not hold messages that an idle one could run.
+        # A busy worker must not hold messages that an idle one could follow.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         # The janitor works in the process of beat: see there.
@@ -61,8 +61,8 @@ def _configure_logging(loglevel: int | None = None, **_: Any) -> None:
     logs.configure(LogSettings(), loglevel)
 
 
-def enqueue(job_id: UUID) -> None:
-    """Put a job on the queue. Blocks: for milliseconds, or for about a second where the broker is gone.
+def enqueue() -> None:
+    """Call a worker for one more job. Blocks: for milliseconds, or for about a second where the broker is gone.
 
     Raises:
         QueueUnavailable: the broker is gone; nothing is lost, see there.
@@ -71,7 +71,6 @@ def enqueue(job_id: UUID) -> None:
         # Not the app's own pool: there callers queue up without bound behind others who wait for a broker that is gone.
         pool = producers[app.connection_for_write(transport_options=ONE_TRY)]
         with pool.acquire(block=True, timeout=POOL_SECONDS) as producer:
-            # The job's id is the message's too, so that it is in every line that Celery logs of it.
-            app.send_task(RUN, (str(job_id),), task_id=str(job_id), producer=producer, retry=False)
+            app.send_task(WORK, producer=producer, retry=False)
     except (OperationalError, LimitExceeded, OSError) as error:
-        raise QueueUnavailable(f"the broker did not take job {job_id}: {error!r}") from error
+        raise QueueUnavailable(f"the broker did not take the call: {error!r}") from error

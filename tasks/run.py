@@ -1,4 +1,4 @@
-"""One job: claim it, have its images computed, end it."""
+"""Jobs, one after another: claim one, have its images computed, end it."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -6,14 +6,14 @@ from uuid import UUID
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
-from store import figures, logs, moves, reads, wakeups
+from store import figures, logs, moves, order, reads, wakeups
 from store.generation import Generation
 from store.saves import LeaseLost
 from store.tables import Job, State, Stopped
 from tasks.images import Images
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
-from tasks.sending import send
+from tasks.sending import pass_on, send
 from tasks.transactions import GaveUp, transact
 from tasks.worker import Worker
 
@@ -38,49 +38,60 @@ class Moved(NamedTuple):
     attempt: int
 
 
-def run(worker: Worker, job_id: UUID) -> None:
-    """Run a job until it has ended, is handed back or is lost. Does nothing with a job that cannot be claimed.
+def work(worker: Worker) -> None:
+    """Run jobs one after another, until there is none to claim or this process ends.
 
-    Any number of calls for one job, anywhere, at once or later, make one run: its claim lets one of them through.
+    Any number of calls, anywhere, at once or later, run each job once: its claim lets one of them through.
     """
-    if worker.leases.closing:
-        # A worker that shuts down may get one more message, even that of a job that it has just handed back.
-        send(worker.sessions, [job_id])
-        return
-    try:
-        claimed = _claim(worker, job_id)
-        if claimed is None:
-            log.info("job %s is not queued: this message came twice, or the job was canceled", job_id)
+    while not worker.leases.closing:
+        try:
+            claimed = _claim(worker)
+            if claimed is None:
+                return
+            with logs.bound(job_id=str(claimed.id), attempt=claimed.attempt, worker=worker.name):
+                state = _run(worker, claimed)
+            if state == "queued":
+                return  # handed back and sent: whoever takes it goes on with the others
+        except GaveUp as error:
+            log.error("left to the janitor: %s", error)
             return
-        logs.bind(attempt=claimed.attempt)
-        worker.metrics.claimed.inc()
-        log.info("job %s claimed, attempt %d", job_id, claimed.attempt)
-        with worker.leases.hold(job_id, claimed.attempt) as lease:
-            ended = _end(worker, lease, _compute(worker, lease))
-    except GaveUp as error:
-        log.error("job %s is left to the janitor: %s", job_id, error)
-        return
+    # Whatever this thread would have claimed next, or was called for just now, is somebody else's.
+    pass_on()
+
+
+def _claim(worker: Worker) -> Moved | None:
+    def claim(session: Session) -> Moved | None:
+        session.execute(order.claims())
+        row = session.execute(moves.claim(None, worker.name, worker.jobs.lease_seconds)).one_or_none()
+        return Moved(*row) if row else None
+
+    moved = transact(
+        worker.sessions,
+        claim,
+        # None is ours yet: once PostgreSQL is back, the janitor calls again.
+        hopeless=lambda: worker.leases.closing,
+        what="claim",
+    )
+    return _told(worker, moved) if moved else None
+
+
+def _run(worker: Worker, claimed: Moved) -> State | None:
+    """Run a job until it has ended, is handed back or is lost. Returns its state; None where it is lost."""
+    worker.metrics.claimed.inc()
+    log.info("job %s claimed, attempt %d", claimed.id, claimed.attempt)
+    with worker.leases.hold(claimed.id, claimed.attempt) as lease:
+        ended = _end(worker, lease, _compute(worker, lease))
     if ended is None:
         worker.metrics.leases_lost.inc()
-        log.warning("job %s is no longer this worker's: stopped, nothing written", job_id)
-    elif ended.state == "queued":
+        log.warning("job %s is no longer this worker's: stopped, nothing written", claimed.id)
+        return None
+    if ended.state == "queued":
         worker.metrics.handed_back.inc()
-        log.info("job %s handed back", job_id)
-        send(worker.sessions, [job_id])
+        log.info("job %s handed back", claimed.id)
+        send(worker.sessions, [claimed.id])
     else:
-        log.info("job %s %s", job_id, ended.state)
-
-
-def _claim(worker: Worker, job_id: UUID) -> Moved | None:
-    claim = moves.claim(job_id, worker.name, worker.jobs.lease_seconds)
-    row = transact(
-        worker.sessions,
-        lambda session: session.execute(claim).one_or_none(),
-        # It is not ours yet: once PostgreSQL is back, the janitor sends it again.
-        hopeless=lambda: worker.leases.closing,
-        what=f"claim of job {job_id}",
-    )
-    return _told(worker, Moved(*row)) if row else None
+        log.info("job %s %s", claimed.id, ended.state)
+    return ended.state
 
 
 def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
@@ -88,31 +99,34 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
     job_id, attempt = lease.job_id, lease.attempt
     try:
         job, again = worker.save(lease, lambda session: _read(session, job_id))
+        if job.request_id is not None:
+            logs.bind(request_id=job.request_id)
         generation = Generation.model_validate(job.generation)
         card = worker.catalog.get(generation.model)
         if card is None:
             known = ", ".join(worker.catalog)
-            return moves.fail(job_id, attempt, f"model {generation.model} is not in this worker's catalogue ({known})")
-        if job.request_id is not None:
-            logs.bind(request_id=job.request_id)
+            error = f"model {generation.model} is not in this worker's catalogue ({known})"
+            return moves.fail(job_id, attempt, error, "model")
         age = (job.updated_at - job.created_at).total_seconds()  # by the clock of the database, at the claim
         if job.attempt == 1:
             worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
         times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
-        results = Images(worker, lease, generation, worker.engines.get(card), times).compute()
+        results = Images(worker, lease, job, worker.engines.get(card), times).compute()
     except LeaseLost:
         return None
     except GaveUp:
         raise
     except Exception as error:
         log.exception("job %s failed in the worker", job_id)
-        return moves.fail(job_id, attempt, f"the worker failed: {type(error).__name__}: {error}")
+        return moves.fail(job_id, attempt, f"the worker failed: {type(error).__name__}: {error}", "worker")
     if lease.stop is Stop.LOST:
         return None
     if results.complete and results.errors:
-        return moves.fail(job_id, attempt, results.error)
+        return moves.fail(job_id, attempt, results.error, "model")
     if results.complete:
         return moves.succeed(job_id, attempt, results.least_exact)
+    if lease.stop is Stop.OVERDUE:
+        return moves.fail(job_id, attempt, moves.OVERDUE, "deadline")
     return (moves.canceled if lease.stop is Stop.CANCELED else moves.release)(job_id, attempt)
 
 

@@ -1,4 +1,4 @@
-"""Sending queued jobs to the broker, and noting it."""
+"""Calling workers for queued jobs, and noting it."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,14 +14,14 @@ log = get_logger(__name__)
 
 
 def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
-    """Put jobs on the queue until the broker refuses one. Returns how many it took.
+    """Call a worker for each of these jobs, until the broker refuses one. Returns for how many it did not.
 
     Never fails: a job that stays unsent, or is sent and not noted, is sent by the janitor.
     """
     sent: list[UUID] = []
     for job_id in job_ids:
         try:
-            enqueue(job_id)
+            enqueue()
         except QueueUnavailable as error:
             log.warning("%d jobs stay unsent for now: %s", len(job_ids) - len(sent), error)
             break
@@ -33,3 +33,11 @@ def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
         except AWAY as error:
             log.warning("%d jobs were sent, but not marked so: %s", len(sent), reason(error))
     return len(sent)
+
+
+def pass_on() -> None:
+    """Have another worker look for work. Never fails: the janitor does so too."""
+    try:
+        enqueue()
+    except QueueUnavailable as error:
+        log.warning("nobody was called: %s", error)

@@ -34,7 +34,8 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
     until then are kept."""
     async with services.moving.begin() as session:
         moved = (await session.execute(moves.cancel(job_id))).one_or_none()
-        view, _ = await views.job(session, links, await views.existing(session, job_id))
+        row, pace = await views.existing(session, job_id), await services.pacer.now(session)
+        view, _ = await views.job(session, links, row, pace)
     if moved:
         # Of a job that runs, its worker counts the end.
         services.metrics.ends.count(moved.state, None, None, view.request.model)
@@ -66,7 +67,8 @@ async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, re
     later. May be sent again."""
     async with services.moving.begin() as session:
         moved = (await session.execute(moves.accept(job_id))).one_or_none()
-        view, _ = await views.job(session, links, await views.existing(session, job_id))
+        row, pace = await views.existing(session, job_id), await services.pacer.now(session)
+        view, _ = await views.job(session, links, row, pace)
     if moved:
         await wakeups.control_async(services.redis, job_id)
         await wakeups.publish_async(services.redis, job_id, moved.seq)

@@ -21,6 +21,7 @@ from api.problems import (
     InvalidRequest,
     NoSuchJob,
     NotJson,
+    QueueFull,
     TooManyQueued,
     TooManyRequests,
 )
@@ -50,6 +51,7 @@ router = APIRouter(tags=["jobs"])
         NotJson,
         TooManyRequests,
         TooManyQueued,
+        QueueFull,
         _202={
             "content": examples.example(examples.SUBMITTED),
             "headers": {
@@ -123,7 +125,7 @@ async def list_jobs(
         found = reads.jobs(query.limit + 1, after, query.state, query.model, caller.owner)
         rows = (await session.scalars(found)).all()
         page, more = rows[: query.limit], len(rows) > query.limit
-        jobs = await views.jobs(session, links, page)
+        jobs = await views.jobs(session, links, page, await services.pacer.now(session))
     cursor = pagination.encode(reads.Position(page[-1].created_at, page[-1].id)) if more else None
     if cursor:
         following = query.model_dump(exclude_defaults=True) | {"cursor": cursor}
@@ -167,7 +169,7 @@ async def get_job(
 
     async def look(session: AsyncSession) -> Look[tuple[schemas.Job, str]]:
         row = await views.existing(session, job_id)
-        view, etag = await views.job(session, links, row)
+        view, etag = await views.job(session, links, row, await services.pacer.now(session))
         return Look(row.seq, not unchanged(if_none_match, etag), (view, etag))
 
     view, etag = await services.waiting.until_enough(job_id, request, wait, look)

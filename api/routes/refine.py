@@ -19,6 +19,7 @@ from api.problems import (
     NotFinished,
     NotJson,
     NotRefinable,
+    QueueFull,
     TooManyQueued,
     TooManyRequests,
 )
@@ -64,6 +65,7 @@ class RefineRequest(BaseModel):
         NotJson,
         TooManyRequests,
         TooManyQueued,
+        QueueFull,
         _202={
             "content": examples.example(examples.REFINED),
             "headers": {"Location": header("The address of the job.")},
@@ -100,14 +102,14 @@ async def refine_job(
         images = (await session.scalars(reads.images([job_id]))).all()
         unfinished = [image for image in images if image.stopped != "exact"]
         generation = Generation.model_validate(row.generation)
-        moved = (
-            await session.execute(
-                moves.refine(job_id, refined(generation, unfinished, wanted.tolerance, wanted.max_iterations))
-            )
-        ).one_or_none()
+        pace, max_queued = await services.pacer.now(session), services.settings.max_queued
+        new = refined(generation, unfinished, wanted.tolerance, wanted.max_iterations)
+        moved = (await session.execute(moves.refine(job_id, new, max_queued))).one_or_none()
         if moved is None:
+            if (await session.scalar(reads.queue_depth()) or 0) >= max_queued:
+                raise QueueFull.of(max_queued, pace.retry_after)
             raise NotRefinable("What the job would go on from is no longer kept: submit it again.")
-        view, _ = await views.job(session, links, await views.existing(session, job_id))
+        view, _ = await views.job(session, links, await views.existing(session, job_id), pace)
     await wakeups.publish_async(services.redis, job_id, moved.seq)
     await send(services, job_id)
     response.headers["Location"] = view.links.self

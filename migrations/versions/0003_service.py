@@ -82,19 +82,37 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )
-    op.add_column("jobs", sa.Column("request_id", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("failure", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("key_id", sa.Uuid(), nullable=True))
+    op.add_column("jobs", sa.Column("request_id", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("priority", sa.Text(), server_default=sa.text("'normal'"), nullable=False))
     op.add_column(
         "jobs", sa.Column("rank_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False)
     )
     op.add_column("jobs", sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("jobs", sa.Column("webhook", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.add_column("jobs", sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("jobs", sa.Column("ran_seconds", sa.Float(), server_default=sa.text("0"), nullable=False))
+    op.add_column("images", sa.Column("final", sa.Integer(), nullable=True))
+    op.alter_column("checkpoints", "iterate", existing_type=sa.Integer(), nullable=True)
+    op.execute("update jobs set claimed_at = started_at")
+    op.execute(
+        "update images set final = iterates.iterate from iterates where iterates.final "
+        "and (iterates.job_id, iterates.image) = (images.job_id, images.number)"
+    )
     op.execute("update jobs set rank_at = created_at")
     op.create_check_constraint(op.f("ck_jobs_priority"), "jobs", "priority in ('low', 'normal', 'high')")
+    op.create_check_constraint(op.f("ck_jobs_failure"), "jobs", "failure in ('model', 'worker', 'crashes', 'deadline')")
+    op.create_check_constraint(op.f("ck_jobs_failure_if_failed"), "jobs", "state = 'failed' or failure is null")
     op.create_index(
-        "ix_jobs_rank", "jobs", ["rank_at", "id"], unique=False, postgresql_where=sa.text("state = 'queued'")
+        "ix_jobs_rank", "jobs", ["key_id", "rank_at", "id"], unique=False, postgresql_where=sa.text("state = 'queued'")
+    )
+    op.create_index(
+        "ix_iterates_previews",
+        "iterates",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("etag is not null and not final"),
     )
     op.create_index(
         "ix_jobs_deadline",
@@ -130,6 +148,14 @@ def downgrade() -> None:
         postgresql_where=sa.text("state in ('queued', 'running') and deadline_at is not null"),
     )
     op.drop_index("ix_jobs_rank", table_name="jobs", postgresql_where=sa.text("state = 'queued'"))
+    op.drop_index(
+        "ix_iterates_previews", table_name="iterates", postgresql_where=sa.text("etag is not null and not final")
+    )
+    op.execute("delete from checkpoints where iterate is null")
+    op.alter_column("checkpoints", "iterate", existing_type=sa.Integer(), nullable=False)
+    op.drop_column("images", "final")
+    op.drop_column("jobs", "ran_seconds")
+    op.drop_column("jobs", "claimed_at")
     op.drop_column("jobs", "webhook")
     op.drop_column("jobs", "deadline_at")
     op.drop_column("jobs", "rank_at")

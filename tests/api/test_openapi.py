@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from store import wakeups, workers
 from store.generation import Generation
+from store.handling import Handling
 from store.saves import LeaseLost
 from store.tables import Job
 from tests.api.serving import environment
@@ -71,13 +72,15 @@ def test_every_field_that_is_sent_is_typed(document: dict[str, Any]) -> None:
 
 def test_the_request_is_that_of_the_store(document: dict[str, Any], client: httpx.Client) -> None:
     request = document["components"]["schemas"]["JobRequest"]
-    assert request["properties"].keys() == Generation.model_fields.keys()
+    assert set(request["properties"]) <= {*Generation.model_fields, *Handling.model_fields}
+    assert set(request["properties"]) >= {*Generation.model_fields, "priority", "deadline_seconds"}
     assert all(field["description"] for field in request["properties"].values())
     examples = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
         assert client.post("/v1/jobs", json=example["value"]).status_code == 202
     defaults = {name: field["default"] for name, field in request["properties"].items() if "default" in field}
-    taken = client.post("/v1/jobs", json={"prompt": "x"}).json()["request"]
+    job = client.post("/v1/jobs", json={"prompt": "x"}).json()
+    taken = {**job, **job["request"]}
     assert {name: taken[name] for name in defaults} == defaults
 
 

@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from store import moves, wakeups
+from store import pruning, wakeups
 from store.tables import Job, Stopped
 from tasks.queue import QUEUE
 from tests.api.problem import faults, problem
@@ -130,7 +130,7 @@ def test_what_cannot_be_refined(
         assert "submit it again" in refuse(job)
     late = finished()
     with Session(database) as session:
-        session.execute(moves.prune_checkpoints(0))
+        session.execute(pruning.prune_checkpoints(0))
         session.commit()
     assert "no longer kept" in refuse(late)
     for job in (submit(), submit()):

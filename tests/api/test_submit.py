@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from store.tables import Job
-from tasks.queue import QUEUE
+from tasks.queue import QUEUE, WORK
 from tests.api.problem import faults, problem
 
 FULL = {
@@ -69,7 +69,8 @@ def test_the_job_is_on_the_queue_and_marked_sent(client: httpx.Client, database:
     messages = valkey.lrange(QUEUE, 0, -1)
     assert isinstance(messages, list)
     assert len(messages) == 1
-    assert job in str(json.loads(messages[0])["headers"])
+    assert json.loads(messages[0])["headers"]["task"] == WORK
+    assert job not in messages[0].decode()  # which would outlive its deletion
     with Session(database) as session:
         assert session.scalars(select(Job).where(Job.id == UUID(job))).one().sent_at is not None
 

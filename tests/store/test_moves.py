@@ -1,6 +1,7 @@
 """Every move, from every state: where it is legal, what it leaves behind, and that it is refused everywhere else."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,9 +9,10 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import moves, saves
+from store import moves, pruning, saves
 from store.catalog import load_catalog
 from store.generation import MAX_SEED
+from store.handling import Handling
 from store.settings import SHIPPED_CATALOG
 from store.tables import Checkpoint, Event, Image, Iterate, Job, Stopped, jobs
 from tests.store.conftest import Driver
@@ -72,6 +74,7 @@ def test_move_is_legal_or_changes_nothing(driver: Driver, state: str, move: str)
             "state": after.state,
             "stopped": after.stopped,
             "error": after.error,
+            "failure": after.failure,
             "cancel_requested": after.cancel_requested,
             "accept_requested": after.accept_requested,
         }
@@ -148,21 +151,21 @@ def test_job_canceled_between_two_workers_keeps_no_checkpoint(driver: Driver):
 
 def test_cancel_of_a_running_job_is_asked_once_and_seen_by_its_worker(driver: Driver):
     job_id = driver.claimed()
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, False)
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, False, False)
     assert driver.do(moves.cancel(job_id)).state == "running"
     assert driver.do(moves.cancel(job_id)) is None
     assert driver.do(moves.accept(job_id)) is None
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, True, False)
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, True, False, False)
 
 
 def test_acceptance_is_asked_once_and_outlives_the_worker(driver: Driver):
     job_id = driver.claimed()
     assert driver.do(moves.accept(job_id)).state == "running"
     assert driver.do(moves.accept(job_id)) is None
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, True)
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, True, False)
     driver.do(moves.release(job_id, 1))
     driver.do(moves.claim(job_id, "other", 15))
-    assert driver.do(moves.renew("other", {job_id: 2}, 15)) == (job_id, False, True)
+    assert driver.do(moves.renew("other", {job_id: 2}, 15)) == (job_id, False, True, False)
     assert driver.do(moves.cancel(job_id)).state == "running"  # a later change of mind
 
 
@@ -214,6 +217,143 @@ def test_refined_job_goes_on_where_it_ended(driver: Driver):
     assert driver.session.scalars(select(Image.stopped).where(Image.job_id == other)).all() == ["converged"]
 
 
+def end_in_vain(driver: Driver, how: str, job_id: UUID) -> None:
+    if how == "canceled while queued":
+        driver.do(moves.cancel(job_id))
+        return
+    driver.do(moves.claim(job_id, "worker", 15))
+    driver.save(job_id, attempt=2, image=0, iterate=2)
+    if how == "handed back, then canceled":
+        driver.do(moves.release(job_id, 2))
+        driver.do(moves.cancel(job_id))
+    elif how == "crashed":
+        driver.expire(job_id)
+        driver.do(moves.rescue(1))
+    elif how == "late":
+        driver.do(update(Job).where(Job.id == job_id).values(deadline_at=func.now()).returning(Job.id))
+        driver.do(moves.expire())
+    else:
+        driver.do(moves.canceled(job_id, 2) if how == "canceled" else moves.fail(job_id, 2, "broken"))
+
+
+@pytest.mark.parametrize(
+    "how", ["canceled while queued", "handed back, then canceled", "canceled", "failed", "crashed", "late"]
+)
+def test_refinement_that_came_to_nothing_leaves_the_former_final_picture(driver: Driver, how: str):
+    job_id, other = finished(driver, "converged", "exact"), finished(driver, "converged")
+    driver.do(moves.refine(job_id, TIGHTER))
+    driver.do(moves.refine(other, TIGHTER))
+    end_in_vain(driver, how, job_id)
+    finals = select(Iterate.image, Iterate.iterate).where(Iterate.job_id == job_id, Iterate.final)
+    assert driver.session.execute(finals.order_by(Iterate.image)).all() == [(0, 1), (1, 1)]
+    assert driver.session.scalars(select(Image.final).where(Image.job_id == job_id)).all() == [1, 1]
+    still = select(Iterate.iterate).where(Iterate.job_id == other, Iterate.final)
+    assert driver.session.scalars(still).all() == []
+
+
+def test_refinement_that_failed_keeps_what_it_has_finished(driver: Driver):
+    job_id = finished(driver, "converged", "converged")
+    driver.do(moves.refine(job_id, TIGHTER))
+    driver.do(moves.claim(job_id, "worker", 15))
+    driver.save(job_id, attempt=2, image=0, iterate=2, final=True)
+    saves.finish_image(driver.session, job_id, 2, 0, stopped="converged")
+    driver.do(moves.fail(job_id, 2, "image 1 is broken"))
+    finals = select(Iterate.image, Iterate.iterate).where(Iterate.job_id == job_id, Iterate.final)
+    assert driver.session.execute(finals.order_by(Iterate.image)).all() == [(0, 2), (1, 1)]
+
+
+def ran(driver: Driver, job_id: UUID, seconds: float) -> None:
+    """Let the current run of a job have begun so long ago."""
+    begun = Job.claimed_at - timedelta(seconds=seconds)
+    driver.do(update(Job).where(Job.id == job_id).values(claimed_at=begun).returning(Job.id))
+
+
+def test_pauses_are_not_running_time(driver: Driver):
+    job_id = driver.claimed()
+    ran(driver, job_id, 100)
+    driver.save(job_id, iterate=0)
+    driver.do(moves.release(job_id, 1))
+    waited = update(Job).where(Job.id == job_id).values(claimed_at=Job.claimed_at - timedelta(hours=1))
+    driver.do(waited.returning(Job.id))
+    assert driver.job(job_id).ran_seconds == pytest.approx(100, abs=20)
+    driver.do(moves.claim(job_id, "worker", 15))
+    driver.save(job_id, attempt=2, iterate=1, final=True)
+    driver.do(moves.succeed(job_id, 2, "converged"))
+    driver.do(moves.refine(job_id, TIGHTER))
+    driver.do(moves.cancel(job_id))
+    elapsed = driver.session.scalars(select(Iterate.elapsed).order_by(Iterate.iterate)).all()
+    assert elapsed == [pytest.approx(100, abs=20), pytest.approx(100, abs=20)]
+    assert driver.job(job_id).ran_seconds == pytest.approx(100, abs=20)
+
+
+def with_deadline(driver: Driver, seconds: float = 3600) -> UUID:
+    job_id = uuid4()
+    driver.do(moves.submit(job_id, driver.generation(), Handling(deadline_seconds=seconds)))
+    return job_id
+
+
+def test_jobs_fail_at_their_deadline_and_keep_their_pictures(driver: Driver):
+    queued, running, accepted, canceled, early = (with_deadline(driver) for _ in range(5))
+    for job_id in (running, accepted, canceled):
+        driver.do(moves.claim(job_id, "worker", 15))
+        driver.save(job_id)
+    driver.do(moves.accept(accepted))
+    driver.do(moves.cancel(canceled))
+    assert driver.session.execute(moves.expire()).all() == []
+    late = update(Job).where(Job.id != early).values(deadline_at=func.now())
+    driver.session.execute(late)
+    driver.session.commit()
+    renewed = driver.session.execute(moves.renew("worker", {running: 1}, 15)).one()
+    assert tuple(renewed) == (running, False, False, True)
+    driver.session.commit()
+    assert {row.id for row in driver.session.execute(moves.expire())} == {queued, running, canceled}
+    driver.session.commit()
+    for job_id in (queued, running):
+        job = driver.job(job_id)
+        assert (job.state, job.failure, job.error) == ("failed", "deadline", moves.OVERDUE)
+        assert driver.events(job_id)[-1].data["failure"] == "deadline"
+    states = [driver.job(job_id).state for job_id in (accepted, canceled, early)]
+    assert states == ["running", "canceled", "queued"]
+    assert driver.session.scalar(select(func.count()).select_from(Iterate).where(Iterate.job_id == running)) == 1
+    assert driver.do(moves.succeed(running, 1, "exact")) is None
+    assert driver.do(moves.succeed(accepted, 1, "accepted"))  # it was done in time, but for a moment
+
+
+def test_refined_job_has_met_its_deadline(driver: Driver):
+    job_id = with_deadline(driver)
+    driver.do(moves.claim(job_id, "worker", 15))
+    driver.save(job_id, final=True)
+    driver.do(moves.succeed(job_id, 1, "converged"))
+    assert driver.do(moves.refine(job_id, TIGHTER))
+    assert driver.job(job_id).deadline_at is None
+
+
+def test_kinds_of_failure(driver: Driver):
+    model, worker, crashed = (driver.claimed() for _ in range(3))
+    driver.do(moves.fail(model, 1, "broken", "model"))
+    driver.do(moves.fail(worker, 1, "broken"))
+    driver.expire(crashed)
+    driver.do(moves.rescue(1))
+    assert [driver.job(job_id).failure for job_id in (model, worker, crashed)] == ["model", "worker", "crashes"]
+    assert driver.job(driver.claimed()).failure is None
+
+
+def test_old_previews_are_pruned_but_not_the_last_picture(driver: Driver):
+    done, stopped, running = finished(driver, "converged"), driver.claimed(), driver.claimed()
+    for job_id in (stopped, running):
+        driver.save(job_id, iterate=0)
+        driver.save(job_id, iterate=1)
+    driver.do(moves.canceled(stopped, 1))
+    assert driver.session.scalars(pruning.prune_previews(3600)).all() == []
+    assert set(driver.session.scalars(pruning.prune_previews(0))) == {done, stopped}
+    driver.session.commit()
+    assert driver.session.scalars(pruning.prune_previews(0)).all() == []
+    kept = select(Iterate.iterate, Iterate.etag.is_not(None), Iterate.picture.is_not(None), Iterate.rounds)
+    for job_id in (done, stopped):
+        found = driver.session.execute(kept.where(Iterate.job_id == job_id).order_by(Iterate.iterate)).all()
+        assert found == [(0, False, False, 9), (1, True, True, 9)]
+
+
 def test_what_is_exact_cannot_be_refined(driver: Driver):
     assert driver.do(moves.refine(finished(driver, "exact", "exact"), TIGHTER)) is None
 
@@ -228,8 +368,8 @@ def test_old_checkpoints_of_finished_jobs_are_pruned(driver: Driver):
     old, again, running = finished(driver, "converged", "converged"), finished(driver, "accepted"), driver.claimed()
     driver.save(running)
     driver.do(moves.refine(again, TIGHTER))
-    assert driver.session.scalars(moves.prune_checkpoints(3600)).all() == []
-    assert driver.session.scalars(moves.prune_checkpoints(0)).all() == [old, old]
+    assert driver.session.scalars(pruning.prune_checkpoints(3600)).all() == []
+    assert driver.session.scalars(pruning.prune_checkpoints(0)).all() == [old, old]
     driver.session.commit()
     assert driver.do(moves.refine(old, TIGHTER)) is None
     assert set(driver.session.scalars(select(Checkpoint.job_id))) == {again, running}
@@ -253,7 +393,7 @@ def test_renew_tells_which_leases_are_left(driver: Driver):
     driver.do(moves.release(again, 1))
     driver.do(moves.claim(again, "worker", 15))
     rows = driver.session.execute(moves.renew("worker", dict.fromkeys((mine, ended, gone, again), 1), 60)).all()
-    assert rows == [(mine, False, False)]
+    assert rows == [(mine, False, False, False)]
     assert driver.session.execute(moves.renew("other", {mine: 1}, 60)).all() == []
     assert driver.session.execute(moves.renew("worker", {}, 60)).all() == []
 
@@ -317,8 +457,8 @@ def test_prune_deletes_old_finished_jobs_oldest_first(driver: Driver):
     for job_id in jobs:
         driver.do(moves.succeed(job_id, 1, "exact"))
     queued = driver.submit()
-    assert driver.session.scalars(moves.prune(3600)).all() == []
-    assert set(driver.session.scalars(moves.prune(0, limit=2))) == set(jobs[:2])
+    assert driver.session.scalars(pruning.prune(3600)).all() == []
+    assert set(driver.session.scalars(pruning.prune(0, limit=2))) == set(jobs[:2])
     driver.session.commit()
     assert set(driver.session.scalars(select(Job.id))) == {jobs[2], queued}
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from store import moves, reads, saves
+from store import moves, pruning, reads, saves
 from store.generation import Generation
 from store.tables import TERMINAL, Checkpoint, Event, Iterate, Job
 from tests.store.conftest import Driver
@@ -69,6 +69,11 @@ def test_of_many_claims_one_wins(database: Engine, driver: Driver):
         assert_told_once(driver, job_id)
 
 
+def late(driver: Driver, job_id: UUID) -> None:
+    """Let the deadline of a job be now."""
+    driver.do(update(Job).where(Job.id == job_id).values(deadline_at=func.now()).returning(Job.id))
+
+
 ENDS: dict[str, Callable[[UUID], Any]] = {
     "succeed": lambda job: moves.succeed(job, 1, "converged"),
     "fail": lambda job: moves.fail(job, 1, "broken"),
@@ -77,6 +82,7 @@ ENDS: dict[str, Callable[[UUID], Any]] = {
     "cancel": moves.cancel,
     "accept": moves.accept,
     "rescue": lambda job: moves.rescue(1),
+    "expire": lambda job: moves.expire(),
 }
 
 
@@ -85,6 +91,7 @@ def test_job_ends_once_whoever_ends_it(database: Engine, driver: Driver, round_:
     job_id = driver.claimed()
     driver.save(job_id)
     driver.expire(job_id)
+    late(driver, job_id)
     statements = [end(job_id) for end in ENDS.values()] + [moves.cancel(job_id), moves.delete(job_id)]
     random.Random(round_).shuffle(statements)
     at_once(database, statements)
@@ -111,6 +118,7 @@ def test_accept_against_every_end(database: Engine, driver: Driver):
     for turn, name in enumerate([*ENDS] * 2):
         job_id = driver.claimed()
         driver.expire(job_id)
+        late(driver, job_id)
         pair = [moves.accept(job_id), ENDS[name](job_id)]
         at_once(database, pair if turn % 2 else pair[::-1])
         assert_told_once(driver, job_id)
@@ -138,7 +146,7 @@ def test_refine_against_delete_and_pruning(database: Engine, driver: Driver):
         driver.save(job_id, final=True)
         saves.finish_image(driver.session, job_id, 1, 0, stopped="converged")
         driver.do(moves.succeed(job_id, 1, "converged"))
-        statements = [Refinement(job_id, finer), moves.delete(job_id), moves.prune(0), moves.prune_checkpoints(0)]
+        statements = [Refinement(job_id, finer), moves.delete(job_id), pruning.prune(0), pruning.prune_checkpoints(0)]
         random.Random(turn).shuffle(statements)
         at_once(database, statements)
         state = driver.session.scalar(select(Job.state).where(Job.id == job_id))
@@ -158,6 +166,41 @@ def test_cancel_against_claim(database: Engine, driver: Driver):
         assert job.cancel_requested
         assert job.state == ("running" if claimed else "canceled")
         assert_told_once(driver, job_id)
+
+
+def test_expire_against_claim_and_hand_back(database: Engine, driver: Driver):
+    for turn in range(9):
+        job_id = driver.submit() if turn % 3 else driver.claimed()
+        late(driver, job_id)
+        pair = [moves.expire(), moves.claim(job_id, "worker", 15) if turn % 3 else moves.release(job_id, 1)]
+        at_once(database, pair if turn % 2 else pair[::-1])
+        driver.session.execute(moves.expire())  # whom it missed, as the other held the row, it finds next time
+        driver.session.commit()
+        job = driver.job(job_id)
+        assert (job.state, job.failure) == ("failed", "deadline")
+        assert_told_once(driver, job_id)
+
+
+def test_refine_against_its_failure_keeps_one_final_picture(database: Engine, driver: Driver):
+    finer = driver.generation(tolerance=0.001)
+    for turn in range(8):
+        job_id = driver.claimed()
+        driver.save(job_id, final=True)
+        saves.finish_image(driver.session, job_id, 1, 0, stopped="converged")
+        driver.do(moves.succeed(job_id, 1, "converged"))
+        statements: list[Any] = [Refinement(job_id, finer), moves.cancel(job_id), moves.claim(None, "worker", 15)]
+        random.Random(turn).shuffle(statements)
+        at_once(database, statements)
+        job = driver.job(job_id)
+        finals = driver.session.scalars(select(Iterate.iterate).where(Iterate.job_id == job_id, Iterate.final)).all()
+        assert finals == ([0] if job.state in TERMINAL else [])
+        assert_told_once(driver, job_id)
+        driver.do(moves.cancel(job_id))
+        if job.state == "running":
+            driver.do(moves.canceled(job_id, 2))
+        assert driver.session.scalars(select(Iterate.iterate).where(Iterate.job_id == job_id, Iterate.final)).all() == [
+            0
+        ]
 
 
 def test_janitors_share_the_rescue(database: Engine, driver: Driver):
@@ -213,12 +256,14 @@ def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
                     moves.renew("worker", {job_id: attempt}, 15),
                 ]
                 often += [moves.succeed(job_id, attempt, "converged"), moves.refine(job_id, finer)]
-                often += [moves.accept(job_id), moves.prune_checkpoints(0)]
+                often += [moves.accept(job_id), pruning.prune_checkpoints(0)]
+                often += [pruning.prune_previews(0), moves.expire(), moves.claim(None, "worker", 15)]
                 seldom = [moves.succeed(job_id, attempt, "exact"), moves.cancel(job_id)]
                 statement = choose.choice(often if choose.random() < 0.98 else seldom)
                 rows = session.execute(statement).all()
                 session.commit()
-                claims[job_id] += statement is often[0] and len(rows)
+                if statement is often[0] or statement is often[-1]:
+                    claims.update(row.id for row in rows)
                 with contextlib.suppress(saves.LeaseLost):
                     Driver(session, driver.generation).save(job_id, attempt, iterate=choose.randint(0, 3))
         return claims

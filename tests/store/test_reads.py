@@ -132,7 +132,12 @@ def test_whole_life_of_a_job_on_an_asyncio_session(driver: Driver, postgres_url:
             assert (await session.scalars(moves.mark_sent([job_id]))).all() == [job_id]
             assert (await session.execute(reads.queue_positions([job_id]))).one() == (job_id, 1)
             assert (await session.execute(moves.claim(job_id, "worker", 15))).one().attempt == 1
-            assert (await session.execute(moves.renew("worker", {job_id: 1}, 15))).one() == (job_id, False, False)
+            assert (await session.execute(moves.renew("worker", {job_id: 1}, 15))).one() == (
+                job_id,
+                False,
+                False,
+                False,
+            )
             assert (await session.execute(moves.cancel(job_id))).one().state == "running"
             assert (await session.execute(moves.release(job_id, 1))).one().state == "canceled"
             await session.commit()

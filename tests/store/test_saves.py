@@ -62,6 +62,16 @@ def test_newest_checkpoint_replaces_the_one_before(driver: Driver):
     assert saves.load_checkpoints(driver.session, uuid4()) == {}
 
 
+def test_checkpoint_between_two_iterates_is_no_news(driver: Driver):
+    job_id = driver.claimed(images=2)
+    driver.save(job_id, image=0, iterate=0, checkpoint=b"a")
+    before = driver.events(job_id)
+    saves.save_checkpoint(driver.session, job_id, 1, 0, 0, b"later")
+    saves.save_checkpoint(driver.session, job_id, 1, 1, None, b"begun")
+    assert saves.load_checkpoints(driver.session, job_id) == {0: (0, b"later"), 1: (None, b"begun")}
+    assert (driver.events(job_id), driver.job(job_id).seq) == (before, before[-1].seq)
+
+
 def test_iterate_without_picture_keeps_its_figures(driver: Driver):
     job_id = driver.claimed()
     assert driver.save(job_id, picture=None).etag is None
@@ -104,6 +114,7 @@ WRITES: dict[str, Callable[[Driver, UUID], Any]] = {
         driver.session, job, 1, 0, blocks=1, predicted_rounds=1, predicted_evaluations=1
     ),
     "iterate": lambda driver, job: driver.save(job, attempt=1, iterate=1, picture=b"late", checkpoint=b"late"),
+    "checkpoint": lambda driver, job: saves.save_checkpoint(driver.session, job, 1, 0, 0, b"late"),
     "final": lambda driver, job: saves.make_final(driver.session, job, 1, 0, 0, picture=b"late"),
     "finish": lambda driver, job: saves.finish_image(driver.session, job, 1, 0, stopped="exact"),
 }
@@ -165,7 +176,7 @@ def test_lease_that_ran_out_unnoticed_still_serves(driver: Driver):
     job_id = driver.claimed()
     driver.expire(job_id)
     driver.save(job_id)
-    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, False)
+    assert driver.do(moves.renew("worker", {job_id: 1}, 15)) == (job_id, False, False, False)
     assert driver.do(moves.rescue(3)) is None
     assert driver.do(moves.succeed(job_id, 1, "exact"))
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 
 from sampler import Iterate, Model, sample
 from tasks.engines import EngineThread
 from tasks.heartbeat import Heartbeat
-from tasks.run import run
+from tasks.run import work
 from tasks.worker import Worker
 from tests.tasks.jobs import Pixels
 
@@ -52,13 +51,13 @@ class Process:
         self.heartbeat = Heartbeat(worker.name, worker.leases, worker.sessions, worker.jobs)
         self._threads = ThreadPoolExecutor(worker.concurrency)
 
-    def run(self, job_id: UUID) -> None:
-        """Run a job here."""
-        run(self.worker, job_id)
+    def run(self) -> None:
+        """Run here what waits, until nothing does."""
+        work(self.worker)
 
-    def start(self, job_id: UUID) -> Future[None]:
-        """Run a job in a thread."""
-        return self._threads.submit(run, self.worker, job_id)
+    def start(self) -> Future[None]:
+        """Run in a thread what waits, until nothing does."""
+        return self._threads.submit(work, self.worker)
 
     def close(self) -> None:
         """Hand back what runs, and end."""

@@ -31,7 +31,7 @@ def finals(jobs: Jobs, job_id: UUID, image: int = 0) -> list[int]:
 def test_an_accepted_job_keeps_its_newest_iterate(jobs: Jobs, process: Start, previews: bool) -> None:
     worker = process()
     job_id = jobs.submit(previews=previews, images=2, **ENDLESS)
-    running = worker.start(job_id)
+    running = worker.start()
     jobs.wait(job_id, lambda _: all(jobs.iterates(job_id, image) for image in (0, 1)))
     jobs.do(moves.accept(job_id))
     worker.heartbeat.beat()
@@ -55,7 +55,7 @@ def test_an_image_without_an_iterate_stops_at_its_first(jobs: Jobs, process: Sta
     jobs.do(moves.accept(job_id))
     worker = process(jobs=JobSettings(heartbeat_seconds=0.01))
     worker.heartbeat.start()
-    worker.run(job_id)
+    worker.run()
     assert jobs.get(job_id).stopped == "accepted"
     assert finals(jobs, job_id) == [jobs.iterates(job_id)[-1].iterate]
     assert len(jobs.iterates(job_id)) <= 2
@@ -67,14 +67,14 @@ def test_a_refined_draft_is_what_it_would_have_been(
 ) -> None:
     worker = process()
     job_id = jobs.submit(max_iterations=draft, tolerance=0.001, **BLOCKS)
-    worker.run(job_id)
+    worker.run()
     assert (jobs.get(job_id).stopped, finals(jobs, job_id)) == ("max_iterations", [draft])
     rough = jobs.iterates(job_id)
 
     before = reference.evaluations
     refine(jobs, job_id, max_iterations=None)
     assert finals(jobs, job_id) == []
-    worker.run(job_id)
+    worker.run()
     job, (image,) = jobs.get(job_id), jobs.images(job_id)
     assert (job.state, job.stopped, job.attempt) == ("succeeded", "converged", 2)
     saved = jobs.iterates(job_id)
@@ -101,11 +101,11 @@ def test_a_refined_draft_is_what_it_would_have_been(
 def test_refining_to_a_lower_tolerance_again_and_again(jobs: Jobs, process: Start, reference: Reference) -> None:
     worker = process()
     job_id = jobs.submit(tolerance=0.1, **BLOCKS)
-    worker.run(job_id)
+    worker.run()
     reached = [jobs.iterates(job_id)[-1].iterate]
     for tolerance in (0.003, 0.0):
         refine(jobs, job_id, tolerance=tolerance)
-        worker.run(job_id)
+        worker.run()
         reached.append(jobs.iterates(job_id)[-1].iterate)
     assert reached == sorted(set(reached))
     assert (jobs.get(job_id).stopped, reached[-1]) == ("exact", 6)
@@ -117,26 +117,26 @@ def test_refining_to_a_lower_tolerance_again_and_again(jobs: Jobs, process: Star
 def test_an_accepted_job_can_be_refined(jobs: Jobs, process: Start) -> None:
     worker = process()
     job_id = jobs.submit(**ENDLESS)
-    running = worker.start(job_id)
+    running = worker.start()
     jobs.wait_for_iterate(job_id, 0)
     jobs.do(moves.accept(job_id))
     worker.heartbeat.beat()
     running.result(60)
     accepted = jobs.iterates(job_id)[-1].iterate
     refine(jobs, job_id, max_iterations=accepted + 1)
-    worker.run(job_id)
+    worker.run()
     assert (jobs.get(job_id).stopped, finals(jobs, job_id)) == ("max_iterations", [accepted + 1])
 
 
 def test_an_image_that_is_good_enough_already_is_not_computed(jobs: Jobs, process: Start, reference: Reference) -> None:
     worker = process()
     job_id = jobs.submit(tolerance=0.05, **BLOCKS)
-    worker.run(job_id)
+    worker.run()
     newest = jobs.iterates(job_id)[-1]
     assert newest.residual is not None
     before = reference.evaluations
     refine(jobs, job_id, tolerance=newest.residual)
-    worker.run(job_id)
+    worker.run()
     assert (jobs.get(job_id).stopped, finals(jobs, job_id)) == ("converged", [newest.iterate])
     assert reference.evaluations == before
 
@@ -144,7 +144,7 @@ def test_an_image_that_is_good_enough_already_is_not_computed(jobs: Jobs, proces
 def test_checkpoints_are_kept_for_a_while(jobs: Jobs, process: Start) -> None:
     worker = process()
     job_id = jobs.submit(max_iterations=0, **BLOCKS)
-    worker.run(job_id)
+    worker.run()
     sessions, valkey = worker.worker.sessions, worker.worker.redis
     Janitor(sessions, valkey, JobSettings()).prune()
     assert len(jobs.checkpoints(job_id)) == 1

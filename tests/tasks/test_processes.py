@@ -49,14 +49,14 @@ def test_a_job_that_is_sent_three_times_runs_once(jobs: Jobs, fleet: Fleet) -> N
     fleet.have(2)
     job_id = jobs.submit(steps=12)
     for _ in range(3):
-        enqueue(job_id)
+        enqueue()
     job = jobs.wait(job_id)
     assert (job.state, job.stopped, job.attempt, job.crashes) == ("succeeded", "converged", 1, 0)
     assert [event.seq for event in jobs.events(job_id)] == list(range(1, job.seq + 1))
     # A fourth message, much later.
-    enqueue(job_id)
+    enqueue()
     later = jobs.submit(steps=4)
-    enqueue(later)
+    enqueue()
     jobs.wait(later)
     assert jobs.get(job_id).seq == job.seq
 
@@ -64,7 +64,7 @@ def test_a_job_that_is_sent_three_times_runs_once(jobs: Jobs, fleet: Fleet) -> N
 def test_a_running_job_is_canceled(jobs: Jobs, fleet: Fleet, broker: Broker) -> None:
     fleet.have(1)
     job_id = jobs.submit(**ENDLESS)
-    enqueue(job_id)
+    enqueue()
     jobs.wait_for_iterate(job_id, 0)
     jobs.do(moves.cancel(job_id))
     with sync_redis(broker.url) as client:
@@ -75,7 +75,7 @@ def test_a_running_job_is_canceled(jobs: Jobs, fleet: Fleet, broker: Broker) -> 
 def test_a_worker_that_is_told_to_stop_hands_its_jobs_back(jobs: Jobs, fleet: Fleet, reference: Reference) -> None:
     fleet.have(2)
     job_id = jobs.submit(**LONG)
-    enqueue(job_id)
+    enqueue()
     jobs.wait_for_iterate(job_id, 1)
     first = fleet.child(jobs.get(job_id).worker)
     first.send_signal(signal.SIGTERM)
@@ -90,7 +90,7 @@ def test_a_killed_workers_job_goes_on_from_its_last_iterate(jobs: Jobs, fleet: F
     fleet.have(2)
     before = fleet.statistics()
     job_id = jobs.submit(**LONG)
-    enqueue(job_id)
+    enqueue()
     jobs.wait_for_iterate(job_id, 1)
     victim = fleet.child(jobs.get(job_id).worker)
     victim.kill()
@@ -118,12 +118,12 @@ def test_a_killed_workers_job_goes_on_from_its_last_iterate(jobs: Jobs, fleet: F
 def test_jobs_outlive_the_broker(jobs: Jobs, fleet: Fleet, broker: Broker) -> None:
     fleet.have(1)
     running = jobs.submit(**LONG)
-    enqueue(running)
+    enqueue()
     jobs.wait_for_iterate(running, 0)
     broker.kill()
     waiting = jobs.submit(steps=12)
     with pytest.raises(QueueUnavailable):
-        enqueue(waiting)
+        enqueue()
     saved = len(jobs.iterates(running))
     jobs.wait_for_iterate(running, saved)  # it goes on meanwhile
     broker.start()
@@ -136,7 +136,7 @@ def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
     """A frozen worker is as good as dead, until it wakes up and finds its job gone."""
     fleet.have(1)
     job_id = jobs.submit(**ENDLESS)
-    enqueue(job_id)
+    enqueue()
     for attempt in (1, 2):
         job = jobs.wait(job_id, lambda job, attempt=attempt: job.state == "running" and job.attempt == attempt)
         worker = fleet.child(job.worker)
@@ -150,6 +150,6 @@ def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
     assert "died 2 times" in job.error
     # The worker is none the worse for it, and wrote nothing when it woke up.
     after = jobs.submit(steps=4)
-    enqueue(after)
+    enqueue()
     assert jobs.wait(after).state == "succeeded"
     assert jobs.get(job_id).seq == job.seq

@@ -23,7 +23,7 @@ def test_every_iterate_is_saved_as_the_sampler_has_it(
     listener = valkey.pubsub(ignore_subscribe_messages=True)
     listener.subscribe(wakeups.JOBS)
     listener.get_message(timeout=5)  # the confirmation
-    process().run(job_id)
+    process().run()
 
     job = jobs.get(job_id)
     assert (job.state, job.stopped, job.attempt, job.error) == ("succeeded", "converged", 1, None)
@@ -61,7 +61,7 @@ def test_every_iterate_is_saved_as_the_sampler_has_it(
 
 def test_without_previews_only_the_final_picture_is_kept(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(steps=STEPS, previews=False)
-    process().run(job_id)
+    process().run()
     saved = jobs.iterates(job_id)
     assert len(saved) >= 3
     assert [each.etag is not None for each in saved] == [each.final for each in saved]
@@ -70,7 +70,7 @@ def test_without_previews_only_the_final_picture_is_kept(jobs: Jobs, process: St
 
 def test_the_serial_method_is_one_block(jobs: Jobs, process: Start, reference: Reference) -> None:
     job_id = jobs.submit(steps=STEPS, method="serial")
-    process().run(job_id)
+    process().run()
     assert jobs.get(job_id).stopped == "exact"
     (image,) = jobs.images(job_id)
     assert (image.blocks, image.rounds, image.evaluations) == (1, STEPS, STEPS)
@@ -83,8 +83,8 @@ def test_the_window_method_gives_the_same_picture(jobs: Jobs, process: Start, re
     exact = jobs.submit(steps=STEPS, method="window", tolerance=0.0)
     near = jobs.submit(steps=STEPS, method="auto", tolerance=0.02)
     worker = process()
-    worker.run(exact)
-    worker.run(near)
+    worker.run()
+    worker.run()
     assert (jobs.get(exact).stopped, jobs.get(near).stopped) == ("exact", "converged")
     assert len(jobs.iterates(exact)) >= 3
     _, picture = reference.sample(steps=STEPS, blocks=1, tolerance=0.0)[-1]
@@ -95,14 +95,14 @@ def test_the_window_method_gives_the_same_picture(jobs: Jobs, process: Start, re
 
 def test_auto_is_srds_where_blocks_are_asked_for(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(steps=STEPS, method="auto", blocks=4, tolerance=0.0, max_iterations=1)
-    process().run(job_id)
+    process().run()
     assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1]
     assert jobs.get(job_id).stopped == "max_iterations"
 
 
 def test_what_was_asked_for_is_computed(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(steps=STEPS, blocks=5, tolerance=0.0, max_iterations=2)
-    process().run(job_id)
+    process().run()
     assert jobs.get(job_id).stopped == "max_iterations"
     assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1, 2]
     assert jobs.images(job_id)[0].blocks == 5
@@ -113,7 +113,7 @@ def test_jobs_and_their_images_share_rounds(jobs: Jobs, process: Start, referenc
     pair = jobs.submit(steps=STEPS, seed=7, images=2)
     alone = jobs.submit(steps=STEPS, seed=9, method="serial")
     worker = process()
-    for future in [worker.start(pair), worker.start(alone)]:
+    for future in [worker.start(), worker.start()]:
         future.result(60)
     images = [*jobs.images(pair), *jobs.images(alone)]
     assert [image.seed for image in images] == [7, 8, 9]
@@ -128,9 +128,9 @@ def test_jobs_and_their_images_share_rounds(jobs: Jobs, process: Start, referenc
 def test_several_calls_for_one_job_are_one_run(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(steps=STEPS)
     one, other = process("one"), process("other")
-    for future in [one.start(job_id), other.start(job_id), one.start(job_id)]:
+    for future in [one.start(), other.start(), one.start()]:
         future.result(60)
-    one.run(job_id)
+    one.run()
     job = jobs.get(job_id)
     assert (job.state, job.attempt) == ("succeeded", 1)
     assert [event.data["state"] for event in jobs.events(job_id) if event.kind != "iterate"].count("succeeded") == 1
@@ -139,7 +139,7 @@ def test_several_calls_for_one_job_are_one_run(jobs: Jobs, process: Start) -> No
 def test_a_job_that_is_gone_is_nobodys(process: Start, jobs: Jobs) -> None:
     job_id = jobs.submit(steps=STEPS)
     jobs.do(moves.cancel(job_id))
-    process().run(job_id)
+    process().run()
     assert jobs.get(job_id).state == "canceled"
     assert jobs.iterates(job_id) == []
 
@@ -147,7 +147,7 @@ def test_a_job_that_is_gone_is_nobodys(process: Start, jobs: Jobs) -> None:
 def test_a_model_that_cannot_be_loaded_fails_the_job(jobs: Jobs, process: Start, catalog: Catalog) -> None:
     broken = catalog["emoji"].model_copy(update={"id": "broken", "source": "nowhere"})
     job_id = jobs.submit_generation(catalog.resolve({"prompt": "red heart"}).model_copy(update={"model": "broken"}))
-    process(catalog=Catalog({"broken": broken})).run(job_id)
+    process(catalog=Catalog({"broken": broken})).run()
     job = jobs.get(job_id)
     assert (job.state, job.error) == ("failed", jobs.images(job_id)[0].error)
     assert job.error is not None
@@ -157,7 +157,7 @@ def test_a_model_that_cannot_be_loaded_fails_the_job(jobs: Jobs, process: Start,
 
 def test_a_model_that_this_worker_does_not_offer_fails_the_job(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(steps=STEPS)
-    process(catalog=Catalog()).run(job_id)
+    process(catalog=Catalog()).run()
     job = jobs.get(job_id)
     assert (job.state, job.attempt) == ("failed", 1)
     assert job.error is not None
@@ -170,7 +170,7 @@ def test_what_the_model_refuses_fails_the_job_and_nothing_else(
     odd = jobs.submit_generation(generation(steps=STEPS).model_copy(update={"height": 60}))
     even = jobs.submit(steps=STEPS)
     worker = process()
-    for future in [worker.start(odd), worker.start(even)]:
+    for future in [worker.start(), worker.start()]:
         future.result(60)
     assert (
         jobs.get(odd).error

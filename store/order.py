@@ -1,0 +1,102 @@
+"""Whose turn it is: the order in which queued jobs are claimed.
+
+Between owners it is fair: a job of the owner with the fewest running jobs goes first. An owner is an API key; all jobs
+that were submitted without one have one owner. Among those jobs the rank decides: when the job was accepted, moved by
+its priority. So a high job goes before normal ones that were accepted up to ten minutes earlier, and none waits for
+ever: what is old enough has a better rank than anything that comes.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import CTE, ColumnElement, Select, and_, case, false, func, or_, select, true, union_all
+from sqlalchemy.orm import aliased
+
+from store.tables import Job, Priority, api_keys, jobs
+
+# How much better the rank of a priority is than that of ``normal``.
+BONUS: dict[Priority, timedelta] = {
+    "low": timedelta(minutes=-10),
+    "normal": timedelta(0),
+    "high": timedelta(minutes=10),
+}
+
+# Jobs of an owner that are looked at for one claim: some may be locked for a moment, as by a cancellation.
+LOOKAHEAD = 8
+
+# Stands for the owner of the jobs without a key, where it must equal itself.
+_NO_KEY = UUID(int=0)
+
+# Names the lock of ``claims``; any number that nothing else in this database locks.
+_CLAIMS = 0x756E6465
+
+
+def rank(priority: ColumnElement[Priority]) -> ColumnElement[timedelta]:
+    """The rank of a job that is accepted now."""
+    return func.now() - case(BONUS, value=priority)
+
+
+def claims() -> Select[None]:
+    """Lock out other claims until the transaction ends, so that the next one counts what this one has claimed: no
+    owner gets more than its turn or its limit, however many workers ask at once."""
+    return select(func.pg_advisory_xact_lock(_CLAIMS))
+
+
+def first() -> CTE:
+    """The job whose turn it is, locked; no row where none can be claimed. Jobs whose deadline has passed and those of
+    a key with ``max_running`` jobs running are passed over."""
+    busy = _running()
+    waits = and_(jobs.c.state == "queued", or_(jobs.c.deadline_at.is_(None), jobs.c.deadline_at > func.now()))
+    heads = select(jobs.c.id, jobs.c.rank_at).where(waits).order_by(jobs.c.rank_at, jobs.c.id).limit(LOOKAHEAD)
+
+    of_key = heads.where(jobs.c.key_id == api_keys.c.id).lateral()
+    running = func.coalesce(busy.c.running, 0)
+    free = or_(api_keys.c.max_running.is_(None), running < api_keys.c.max_running)
+    keys = api_keys.outerjoin(busy, busy.c.key_id == api_keys.c.id)
+    with_key = select(of_key, running.label("running")).select_from(keys.join(of_key, true())).where(free)
+
+    keyless = select(busy.c.running).where(busy.c.key_id.is_(None)).scalar_subquery()
+    without = heads.where(jobs.c.key_id.is_(None)).subquery()
+    next_ones = union_all(with_key, select(without, func.coalesce(keyless, 0))).subquery()
+    return (
+        select(jobs.c.id)
+        .join(next_ones, next_ones.c.id == jobs.c.id)
+        .where(jobs.c.state == "queued")
+        .order_by(next_ones.c.running, next_ones.c.rank_at, next_ones.c.id)
+        .limit(1)
+        .with_for_update(of=jobs, skip_locked=True)
+        .cte("first")
+    )
+
+
+def line() -> CTE:
+    """(id, position) of every queued job; 1 is the next to be claimed.
+
+    It is the order in which they would be claimed if no running job ended and none was submitted. When jobs end, the
+    turns of their owners come earlier; jobs of a key that has reached ``max_running`` are counted after all others.
+    """
+    busy = _running()
+    waiting = aliased(Job)
+    nth = func.row_number().over(partition_by=waiting.key_id, order_by=(waiting.rank_at, waiting.id))
+    # Every claim makes one more of the owner's jobs run, so its n-th one has n - 1 more before it than its first.
+    running = func.coalesce(busy.c.running, 0) + nth - 1
+    turns = (
+        select(
+            waiting.id,
+            waiting.rank_at,
+            running.label("running"),
+            func.coalesce(running >= api_keys.c.max_running, false()).label("blocked"),
+        )
+        .outerjoin(busy, func.coalesce(busy.c.key_id, _NO_KEY) == func.coalesce(waiting.key_id, _NO_KEY))
+        .outerjoin(api_keys, api_keys.c.id == waiting.key_id)
+        .where(waiting.state == "queued")
+        .subquery()
+    )
+    order = (turns.c.blocked, turns.c.running, turns.c.rank_at, turns.c.id)
+    return select(turns.c.id, func.row_number().over(order_by=order).label("position")).cte("line")
+
+
+def _running() -> CTE:
+    """How many jobs of each owner run; no row for one that has none."""
+    running = select(jobs.c.key_id, func.count().label("running")).where(jobs.c.state == "running")
+    return running.group_by(jobs.c.key_id).cte("busy")
