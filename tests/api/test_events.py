@@ -110,7 +110,7 @@ def test_events_come_as_they_happen(client: httpx.Client, submit: Submit, worker
         wakeups.publish(valkey, UUID(job), saved.seq)
         assert next(events).data["etag"] == saved.etag
         worker.fail(job, "broken")  # nobody says so: it is found all the same
-        assert next(events) == (saved.seq + 1, "done", {**next_data("failed"), "error": "broken"})
+        assert next(events) == (saved.seq + 1, "done", {**next_data("failed"), "error": "broken", "failure": "worker"})
         assert list(events) == []
 
 

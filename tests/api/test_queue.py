@@ -105,7 +105,7 @@ def test_a_late_job_fails_and_its_pictures_stay(
 
 def everything(valkey: redis.Redis) -> bytes:
     """All keys of Redis, with all that is in them."""
-    read: dict[bytes, Callable[[bytes], Any]] = {
+    read: dict[Any, Callable[[bytes], Any]] = {
         b"string": valkey.get,
         b"hash": valkey.hgetall,
         b"list": lambda key: valkey.lrange(key, 0, -1),
@@ -113,8 +113,7 @@ def everything(valkey: redis.Redis) -> bytes:
         b"zset": lambda key: valkey.zrange(key, 0, -1, withscores=True),
     }
     keys: Any = valkey.keys("*")
-    kind: Callable[[bytes], Any] = valkey.type
-    return repr([(key, read[kind(key)](key)) for key in keys]).encode()
+    return repr([(key, read[valkey.type(key)](key)) for key in keys]).encode()
 
 
 def test_a_deleted_job_leaves_nothing_in_redis(
