@@ -32,6 +32,7 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Delete,
     Select,
     Update,
     and_,
@@ -152,7 +153,7 @@ def release(job_id: UUID, attempt: int) -> Moved:
     """running -> queued, for a worker that shuts down: no crash is counted, and the job is unsent again.
     A job whose cancellation was asked for becomes canceled."""
     canceled = jobs.c.cancel_requested
-    return _move(
+    return _ending(
         update(jobs).where(held(job_id, attempt)),
         **LEFT,
         state=case((canceled, "canceled"), else_="queued"),
@@ -180,7 +181,7 @@ def cancel(job_id: UUID) -> Moved:
     """queued -> canceled; of a running job its worker is asked to stop. Asking again returns no row."""
     queued = jobs.c.state == "queued"
     asked = and_(jobs.c.state == "running", ~jobs.c.cancel_requested)
-    return _move(
+    return _ending(
         update(jobs).where(jobs.c.id == job_id, or_(queued, asked)),
         state=case((queued, "canceled"), else_=jobs.c.state),
         finished_at=case((queued, func.now())),
@@ -250,7 +251,7 @@ def rescue(max_crashes: int, limit: int = 100) -> Moved:
     crashes = jobs.c.crashes + 1
     asked, poison = jobs.c.cancel_requested, crashes >= max_crashes
     reason = func.format("the worker died %s times while it ran this job, which is not tried again", crashes)
-    return _move(
+    return _ending(
         update(jobs).where(jobs.c.id.in_(select(expired.c.id))),
         **LEFT,
         crashes=crashes,
@@ -277,7 +278,7 @@ def expire(limit: int = 100) -> Moved:
         .cte("late")
     )
     asked = jobs.c.cancel_requested
-    return _move(
+    return _ending(
         update(jobs).where(jobs.c.id.in_(select(late.c.id))),
         **LEFT,
         state=case((asked, "canceled"), else_="failed"),
@@ -305,11 +306,18 @@ def _room(max_queued: int | None) -> ColumnElement[bool]:
 
 
 def _end(job_id: UUID, attempt: int, **values: Any) -> Moved:
-    return _move(update(jobs).where(held(job_id, attempt)), **LEFT, finished_at=func.now(), **values)
+    return _ending(update(jobs).where(held(job_id, attempt)), **LEFT, finished_at=func.now(), **values)
 
 
 def _move(job: Update, **values: Any) -> Moved:
     return _with_event(_moved(job, **values))
+
+
+def _ending(job: Update, **values: Any) -> Moved:
+    """A move after which the job may have ended. Checkpoints that nothing can go on from go with it, and what was final
+    before a refinement that came to nothing is final again."""
+    moved = _moved(job, **values)
+    return _with_event(moved).add_cte(_spent(moved).cte("spent"), _final_again(moved).cte("final_again"))
 
 
 def _moved(job: Update, **values: Any) -> CTE:
@@ -317,32 +325,35 @@ def _moved(job: Update, **values: Any) -> CTE:
 
 
 def _with_event(job: CTE) -> Moved:
-    """Tell of the move. Checkpoints that nothing can go on from go with it, and what was final before a refinement
-    that came to nothing is final again."""
-    terminal = job.c.state.in_(TERMINAL)
+    """Tell of the move."""
     data = func.jsonb_build_object(
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error, "failure", job.c.failure),
         *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
     )
-    kind = case((terminal, "done"), else_="state")
+    kind = case((job.c.state.in_(TERMINAL), "done"), else_="state")
     event = insert(events).from_select(["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, kind, data))
+    moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
+    return moved.add_cte(event.cte("event"), outbox(job, kind).cte("outbox"))
+
+
+def _spent(job: CTE) -> Delete:
     refinable = and_(job.c.state == "succeeded", job.c.stopped != "exact")
-    finished = select(job.c.id).where(terminal, ~refinable)
+    finished = select(job.c.id).where(job.c.state.in_(TERMINAL), ~refinable)
     exact = select(images.c.job_id, images.c.number).where(
         images.c.job_id.in_(select(job.c.id).where(refinable)), images.c.stopped == "exact"
     )
-    spent = delete_from(checkpoints).where(
+    return delete_from(checkpoints).where(
         or_(checkpoints.c.job_id.in_(finished), tuple_(checkpoints.c.job_id, checkpoints.c.image).in_(exact))
     )
+
+
+def _final_again(job: CTE) -> Update:
     in_vain = select(job.c.id).where(job.c.state.in_(("failed", "canceled")))
     before = select(images.c.job_id, images.c.number, images.c.final).where(
         images.c.job_id.in_(in_vain), images.c.stopped.is_(None), images.c.final.is_not(None)
     )
     place = tuple_(iterates.c.job_id, iterates.c.image, iterates.c.iterate)
-    again = update(iterates).where(iterates.c.job_id.in_(in_vain), place.in_(before)).values(final=True)
-    moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
-    told = (event.cte("event"), outbox(job, kind).cte("outbox"))
-    return moved.add_cte(*told, spent.cte("spent"), again.cte("again"))
+    return update(iterates).where(iterates.c.job_id.in_(in_vain), place.in_(before)).values(final=True)
 
 
 def _from_now(seconds: float) -> ColumnElement[Any]:

