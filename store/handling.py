@@ -41,7 +41,7 @@ class Handling(BaseModel):
 
 
 # A field is offered once what it asks for is done: until then a request that names it is refused.
-FIELDS: tuple[str, ...] = ()
+FIELDS = ("priority", "deadline_seconds")
 
 
 def resolve_request(catalog: Catalog, request: Mapping[str, Any]) -> tuple[Generation, Handling]:
