@@ -16,7 +16,7 @@ from api.links import Links
 from api.metrics import Metrics
 from api.metrics_store import Shared
 from api.pace import Pacer
-from api.waiting import Waiting
+from api.waiting import READERS, Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
@@ -59,7 +59,9 @@ async def open_services(
     client = async_redis(store.redis_url)
     moving = async_sessions(engine)
     reading = async_sessions(engine.execution_options(isolation_level="REPEATABLE READ"))
-    waiting = Waiting(client, reading)
+    # A pool of their own: a burst of requests would keep those who follow a job waiting for a connection until it ends.
+    followers = async_engine(store.database_url, READERS).execution_options(isolation_level="REPEATABLE READ")
+    waiting = Waiting(client, reading, async_sessions(followers))
     shared = Shared(reading, client)
     metrics.registry.register(shared)
     metrics.show_clients(waiting.clients)
@@ -84,6 +86,7 @@ async def open_services(
     finally:
         metrics.registry.unregister(shared)
         await client.aclose()
+        await followers.dispose()
         await engine.dispose()
 
 

@@ -82,9 +82,16 @@ class Watch:
 class Waiting:
     """Everybody in this process who waits for news of a job."""
 
-    def __init__(self, client: redis.asyncio.Redis, reading: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        reading: async_sessionmaker[AsyncSession],
+        following: async_sessionmaker[AsyncSession],
+    ) -> None:
+        """``reading`` is for requests that are answered at once, ``following`` for those who wait."""
         self._redis = client
         self._reading = reading
+        self._following = following
         self._readers = asyncio.Semaphore(READERS)
         self._watches: dict[UUID, set[Watch]] = {}
         self._somebody = asyncio.Event()
@@ -149,7 +156,7 @@ class Waiting:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session for one look by somebody who waits."""
-        async with self._readers, self._reading.begin() as session:
+        async with self._readers, self._following.begin() as session:
             yield session
 
     def _tell(self, wakeup: wakeups.Wakeup) -> None:
@@ -216,7 +223,7 @@ class Waiting:
     async def _ask(self) -> None:
         """Tell everybody what the database knows of their jobs; of a job that is gone, to look for themselves."""
         asked = list(self._watches)
-        async with self._reading.begin() as session:
+        async with self._following.begin() as session:
             newest = dict((await session.execute(reads.seqs(asked))).tuples().all())
         for job in asked:
             for watch in self._watches.get(job, ()):

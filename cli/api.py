@@ -15,6 +15,10 @@ from store.settings import ApiSettings, LogSettings, StoreSettings
 # Streams to clients never end by themselves, so a stop must not wait for them for long. Seconds.
 GRACE = 5
 
+# Idle connections are kept for longer than clients and proxies keep theirs, so that none is closed just as a request is
+# sent on it, which the client could only take for an error. Seconds.
+KEEP_ALIVE = 75
+
 # Bytes of a request's head that are kept before it is refused unread. What is smaller the app refuses, and says why.
 LARGEST_HEAD = 65536
 
@@ -46,6 +50,7 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
         host=host,
         port=port,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
         server_header=False,
         log_config=None,  # its lines go where ours go
     )

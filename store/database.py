@@ -22,7 +22,7 @@ def _options(url: str, pool_size: int) -> dict[str, Any]:
         "url": make_url(url).set(drivername="postgresql+psycopg"),
         "pool_size": pool_size,
         "max_overflow": pool_size,
-        "pool_timeout": 10,
+        "pool_timeout": 30,  # a burst waits its turn
         "pool_pre_ping": True,
         "hide_parameters": True,  # an error's text is logged, and prompts are parameters
         # A database that is gone must be an error within seconds, not a hang; every time is UTC.
