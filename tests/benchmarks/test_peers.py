@@ -157,7 +157,7 @@ def test_the_starts_of_chords():
 def test_srds_takes_the_rounds_of_its_schedule_and_gives_the_iterates_of_parareal(tree):
     steps, blocks = 25, 5
     solver, noise = tree.solver(steps), tree.noise(1)
-    ours = Parareal(solver, noise, blocks=blocks)
+    ours = Parareal(solver, noise, blocks=blocks, correction="plain")
     iterates = []
     while evaluations := ours.ready():
         x = torch.stack([evaluation.x for evaluation in evaluations])

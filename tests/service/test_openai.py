@@ -60,7 +60,9 @@ def check(events: list[Any], partials: int) -> None:
     shown = [pixels(event.b64_json) for event in events]
     assert all(picture.shape == (64, 64, 3) for picture in shown)
     distances = [rms(picture, shown[-1]) for picture in shown]
-    assert all(one > other for one, other in pairwise(distances)), distances
+    # The last ones may be the finished picture already, to the last bit of its pixels.
+    assert all(one > other or one == 0 for one, other in pairwise(distances)), distances
+    assert distances[0] > 0
     assert {(event.size, event.output_format, event.background) for event in events} == {("64x64", "png", "opaque")}
     completed = events[-1]
     assert completed.usage.total_tokens == completed.usage.output_tokens == completed.evaluations > 50
