@@ -14,12 +14,12 @@ from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, Forbidden, ServerError, TooManyRequests, Unauthorized
 from api.request_ids import RequestIds
-from api.routes import control, events, health, iterates, jobs, metrics, models, openai, refine
+from api.routes import control, deliveries, events, health, iterates, jobs, metrics, models, openai, refine
 from api.security import AnswerHeaders, HeadLimit
 from api.services import open_services
 from api.version import VERSION
 from store.catalog import load_catalog
-from store.settings import ApiSettings, CatalogSettings, StoreSettings
+from store.settings import ApiSettings, CatalogSettings, StoreSettings, WebhookSettings
 
 
 def create_app(
@@ -33,13 +33,14 @@ def create_app(
     """
     store = store or StoreSettings()
     settings = settings or ApiSettings()
+    targets = WebhookSettings().targets
     models_on_offer = load_catalog((catalog or CatalogSettings()).catalog)
 
     measured = Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_services(store, settings, models_on_offer, measured) as services:
+        async with open_services(store, settings, models_on_offer, targets, measured) as services:
             yield {"services": services}
 
     app = FastAPI(
@@ -67,7 +68,7 @@ def create_app(
 
     anywhere = openapi.responses(Unauthorized, TooManyRequests, ServerError, DatabaseGone)
     guarded = openapi.responses(Unauthorized, Forbidden, TooManyRequests, ServerError, DatabaseGone)
-    for part in (jobs, events, control, refine, iterates):
+    for part in (jobs, events, control, refine, iterates, deliveries):
         app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
     app.include_router(openai.router, dependencies=[Depends(guard)])
     app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)

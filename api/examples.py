@@ -50,6 +50,7 @@ def _job(running: bool) -> schemas.Job:
         finished_at=None,
         updated_at=_SAVED if running else _SUBMITTED,
         request=_REQUEST,
+        webhook=schemas.Webhook(url="https://example.org/hook", events=["done"]),
         images=[
             schemas.Image(
                 number=0,
@@ -73,6 +74,7 @@ def _job(running: bool) -> schemas.Job:
             refine=_LINKS.refine(_ID),
             events=_LINKS.events(_ID),
             iterates=_LINKS.iterates(_ID),
+            deliveries=_LINKS.deliveries(_ID),
         ),
     )
 
@@ -104,6 +106,21 @@ ITERATES = schemas.Iterates(
         for number, residual, rounds, evaluations, elapsed in ((0, None, 10, 10, 0.8), (1, 0.021, 14, 57, 1.2))
     ]
 )
+_DELIVERY = UUID("5d0c6f0a-3f56-4a8e-8f0e-0c2f5a1f9b11")
+DELIVERY = schemas.Delivery(
+    id=_DELIVERY,
+    seq=6,
+    event="done",
+    state="pending",
+    attempts=1,
+    status=503,
+    error="the answer was 503, not 2xx",
+    created_at=_SAVED,
+    attempted_at=_SAVED + timedelta(milliseconds=20),
+    next_attempt_at=_SAVED + timedelta(seconds=5),
+    links=schemas.DeliveryLinks(send=_LINKS.send(_ID, _DELIVERY)),
+)
+DELIVERIES = schemas.DeliveryPage(deliveries=[DELIVERY], disabled=None, next_cursor=None)
 # As `api.streams` sends it.
 _FIGURES = {"residual": None, "rounds": 10, "evaluations": 10, "elapsed": 0.8, "etag": "9f2c...", "final": False}
 _STATE = {

@@ -1,21 +1,14 @@
 """The addresses of things, as clients see them."""
 
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
+
+from store.links import JobLinks
 
 
 @dataclass(frozen=True)
-class Links:
-    """Makes addresses below ``base``, which has no slash at its end."""
-
-    base: str
-
-    def jobs(self) -> str:
-        return f"{self.base}/v1/jobs"
-
-    def job(self, job: UUID) -> str:
-        return f"{self.jobs()}/{job}"
+class Links(JobLinks):
+    """All of them."""
 
     def cancel(self, job: UUID) -> str:
         return f"{self.job(job)}/cancel"
@@ -32,5 +25,8 @@ class Links:
     def iterates(self, job: UUID) -> str:
         return f"{self.job(job)}/iterates"
 
-    def picture(self, job: UUID, image: int, iterate: int | Literal["latest"]) -> str:
-        return f"{self.job(job)}/images/{image}/iterates/{iterate}"
+    def deliveries(self, job: UUID) -> str:
+        return f"{self.job(job)}/deliveries"
+
+    def send(self, job: UUID, delivery: UUID) -> str:
+        return f"{self.deliveries(job)}/{delivery}/send"

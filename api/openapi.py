@@ -18,6 +18,7 @@ REF = "#/components/schemas/"
 TAGS = [
     {"name": "jobs", "description": "Submit, watch, stop and remove jobs."},
     {"name": "pictures", "description": "Iterates: whole pictures that get sharper one by one."},
+    {"name": "webhooks", "description": "What a job's webhook was told, and what it was not."},
     {"name": "openai", "description": "For the clients of OpenAI's image API."},
     {"name": "models", "description": "What can be asked for."},
     {"name": "server", "description": "Whether the server is well."},
@@ -33,6 +34,7 @@ Text to image, with a rough but whole picture long before the image is finished.
 
 Nobody need ask again and again: `?wait=20` (or `Prefer: wait=20`) with `If-None-Match` holds an answer until it is
 another one, and `GET /v1/jobs/{job_id}/events` streams what happens as server-sent events.
+Or name a `webhook`, which is told.
 
 Whatever goes wrong is answered with `application/problem+json` (RFC 9457) that says what to change.
 

@@ -27,6 +27,8 @@ def _iterate(text: str) -> int | None:
 
 JobId = Annotated[UUID, Path(description="The `id` of a job.")]
 
+DeliveryId = Annotated[UUID, Path(description="The `id` of a delivery.")]
+
 ImageNumber = Annotated[
     int,
     BeforeValidator(_image),

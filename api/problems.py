@@ -94,6 +94,13 @@ class NoSuchPicture(Problem):
     example = "Image 0 has no iterate 7 yet: the newest one is 3."
 
 
+class NoSuchDelivery(Problem):
+    status = HTTPStatus.NOT_FOUND
+    slug = "no-such-delivery"
+    title = "There is no such delivery"
+    example = "The job has no delivery 5d0c6f0a-3f56-4a8e-8f0e-0c2f5a1f9b11."
+
+
 class MethodNotAllowed(Problem):
     status = HTTPStatus.METHOD_NOT_ALLOWED
     slug = "method-not-allowed"

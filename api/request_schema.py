@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from store.catalog import Catalog
 from store.generation import MAX_SEED, Method
-from store.handling import LONGEST_DEADLINE
+from store.handling import LONGEST_DEADLINE, LONGEST_URL
 from store.resolve import Limits
-from store.tables import Priority
+from store.tables import EventKind, Priority
 
 NAME = "JobRequest"
 
@@ -133,6 +133,32 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
             maximum=LONGEST_DEADLINE,
         ),
     }
+    properties["webhook"] = _field(
+        "object",
+        "Who is told what happens to the job: each event is sent as a POST, signed as Standard Webhooks says, and "
+        "tried again until it is answered with 2xx.",
+        required=["url"],
+        additionalProperties=False,
+        properties={
+            "url": {
+                "type": "string",
+                "description": "An https URL on the public internet, without credentials and fragment. The server's "
+                "settings may allow others.",
+                "minLength": 1,
+                "maxLength": LONGEST_URL,
+                "pattern": r"^https?://[a-zA-Z0-9\[][^@#\s\\]*$",
+            },
+            "events": {
+                "type": "array",
+                "description": "Which events are sent: `done` when the job has ended, `iterate` with every picture, "
+                "`state` with every other change.",
+                "items": {"type": "string", "enum": list(get_args(EventKind))},
+                "minItems": 1,
+                "uniqueItems": True,
+                "default": ["done"],
+            },
+        },
+    )
     return {
         "title": NAME,
         "type": "object",
@@ -156,6 +182,10 @@ def request_examples(catalog: Catalog) -> dict[str, Any]:
         "serial": {
             "summary": "The plain sampler, to compare with",
             "value": {"prompt": prompt, "method": "serial", "seed": 7},
+        },
+        "webhook": {
+            "summary": "Tell a webhook of the end",
+            "value": {"prompt": prompt, "webhook": {"url": "https://example.org/hook", "events": ["done"]}},
         },
     }
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from store.catalog import Defaults, Limits
 from store.generation import Generation
-from store.tables import Failure, Priority, State, Stopped
+from store.tables import DeliveryState, EventKind, Failure, Priority, State, Stopped
 
 
 class _Sent(BaseModel):
@@ -59,6 +59,14 @@ class JobLinks(_Sent):
     refine: str
     events: str
     iterates: str
+    deliveries: str
+
+
+class Webhook(_Sent):
+    """Where, and of what, the client is told."""
+
+    url: str
+    events: list[EventKind]
 
 
 class Job(_Sent):
@@ -96,6 +104,8 @@ class Job(_Sent):
     request: Generation
     """The request with every default filled in; of a refined job, with the new ``tolerance`` and
     ``max_iterations``."""
+    webhook: Webhook | None
+    """Null where the request named none."""
     images: list[Image]
     links: JobLinks
 
@@ -132,6 +142,44 @@ class Iterates(_Sent):
     """The saved iterates of a job, by image and iterate."""
 
     iterates: list[Iterate]
+
+
+class DeliveryLinks(_Sent):
+    send: str
+
+
+class Delivery(_Sent):
+    """One event on its way to the job's webhook."""
+
+    id: UUID
+    """The `webhook-id`: the same for every attempt."""
+    seq: int
+    """The number of the event."""
+    event: EventKind
+    state: DeliveryState
+    """`pending` until the receiver has answered 2xx (`delivered`) or it is not tried any more (`failed`)."""
+    attempts: int
+    """Attempts so far; counted anew when it is sent again."""
+    status: int | None
+    """The HTTP status of the last attempt; null where there was no answer."""
+    error: str | None
+    """What was wrong with the last attempt; null where nothing was."""
+    created_at: datetime
+    attempted_at: datetime | None
+    """When it was last tried."""
+    next_attempt_at: datetime | None
+    """When it is tried next; null unless it is pending."""
+    links: DeliveryLinks
+
+
+class DeliveryPage(_Sent):
+    """Deliveries, by the number of their events."""
+
+    deliveries: list[Delivery]
+    disabled: str | None
+    """Why the webhook is told nothing more; null while it is."""
+    next_cursor: int | None
+    """Send it as ``cursor`` to get the deliveries after these; null on the last page."""
 
 
 class ModelEntry(_Sent):

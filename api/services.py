@@ -21,6 +21,7 @@ from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
 from store.settings import ApiSettings, MetricsSettings, StoreSettings
+from store.targets import Targets
 
 # Threads that may wait for the broker at once: one that hangs must not use up those that do other work.
 SENDERS = 16
@@ -44,6 +45,8 @@ class Services:
     rates: Rates
     pacer: Pacer
     senders: anyio.CapacityLimiter
+    targets: Targets
+    """Where webhooks may go."""
     metrics_token: str | None
     metrics: Metrics
     shared: Shared
@@ -52,7 +55,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    store: StoreSettings, settings: ApiSettings, catalog: Catalog, metrics: Metrics
+    store: StoreSettings, settings: ApiSettings, catalog: Catalog, targets: Targets, metrics: Metrics
 ) -> AsyncIterator[Services]:
     """The services of one app. Neither the database nor Redis need be there yet."""
     engine = async_engine(store.database_url)
@@ -82,6 +85,7 @@ async def open_services(
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,
                 shared=shared,
+                targets=targets,
             )
     finally:
         metrics.registry.unregister(shared)

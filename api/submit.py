@@ -16,7 +16,7 @@ from api.problems import IdempotencyKeyReused, QueueFull
 from api.services import Services
 from store import idempotency, logs, moves
 from store.generation import Generation
-from store.handling import Handling
+from store.handling import Handling, StoredWebhook
 from store.idempotency import Once
 from tasks.queue import enqueue
 
@@ -77,6 +77,9 @@ async def _save(
     handling: Handling,
     once: Once | None,
 ) -> schemas.Job:
+    if handling.webhook:
+        kept = StoredWebhook(**handling.webhook.model_dump(), base=links.base)
+        handling = handling.model_copy(update={"webhook": kept})
     job, max_queued = uuid4(), services.settings.max_queued
     async with services.moving.begin() as session:
         pace = await services.pacer.now(session)

@@ -68,6 +68,23 @@ def iterate(links: Links, row: tables.Iterate) -> schemas.Iterate:
     )
 
 
+def delivery(links: Links, row: tables.Delivery, kind: tables.EventKind) -> schemas.Delivery:
+    """One delivery; ``kind`` is that of its event."""
+    return schemas.Delivery(
+        id=row.id,
+        seq=row.seq,
+        event=kind,
+        state=row.state,
+        attempts=row.attempts,
+        status=row.status,
+        error=row.error,
+        created_at=row.created_at,
+        attempted_at=row.attempted_at,
+        next_attempt_at=row.due_at,
+        links=schemas.DeliveryLinks(send=links.send(row.job_id, row.id)),
+    )
+
+
 def models(catalog: Catalog) -> schemas.Models:
     """The models on offer."""
     entries = [schemas.ModelEntry(id=name, created=catalog.changed) for name in catalog]
@@ -109,6 +126,7 @@ def _job(
         finished_at=row.finished_at,
         updated_at=row.updated_at,
         request=Generation.model_validate(row.generation),
+        webhook=None if row.webhook is None else schemas.Webhook(url=row.webhook["url"], events=row.webhook["events"]),
         images=[_image(links, image, row.state in tables.TERMINAL) for image in images],
         links=schemas.JobLinks(
             self=links.job(row.id),
@@ -117,6 +135,7 @@ def _job(
             refine=links.refine(row.id),
             events=links.events(row.id),
             iterates=links.iterates(row.id),
+            deliveries=links.deliveries(row.id),
         ),
     )
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Row,
     Select,
     Text,
     and_,
@@ -34,7 +35,7 @@ from store.tables import Delivery, DeliveryState, Event, EventKind, api_keys, de
 # A delivery waits for those of its job that come before it until these were tried so often; then it goes ahead.
 ORDERLY_ATTEMPTS = 4
 
-Claimed = Select[UUID, int, UUID, int, str, str, str | None]
+Claimed = Row[UUID, int, UUID, int, dict[str, Any], str, str | None]
 
 
 def outbox(job: FromClause, kind: ColumnElement[str], where: ColumnElement[bool] | None = None) -> Insert:
@@ -54,11 +55,11 @@ def outbox(job: FromClause, kind: ColumnElement[str], where: ColumnElement[bool]
     return insert(deliveries).from_select(["job_id", "seq", "state", "due_at", "error"], wanted)
 
 
-def claim(busy: Sequence[str], seconds: float) -> Claimed:
+def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, dict[str, Any], str, str | None]:
     """Claim the delivery that has been due longest, for this many seconds, and count the attempt.
 
-    Returns no row, or (id, attempts, job_id, seq, url, host, secret): ``host`` is the host and port of the URL,
-    ``secret`` the webhook secret of the job's key. Those for the ``busy`` hosts are left alone, and so are those that
+    Returns no row, or (id, attempts, job_id, seq, webhook, host, webhook_secret): ``host`` is the host and port of
+    its URL, the secret that of the job's key. Those for the ``busy`` hosts are left alone, and so are those that
     wait for an earlier one of their job.
     """
     earlier = aliased(deliveries)
@@ -68,10 +69,9 @@ def claim(busy: Sequence[str], seconds: float) -> Claimed:
         earlier.c.state == "pending",
         earlier.c.attempts < ORDERLY_ATTEMPTS,
     )
-    url = jobs.c.webhook["url"].astext
-    host = func.lower(func.substring(url, "^[^:]+://([^/?#]+)"))
+    host = func.lower(func.substring(jobs.c.webhook["url"].astext, "^[^:]+://([^/?#]+)"))
     due = (
-        select(deliveries.c.id, url.label("url"), host.label("host"), jobs.c.key_id)
+        select(deliveries.c.id, jobs.c.webhook, host.label("host"), jobs.c.key_id)
         .join(jobs, jobs.c.id == deliveries.c.job_id)
         .where(
             deliveries.c.state == "pending",
@@ -102,7 +102,7 @@ def claim(busy: Sequence[str], seconds: float) -> Claimed:
             claimed.c.attempts,
             claimed.c.job_id,
             claimed.c.seq,
-            due.c.url,
+            due.c.webhook,
             due.c.host,
             api_keys.c.webhook_secret,
         )

@@ -9,8 +9,11 @@ from store.catalog import Catalog
 from store.generation import Generation, Text
 from store.resolve import InvalidGeneration, plain
 from store.tables import EventKind, Priority
+from store.targets import Targets
 
 LONGEST_DEADLINE = 7 * 86400
+LONGEST_URL = 2048
+PUBLIC = Targets()
 
 
 class Webhook(BaseModel):
@@ -18,7 +21,7 @@ class Webhook(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    url: Text = Field(min_length=1, max_length=2048)
+    url: Text = Field(min_length=1, max_length=LONGEST_URL)
     events: list[EventKind] = ["done"]
 
     @field_validator("events")
@@ -27,6 +30,15 @@ class Webhook(BaseModel):
         if not events or len(set(events)) < len(events):
             raise ValueError("must name at least one kind of event, and each once")
         return events
+
+
+class StoredWebhook(Webhook):
+    """A webhook as it is kept with its job."""
+
+    base: str
+    """What the links that are sent begin with: the address that the client has sent the job to."""
+    disabled: str | None = None
+    """Why nothing is sent any more; None while it is."""
 
 
 class Handling(BaseModel):
@@ -44,14 +56,19 @@ class Handling(BaseModel):
 FIELDS = ("priority", "deadline_seconds")
 
 
-def resolve_request(catalog: Catalog, request: Mapping[str, Any]) -> tuple[Generation, Handling]:
-    """What a request asks to be computed (see ``Catalog.resolve``), and how it asks to be handled.
+def resolve_request(
+    catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
+) -> tuple[Generation, Handling]:
+    """What a request asks to be computed (see ``Catalog.resolve``), and how it asks to be handled. ``targets``: where
+    its webhook may go.
 
     Raises:
         InvalidGeneration: with every problem of the request at once.
     """
     picture = {field: value for field, value in request.items() if field not in FIELDS}
     handling, found = _handling({field: request[field] for field in FIELDS if request.get(field) is not None})
+    if handling.webhook and (fault := targets.fault(handling.webhook.url)):
+        found.append(("webhook.url", fault))
     try:
         generation = catalog.resolve(picture)
     except InvalidGeneration as error:

@@ -7,8 +7,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from store.targets import Targets
+from store.webhook_secrets import key_of
 
 SHIPPED_CATALOG = Path(__file__).resolve().parent.parent / "models" / "catalog.toml"
 
@@ -185,3 +188,44 @@ class WorkerSettings(_Settings):
 
     soft_shutdown_seconds: PositiveFloat = 20
     """How long a worker that was told to stop may take to hand its jobs back, in seconds."""
+
+
+class WebhookSettings(_Settings):
+    """Webhooks: where they may go (the API checks it when a job is submitted, beat when it sends), and how."""
+
+    webhook_allow: str = ""
+    """Names, addresses and networks that webhooks may reach though they are private, with commas between."""
+
+    webhook_http: bool = False
+    """Whether webhooks may go over plain http, where anybody on the way can read them."""
+
+    webhook_secret: str | None = Field(default=None, repr=False)
+    """What signs the webhooks of jobs whose API key has no secret of its own: ``whsec_`` and base64. Several, with
+    spaces between, all sign. By default one is made and kept in the database."""
+
+    webhook_timeout_seconds: PositiveFloat = 15
+    """How long one attempt may take, in seconds."""
+
+    webhook_attempts: PositiveInt = 10
+    """A delivery that has failed this many times is not tried again."""
+
+    webhook_max_age_seconds: PositiveFloat = 86400
+    """Nor is one that fails when its event is older than this many seconds."""
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _readable(cls, allowed: str) -> str:
+        Targets.read(allowed, http=False)
+        return allowed
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, secrets: str | None) -> str | None:
+        for secret in (secrets or "").split():
+            key_of(secret)
+        return secrets
+
+    @property
+    def targets(self) -> Targets:
+        """What webhooks may reach."""
+        return Targets.read(self.webhook_allow, self.webhook_http)

@@ -249,6 +249,16 @@ class IdempotencyKey(Base):
     __table_args__ = (Index("ix_idempotency_keys_oldest", "created_at"),)
 
 
+class ServerSecret(Base):
+    """A secret that the server made for itself and keeps."""
+
+    __tablename__ = "server_secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+
 class Delivery(Base):
     """One event of a job, on its way to the job's webhook."""
 
@@ -290,3 +300,4 @@ events = cast(Table, Event.__table__)
 api_keys = cast(Table, ApiKey.__table__)
 idempotency_keys = cast(Table, IdempotencyKey.__table__)
 deliveries = cast(Table, Delivery.__table__)
+server_secrets = cast(Table, ServerSecret.__table__)

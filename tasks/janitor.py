@@ -18,12 +18,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from store import figures, idempotency, moves, previews, pruning, reads, wakeups
 from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
-from store.settings import JobSettings, MetricsSettings, StoreSettings
+from store.settings import JobSettings, MetricsSettings, StoreSettings, WebhookSettings
 from tasks.metrics_janitor import JanitorMetrics
 from tasks.metrics_server import serve
 from tasks.queue import QUEUE, SWEEP, app
 from tasks.sending import send
 from tasks.transactions import AWAY, reason
+from tasks.webhooks.service import Service
 
 log = get_logger(__name__)
 
@@ -32,12 +33,21 @@ class Clock(Scheduler):
     """Celery beat's scheduler, for tasks that run here and now instead of being sent to a worker."""
 
     producer: Any = None  # nothing is sent, so the clock needs no broker to tick
+    _webhooks: Service | None = None
 
     def setup_schedule(self) -> None:
-        """Called once, before the first tick."""
+        """Called once, before the first tick. Webhooks are sent by this process, too."""
         super().setup_schedule()
         settings = MetricsSettings()
         serve(_metrics().registry, settings.metrics_host, settings.beat_metrics_port)
+        self._webhooks = Service(StoreSettings(), WebhookSettings())
+        self._webhooks.start()
+
+    def close(self) -> None:
+        """Called when beat ends."""
+        if self._webhooks:
+            self._webhooks.stop()
+        super().close()
 
     def apply_entry(self, entry: ScheduleEntry, producer: object = None) -> None:
         """Run a task that is due."""

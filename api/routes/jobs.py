@@ -77,7 +77,9 @@ async def submit_job(
     A request that may have got lost can be sent again with the same `Idempotency-Key`: it is answered with the job that
     the first one made, as that stands now. Keys are kept for a day, and no longer than their jobs."""
     once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
-    job, replayed = await submit(services, caller, links, *resolve_request(services.catalog, request), once)
+    job, replayed = await submit(
+        services, caller, links, *resolve_request(services.catalog, request, services.targets), once
+    )
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = job.links.self

@@ -50,6 +50,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_idempotency_keys_job_id"), "idempotency_keys", ["job_id"], unique=False)
     op.create_index("ix_idempotency_keys_oldest", "idempotency_keys", ["created_at"], unique=False)
     op.create_table(
+        "server_secrets",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_server_secrets")),
+    )
+    op.create_table(
         "webhook_deliveries",
         sa.Column("id", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=False),
@@ -167,6 +174,7 @@ def downgrade() -> None:
         "ix_webhook_deliveries_due", table_name="webhook_deliveries", postgresql_where=sa.text("state = 'pending'")
     )
     op.drop_table("webhook_deliveries")
+    op.drop_table("server_secrets")
     op.drop_index("ix_idempotency_keys_oldest", table_name="idempotency_keys")
     op.drop_index(op.f("ix_idempotency_keys_job_id"), table_name="idempotency_keys")
     op.drop_table("idempotency_keys")

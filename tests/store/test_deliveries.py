@@ -84,7 +84,7 @@ def test_one_claim_takes_a_delivery(driver: Driver, hooked: Callable[..., UUID],
         open_one.commit()
         assert claim(other) is None  # it is claimed
     assert (first.job_id, first.seq, first.attempts) == (job_id, 1, 1)
-    assert (first.url, first.host, first.webhook_secret) == (URL, "hooks.example", None)
+    assert (first.webhook["url"], first.host, first.webhook_secret) == (URL, "hooks.example", None)
     assert settle(driver.session, first)
     assert not settle(driver.session, first)
     assert claim(driver.session) is None

@@ -1,0 +1,21 @@
+"""The addresses of a job, as clients see them."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class JobLinks:
+    """Makes addresses below ``base``, which has no slash at its end."""
+
+    base: str
+
+    def jobs(self) -> str:
+        return f"{self.base}/v1/jobs"
+
+    def job(self, job: UUID) -> str:
+        return f"{self.jobs()}/{job}"
+
+    def picture(self, job: UUID, image: int, iterate: int | Literal["latest"]) -> str:
+        return f"{self.job(job)}/images/{image}/iterates/{iterate}"

@@ -1,0 +1,1 @@
+"""Webhooks: deliveries out of the outbox, to the clients' receivers."""

@@ -1,0 +1,139 @@
+"""The sender: takes deliveries that are due out of the outbox, and tries them.
+
+Any number of senders work together. A sender that dies between an attempt and its commit leaves a claim that runs out,
+and the delivery is tried again under the same ``webhook-id``: at least once.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+
+from celery.utils.log import get_logger
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from store import deliveries, reads, webhook_secrets
+from store.handling import StoredWebhook
+from store.links import JobLinks
+from store.settings import WebhookSettings
+from store.tables import Event
+from tasks.transactions import AWAY, reason
+from tasks.webhooks import message
+from tasks.webhooks.post import Outcome, Poster
+
+POLL_SECONDS = 1.0
+AT_ONCE = 64
+AT_ONCE_TO_A_HOST = 4
+# How much longer a claim lasts than an attempt may: for the database, before and after it.
+SLACK_SECONDS = 15.0
+FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 5.0, 4.0, 6 * 3600.0
+
+log = get_logger(__name__)
+
+
+def pause(attempts: int) -> float:
+    """Seconds from the end of attempt number ``attempts`` (from 1) to the next: 5 s, 20 s, 80 s, 5 min, 21 min,
+    85 min, 6 h, each a quarter more or less, so that what has failed together does not come back together."""
+    return min(FIRST_PAUSE * GROWTH ** (attempts - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+
+
+class Sender:
+    """Sends what is due until it is told to stop."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], settings: WebhookSettings, poster: Poster) -> None:
+        self._sessions = sessions
+        self._settings = settings
+        self._poster = poster
+        self._busy: Counter[str] = Counter()
+        """Attempts that are being made, by host."""
+        self._done = asyncio.Event()
+        self._away = False
+        self._kept_secret: str | None = None
+
+    async def run(self) -> None:
+        """Send until canceled; attempts that are being made are given up then, and made again by the next sender."""
+        async with asyncio.TaskGroup() as attempts:
+            while True:
+                self._done.clear()
+                claimed = await self._claim() if self._busy.total() < AT_ONCE else None
+                if claimed is None:
+                    await self._news()
+                    continue
+                self._busy[claimed.host] += 1
+                attempts.create_task(self._deliver(claimed))
+
+    async def _claim(self) -> deliveries.Claimed | None:
+        busy = [host for host, number in self._busy.items() if number >= AT_ONCE_TO_A_HOST]
+        seconds = self._settings.webhook_timeout_seconds + SLACK_SECONDS
+        try:
+            async with self._sessions.begin() as session:
+                claimed = (await session.execute(deliveries.claim(busy, seconds))).one_or_none()
+        except AWAY as error:
+            if not self._away:
+                log.warning("webhooks wait: PostgreSQL is away: %s", reason(error))
+            self._away = True
+            return None
+        if self._away:
+            log.info("PostgreSQL is back")
+        self._away = False
+        return claimed
+
+    async def _news(self) -> None:
+        """Return when there may be something to claim: after a while, or when an attempt has ended."""
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._done.wait()
+        except TimeoutError:
+            pass
+
+    async def _deliver(self, claimed: deliveries.Claimed) -> None:
+        try:
+            sent = await self._message(claimed)
+            if sent is not None:
+                await self._settle(claimed, await self._poster.post(*sent))
+        except AWAY as error:
+            log.warning("delivery %s is made again later: PostgreSQL is away: %s", claimed.id, reason(error))
+        except Exception:  # of one delivery: the others go on, and this one when its claim has run out
+            log.exception("delivery %s could not be made", claimed.id)
+        finally:
+            self._busy[claimed.host] -= 1
+            self._busy += Counter()  # drops those at 0
+            self._done.set()
+
+    async def _message(self, claimed: deliveries.Claimed) -> tuple[str, dict[str, str], bytes] | None:
+        """The URL, the headers and the body; None for a job that was deleted a moment ago."""
+        async with self._sessions() as session:
+            event: Event | None = await session.scalar(deliveries.event(claimed.job_id, claimed.seq))
+            if event is None:
+                return None
+            images = (await session.scalars(reads.images([claimed.job_id]))).all() if event.kind == "done" else []
+        webhook = StoredWebhook.model_validate(claimed.webhook)
+        body = message.body(JobLinks(webhook.base), event, images)
+        secrets = claimed.webhook_secret or self._settings.webhook_secret or await self._kept()
+        return webhook.url, message.headers(secrets.split(), claimed.id, int(time.time()), body), body
+
+    async def _kept(self) -> str:
+        """The secret that is kept in the database, made when it is first needed."""
+        if self._kept_secret is None:
+            async with self._sessions.begin() as session:
+                await session.execute(webhook_secrets.keep(webhook_secrets.new_secret()))
+                self._kept_secret = (await session.scalars(webhook_secrets.kept())).one()
+        return self._kept_secret
+
+    async def _settle(self, claimed: deliveries.Claimed, outcome: Outcome) -> None:
+        told = {"status": outcome.status, "error": outcome.error}
+        async with self._sessions.begin() as session:
+            if outcome.error is None:
+                await session.execute(deliveries.settle(claimed.id, claimed.attempts, state="delivered", **told))
+            elif outcome.gone or claimed.attempts >= self._settings.webhook_attempts:
+                await session.execute(deliveries.settle(claimed.id, claimed.attempts, state="failed", **told))
+            else:
+                again = {"seconds": pause(claimed.attempts), "max_age_seconds": self._settings.webhook_max_age_seconds}
+                await session.execute(deliveries.retry(claimed.id, claimed.attempts, **again, **told))
+            if outcome.gone:
+                for statement in deliveries.disable(claimed.job_id, outcome.error or ""):
+                    await session.execute(statement)
+        if outcome.error is not None:
+            log.warning(
+                "job %s: attempt %d at delivery %s: %s", claimed.job_id, claimed.attempts, claimed.id, outcome.error
+            )

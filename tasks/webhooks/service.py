@@ -1,0 +1,69 @@
+"""The sender in a thread with an event loop of its own, beside whatever else the process does."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+
+from celery.utils.log import get_logger
+
+from store.database import async_engine, async_sessions
+from store.settings import StoreSettings, WebhookSettings
+from tasks.webhooks.post import Poster
+from tasks.webhooks.sender import AT_ONCE, Sender
+
+CONNECTIONS = 4  # to the database
+AGAIN_SECONDS = 5.0
+STOP_SECONDS = 5.0
+
+log = get_logger(__name__)
+
+
+class Service:
+    """Sends webhooks from `start` to `stop`."""
+
+    def __init__(self, store: StoreSettings, settings: WebhookSettings) -> None:
+        self._store = store
+        self._settings = settings
+        # A daemon: an end that nobody announced must not wait for it. What it leaves is done by the next one.
+        self._thread = Thread(target=lambda: asyncio.run(self._main()), name="webhooks", daemon=True)
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; may be called again."""
+        if self._running:
+            loop, stop = self._running
+            if self._thread.is_alive():
+                loop.call_soon_threadsafe(stop.set)
+                self._thread.join(STOP_SECONDS)
+
+    async def _main(self) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        # Names are resolved in threads. A name server that does not answer keeps one for longer than we wait.
+        names = ThreadPoolExecutor(2 * AT_ONCE, thread_name_prefix="names")
+        loop.set_default_executor(names)
+        self._running = loop, stop
+        sending = asyncio.create_task(self._send())
+        await stop.wait()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        names.shutdown(wait=False, cancel_futures=True)
+
+    async def _send(self) -> None:
+        engine = async_engine(self._store.database_url, pool_size=CONNECTIONS)
+        try:
+            while True:
+                try:
+                    async with Poster(
+                        self._settings.targets, self._settings.webhook_timeout_seconds, AT_ONCE
+                    ) as poster:
+                        await Sender(async_sessions(engine), self._settings, poster).run()
+                except Exception:
+                    log.exception("no webhooks are sent for %g s", AGAIN_SECONDS)
+                    await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            await engine.dispose()
