@@ -124,6 +124,28 @@ def migrate() -> None:
 
 
 @app.command()
+def webhook_secret(
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="[KEY]", help="The name of an API key, whose webhooks have a secret of their own."),
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Replace it by a new one first.")] = False,
+    data_dir: Annotated[
+        Path,
+        typer.Option(
+            envvar="UNDERPAINT_DATA_DIR",
+            help="Where `underpaint up` keeps its database. Not used where UNDERPAINT_DATABASE_URL is set.",
+        ),
+    ] = Path(".underpaint"),
+) -> None:
+    """Print what receivers verify the signatures of webhooks with: of KEY's jobs, or of jobs without a key."""
+    with Explaining():
+        from cli import webhook_secret
+
+        typer.echo(webhook_secret.shown(data_dir, key, new))
+
+
+@app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What the pictures shall show.")],
     output: Annotated[

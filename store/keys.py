@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Insert, Select, Update, func, insert, literal, or_, select, update
 
 from store.tables import ApiKey, Job, Scope
+from store.webhook_secrets import new_secret
 
 PREFIX = "up_"
 RANDOM_BYTES = 32
@@ -55,6 +56,7 @@ def create(
         requests_per_minute=requests_per_minute,
         max_running=max_running,
         max_queued=max_queued,
+        webhook_secret=new_secret(),
         expires_at=None if expires_days is None else func.now() + literal(timedelta(days=expires_days)),
     )
 

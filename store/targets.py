@@ -63,7 +63,7 @@ class Targets:
             try:
                 networks.append(ip_network(each))
             except ValueError as error:
-                if not _NAME.fullmatch(each.lower()) or literal(each.lower()):
+                if not _is_name(each.lower()) or literal(each.lower()):
                     raise ValueError(
                         f"{each} is neither a name, nor an address, nor a network such as 192.168.0.0/16"
                     ) from error
@@ -86,8 +86,8 @@ class Targets:
         if "#" in url:
             return "must have no fragment: leave out what begins with #"
         found = literal(host)
-        if (not found and not _NAME.fullmatch(host)) or parsed.port == 0:
-            return f"must name a host, such as {_EXAMPLE}"
+        if (not found and not _is_name(host)) or (parsed.port is not None and not 0 < parsed.port < 65536):
+            return f"must name a host and, if any, a port from 1 to 65535, such as {_EXAMPLE}"
         if found and not self.allow(host, [found]):
             return f"must lead to a public address: {host} is private or special, and this server does not allow it"
         return None
@@ -107,6 +107,12 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in SPECIAL4)
     return address in GLOBAL6 and not any(address in network for network in SPECIAL6)
+
+
+def _is_name(host: str) -> bool:
+    """Whether it is a name. What ends in a number is meant to be an address, if a wrong one."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return bool(_NAME.fullmatch(host)) and not last.isdecimal()
 
 
 def literal(host: str) -> Address | None:

@@ -4,11 +4,11 @@ import base64
 import binascii
 import secrets
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Update, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.dml import Insert
 
-from store.tables import server_secrets
+from store.tables import ApiKey, server_secrets
 
 PREFIX = "whsec_"
 NAME = "webhook"
@@ -37,6 +37,14 @@ def key_of(secret: str) -> bytes:
 def keep(secret: str) -> Insert:
     """Keep this as the server's secret, unless there is one."""
     return insert(server_secrets).values(name=NAME, value=secret).on_conflict_do_nothing()
+
+
+def replace(secret: str, name: str | None) -> Insert | Update:
+    """Keep another secret for the key of this name, or for the server (None)."""
+    if name is not None:
+        return update(ApiKey).where(ApiKey.name == name).values(webhook_secret=secret)
+    anew = insert(server_secrets).values(name=NAME, value=secret)
+    return anew.on_conflict_do_update(index_elements=["name"], set_={"value": secret})
 
 
 def kept() -> Select[str]:

@@ -10,8 +10,9 @@ from api.pictures import PNG, Format
 from api.problems import NoSuchModel
 from store.catalog import Catalog, InvalidGeneration
 from store.generation import Generation
-from store.handling import Handling, resolve_request
+from store.handling import PUBLIC, Handling, resolve_request
 from store.resolve import plain
+from store.targets import Targets
 
 MOST_PARTIALS = 3
 
@@ -79,8 +80,8 @@ class Wanted:
         return f"{self.generation.width}x{self.generation.height}"
 
 
-def read(catalog: Catalog, request: Mapping[str, Any]) -> Wanted:
-    """What a request asks for.
+def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC) -> Wanted:
+    """What a request asks for. ``targets``: where its webhook may go.
 
     Raises:
         NoSuchModel: it names one that is not on offer.
@@ -96,7 +97,7 @@ def read(catalog: Catalog, request: Mapping[str, Any]) -> Wanted:
         found.append(("images", "is called n here: leave it out"))
     size = {} if fields.size in (None, "auto") else dict(zip(("width", "height"), _pixels(fields.size), strict=True))
     try:
-        generation, handling = resolve_request(catalog, {**rest, **size, "images": fields.n})
+        generation, handling = resolve_request(catalog, {**rest, **size, "images": fields.n}, targets)
     except InvalidGeneration as error:
         theirs = {"images": "n"} | dict.fromkeys(size, "size")
         named = [

@@ -59,7 +59,7 @@ async def generate_images(
 
     A client that leaves before the end cancels the job only where it streams and sent no `Idempotency-Key`: others may
     come back."""
-    wanted = read(services.catalog, body)
+    wanted = read(services.catalog, body, services.targets)
     attempt = Attempt(caller, body, idempotency_key, int(retries) if retries.isdecimal() else 0)
     submitted = await attempt.submit(services, links, wanted)
     logs.bind(job_id=str(submitted.job.id))

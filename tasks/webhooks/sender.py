@@ -48,7 +48,6 @@ class Sender:
         """Attempts that are being made, by host."""
         self._done = asyncio.Event()
         self._away = False
-        self._kept_secret: str | None = None
 
     async def run(self) -> None:
         """Send until canceled; attempts that are being made are given up then, and made again by the next sender."""
@@ -114,11 +113,11 @@ class Sender:
 
     async def _kept(self) -> str:
         """The secret that is kept in the database, made when it is first needed."""
-        if self._kept_secret is None:
-            async with self._sessions.begin() as session:
-                await session.execute(webhook_secrets.keep(webhook_secrets.new_secret()))
-                self._kept_secret = (await session.scalars(webhook_secrets.kept())).one()
-        return self._kept_secret
+        async with self._sessions.begin() as session:
+            if found := await session.scalar(webhook_secrets.kept()):
+                return found
+            await session.execute(webhook_secrets.keep(webhook_secrets.new_secret()))
+            return (await session.scalars(webhook_secrets.kept())).one()
 
     async def _settle(self, claimed: deliveries.Claimed, outcome: Outcome) -> None:
         told = {"status": outcome.status, "error": outcome.error}
