@@ -52,8 +52,7 @@ class Handling(BaseModel):
     webhook: Webhook | None = None
 
 
-# A field is offered once what it asks for is done: until then a request that names it is refused.
-FIELDS = ("priority", "deadline_seconds")
+FIELDS = tuple(Handling.model_fields)
 
 
 def resolve_request(
