@@ -59,8 +59,8 @@ class Up:
 
     def ready(self) -> str:
         """Waits until it says that it is ready; returns the address that it gives."""
-        said = self.wait_for(r"Ready after")
-        return re.findall(r"Page +(http://\S+)/", said)[-1]
+        page = r"Page +(http://\S+)/\s"
+        return re.findall(page, self.wait_for(page))[-1]
 
     def wait_for(self, pattern: str, seconds: float = 60) -> str:
         """Waits until it has said something, or has ended; returns all that it has said."""

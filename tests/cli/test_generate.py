@@ -88,7 +88,7 @@ def test_ctrl_c_cancels_the_job(server: str, tmp_path: Path) -> None:
     with started("pizza", *LONG, "-o", str(tmp_path), "--server", server) as running:
         assert first_line(running.stdout).endswith("-iterate-00.png")
         running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 130
+        assert running.wait(60) == 130
         assert "Canceled job" in (running.stderr.read() if running.stderr else "")
     wait_for_state(server, "canceled")
 
@@ -97,7 +97,7 @@ def test_a_job_that_somebody_else_cancels(server: str, tmp_path: Path) -> None:
     with started("rocket", *LONG, "-o", str(tmp_path), "--server", server) as running:
         assert first_line(running.stdout).endswith("-iterate-00.png")
         httpx.post(f"{server}/v1/jobs/{newest_job(server)['id']}/cancel", trust_env=False).raise_for_status()
-        assert running.wait(20) == 4
+        assert running.wait(60) == 4
         assert "was canceled by somebody else" in (running.stderr.read() if running.stderr else "")
 
 

@@ -59,7 +59,10 @@ def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engi
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         async with httpx.AsyncClient(base_url=alone.address, trust_env=False, timeout=90, limits=limits) as client:
             here = [jobs[n % len(jobs)] for n in range(CLIENTS)]
-            await asyncio.gather(*(client.get("/v1/jobs") for _ in range(40)))  # fills the pool
+            # Fills the pools, that of requests and that of those who follow a job.
+            await asyncio.gather(*(client.get("/v1/jobs") for _ in range(40)))
+            told = {"If-None-Match": 'W/"2"'}
+            await asyncio.gather(*(client.get(f"/v1/jobs/{job}?wait=1", headers=told) for job in here[:40]))
             before = (valkey_connections(broker), postgres_connections(database))
             streams = [asyncio.create_task(follow(client, job)) for job in here]
             held = [asyncio.create_task(hold(client, job)) for job in here]
