@@ -24,6 +24,8 @@ def generate(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def started(*options: str) -> subprocess.Popen[str]:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the background, and children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [*COMMAND, "generate", *options],
         stdout=subprocess.PIPE,
