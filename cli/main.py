@@ -124,6 +124,17 @@ def migrate() -> None:
 
 
 @app.command()
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/settings.md.")] = False,
+) -> None:
+    """List every setting as an .env file: what it does, and its value here or, in a comment, its default."""
+    with Explaining():
+        from cli import settings
+
+        typer.echo(settings.markdown() if markdown else settings.environment(), nl=False)
+
+
+@app.command()
 def webhook_secret(
     key: Annotated[
         str | None,
