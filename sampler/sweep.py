@@ -12,14 +12,14 @@ predicted from what the round said of x0, carried on in log(alpha / sigma). With
 predicted points this is the Picard window of ParaDiGMS (Shih et al. 2023).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from sampler.grid import Grid
 from sampler.solvers import DDIM, Prediction, predictions
+from sampler.solvers.base import like
 
 # What sigma * d eps / d x is taken for where nothing is known yet, and how far it is trusted where it was measured.
 THETA, LOWEST, HIGHEST = 0.3, -1.0, 3.0
@@ -74,13 +74,14 @@ class Sweep:
     def take(self, points: Sequence[int], outputs: Tensor) -> None:
         """Take the outputs (b, c, h, w) of the first `points` that were ready, in their order."""
         self._see(points, outputs)
-        z, accepted = {points[0]: self.x[points[0]]}, points[0] + 1
+        z = {points[0]: self.x[points[0]]}
         for point in points:
-            away = self._drift(point, z[point])
-            if accepted == point and away <= self.tolerance:
-                accepted, self.drift = point + 1, max(self.drift, away)
             z[point + 1] = self.step(z[point], point, point + 1)
-        self.frontier = accepted
+        self.frontier = points[0] + 1
+        for point, away in zip(points[1:], self._drifts(points[1:], z), strict=True):
+            if not away <= self.tolerance:
+                break
+            self.frontier, self.drift = point + 1, max(self.drift, away)
         self._predict(z, points[0], points[-1])
         self.x = {point: state for point, state in z.items() if point >= self.frontier}
 
@@ -93,17 +94,29 @@ class Sweep:
         return _step(self.solver, z, self._output(z, point), point, end)
 
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
-        """Add to `z` the points of the window that lie after `newest + 1`."""
+        """Add to `z` the points of the window that lie after `newest + 1`: DDIM steps with the x0 to expect at each.
+
+        `z' = ratio z + gain x0` at every point, so that all of them are one product of matrices.
+        """
         grid = self.solver.grid
-        image = replace(self.solver, prediction="sample")
-        ratio = (grid.alpha / grid.sigma).log()
-        x0, before = self._x0(z[newest], newest), self._x0(z[first], first)
-        for point in range(newest + 1, min(self.frontier + self.width, grid.steps) - 1):
-            expected = x0
-            if newest > first:  # at point 0 the logarithm may be -inf, and nothing is carried on from there
-                ahead = float((ratio[point] - ratio[newest]) / (ratio[newest] - ratio[first]))
-                expected = x0 + CARRY * ahead * (x0 - before)
-            z[point + 1] = _step(image, z[point], expected, point, point + 1)
+        start, end = newest + 1, min(self.frontier + self.width, grid.steps) - 1
+        if start >= end:
+            return
+        x0 = self._x0(z[newest], newest).flatten()
+        change = x0 - self._x0(z[first], first).flatten()
+        ahead = torch.zeros(end - start).double()
+        if newest > first:  # at point 0 the logarithm may be -inf, and nothing is carried on from there
+            log = (grid.alpha / grid.sigma).log()
+            ahead = CARRY * (log[start:end] - log[newest]) / (log[newest] - log[first])
+        expected = x0 + ahead.to(x0)[:, None] * change
+        if self.solver.clip is not None:
+            expected = expected.clamp(-self.solver.clip, self.solver.clip)
+        ratio = grid.sigma_to[start:end] / grid.sigma[start:end]
+        gain = grid.alpha_to[start:end] - grid.alpha[start:end] * ratio
+        kept = ratio.cumprod(0)
+        gains = (kept[:, None] / kept * gain).tril()
+        states = kept.to(x0)[:, None] * z[start].flatten() + gains.to(x0) @ expected
+        z |= zip(range(start + 1, end + 1), states.view(-1, *z[start].shape), strict=True)
 
     def _output(self, z: Tensor, point: int) -> Tensor:
         seen, grid = self.seen[point], self.solver.grid
@@ -118,35 +131,42 @@ class Sweep:
         return predictions(z, self._output(z, point), alpha, sigma, self.solver.prediction)[0]
 
     def _see(self, points: Sequence[int], outputs: Tensor) -> None:
-        for point, output in zip(points, outputs, strict=True):
-            x = self.x[point]
-            before = self.seen.get(point)
-            inherited = self.seen.get(point - 1)
-            theta = inherited.theta if inherited else THETA
-            if before is not None:
-                theta = secant(self.solver, point, Seen(x, output, 0.0), before)
-            self.seen[point] = Seen(x, output, theta)
+        now = {point: Seen(self.x[point], output, THETA) for point, output in zip(points, outputs, strict=True)}
+        again = [point for point in points if point in self.seen]
+        measured = secants(self.solver, again, [now[p] for p in again], [self.seen[p] for p in again])
+        thetas = dict(zip(again, measured, strict=True))
+        for point, seen in now.items():
+            inherited = self.seen.get(point - 1, seen).theta
+            self.seen[point] = replace(seen, theta=thetas.get(point, inherited))
 
-    def _drift(self, point: int, z: Tensor) -> float:
-        """RMS of the way from where the output was taken to `z`, over that of the noise at the point."""
-        return float((z - self.seen[point].x).square().mean().sqrt()) / float(self.solver.grid.sigma[point])
+    def _drifts(self, points: Sequence[int], z: Mapping[int, Tensor]) -> list[float]:
+        """RMS of the way from where each output was taken to `z`, over that of the noise at the point."""
+        if not points:
+            return []
+        away = torch.stack([z[point] - self.seen[point].x for point in points]).square().mean((1, 2, 3)).sqrt()
+        return [float(one) for one in away.double().cpu() / self.solver.grid.sigma[list(points)]]
 
 
 def _step(solver: DDIM, x: Tensor, output: Tensor, point: int, end: int) -> Tensor:
     return solver.step(x[None, None], output[None], torch.tensor([point]), torch.tensor([end]))[0, 0]
 
 
-def secant(solver: DDIM, point: int, now: Seen, before: Seen) -> float:
-    """Theta from a point's last two evaluations: sigma <d eps, d x> / <d x, d x>, within bounds."""
-    grid: Grid = solver.grid
-    alpha, sigma = grid.alpha[point].to(now.x), grid.sigma[point].to(now.x)
-    dx = now.x - before.x
-    square = float(dx.square().sum())
-    if square == 0 or float(alpha) == 0:
-        return before.theta
-    eps = [predictions(seen.x, seen.output, alpha, sigma, solver.prediction)[1] for seen in (now, before)]
-    theta = float(sigma * ((eps[0] - eps[1]) * dx).sum()) / square
-    return min(max(theta, LOWEST), HIGHEST)
+def secants(solver: DDIM, points: Sequence[int], now: Sequence[Seen], before: Sequence[Seen]) -> list[float]:
+    """Theta at each point from its last two evaluations: sigma <d eps, d x> / <d x, d x>, within bounds."""
+    if not points:
+        return []
+    x, output = (torch.stack(part) for part in zip(*((seen.x, seen.output) for seen in (*now, *before)), strict=True))
+    grid, at = solver.grid, list(points) * 2
+    eps = predictions(x, output, like(grid.alpha[at], x), like(grid.sigma[at], x), solver.prediction)[1]
+    dx, deps = (part[: len(points)] - part[len(points) :] for part in (x, eps))
+    sums = torch.stack([(deps * dx).sum((1, 2, 3)), dx.square().sum((1, 2, 3))], 1).cpu()
+    thetas: list[float] = []
+    for point, last, pair in zip(points, before, sums, strict=True):
+        along, square = float(pair[0]), float(pair[1])
+        known = square > 0 and float(grid.alpha[point]) > 0
+        theta = float(grid.sigma[point]) * along / square if known else last.theta
+        thetas.append(min(max(theta, LOWEST), HIGHEST))
+    return thetas
 
 
 def slope(theta: float, alpha: float, sigma: float, kind: Prediction) -> float:
