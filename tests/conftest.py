@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from store.database import sync_engine
 from store.generation import Generation
 from store.settings import SHIPPED_CATALOG
 from store.tables import Base
+from tests.cli.running import Running, Up, processes_of
 
 with warnings.catch_warnings():
     # It says where it keeps its lock file if XDG_RUNTIME_DIR is not set, as in a container.
@@ -106,3 +108,23 @@ def generation(catalog: Catalog) -> Callable[..., Generation]:
         return catalog.resolve({"prompt": "red heart", "seed": 7, **fields})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    """A running `underpaint up`, which many tests share: each start takes a while.
+
+    It must also stop as it should: by Ctrl-C, with exit code 0, and without leaving a process.
+    """
+    with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as name:
+        folder = Path(name) / "data"
+        with Up(folder) as up:
+            yield Running(folder, up, up.ready())
+            assert up.stop(signal.SIGINT) == 0
+            assert processes_of(folder) == []
+
+
+@pytest.fixture
+def server(running: Running) -> str:
+    """The address of a running server."""
+    return running.url

@@ -14,7 +14,9 @@ def loaded(module: str) -> set[str]:
     return set(ran.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["api.app", "cli.main", "cli.up.run", "cli.generate.run", "tasks.queue"])
+@pytest.mark.parametrize(
+    "module", ["api.app", "cli.main", "cli.up.run", "cli.generate.run", "tasks.queue", "underpaint"]
+)
 def test_torch_is_not_loaded(module: str) -> None:
     assert loaded(module) == set()
 

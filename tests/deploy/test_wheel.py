@@ -16,7 +16,9 @@ def test_the_wheel_holds_code_and_data(tmp_path: Path) -> None:
     with ZipFile(built) as wheel:
         held = set(wheel.namelist())
     expected = [
-        path for top in ("api", "cli", "migrations", "sampler", "store", "tasks") for path in (ROOT / top).rglob("*")
+        path
+        for top in ("api", "cli", "migrations", "sampler", "store", "tasks", "underpaint")
+        for path in (ROOT / top).rglob("*")
     ]
     expected += list((ROOT / "web").rglob("*"))
     expected += [SHIPPED_CATALOG]

@@ -1,0 +1,41 @@
+"""The client for asyncio as one that waits, so that one test is for both."""
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from underpaint import AsyncUnderpaint
+
+
+class Blocking:
+    """`AsyncUnderpaint` with the methods of `Underpaint`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._client = AsyncUnderpaint(*arguments, **options)
+
+    def __enter__(self) -> "Blocking":
+        self._portal = start_blocking_portal()
+        self._run: BlockingPortal = self._portal.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._run.call(self._client.close)
+        self._portal.__exit__(*error)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        if inspect.isasyncgenfunction(method):
+            return lambda *given, **named: self._each(method(*given, **named))
+        return lambda *given, **named: self._run.call(partial(method, *given, **named))
+
+    def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
+        try:
+            while True:
+                yield self._run.call(anext, items)
+        except StopAsyncIteration:
+            return
+        finally:
+            self._run.call(items.aclose)

@@ -1,0 +1,282 @@
+"""Both clients against a real server, by way of a wire that fails."""
+
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from store import moves, tables
+from store.generation import Generation
+from tests.api.worker import Worker, png
+from tests.client.wire import Wire, page
+from underpaint import (
+    AsyncUnderpaint,
+    BadAddress,
+    Conflict,
+    DoneEvent,
+    Forbidden,
+    InvalidRequest,
+    IterateEvent,
+    Job,
+    JobFailed,
+    NotFound,
+    ServerFault,
+    StateEvent,
+    TimedOut,
+    TooMany,
+    Unauthorized,
+    Underpaint,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from underpaint.following import Follower
+from underpaint.steps import Retries
+
+
+def test_what_is_read_is_what_the_server_sent(
+    client: Underpaint, worker: Worker, wire: Wire, make_key: Callable[..., str]
+) -> None:
+    job = client.submit("red heart", seed=7, images=2)
+    assert (job.state, job.request.seed, [image.seed for image in job.images]) == ("queued", 7, [7, 8])
+    worker.run(str(job.id), images=2)
+    job = client.wait(job)
+    assert (job.state, job.stopped, job.ended) == ("succeeded", "converged", True)
+    assert [(each.image, each.iterate) for each in client.iterates(job)] == [(n, p) for n in (0, 1) for p in range(3)]
+
+    headers = {"Authorization": f"Bearer {make_key('all', 'admin')}"}
+    with httpx.Client(base_url=wire.address, headers=headers, trust_env=False) as plain:
+        assert job.model_dump(mode="json", exclude_unset=True) == plain.get(f"/v1/jobs/{job.id}").json()
+        models = [model.model_dump(mode="json", exclude_unset=True) for model in client.models()]
+        assert models == plain.get("/v1/models").json()["models"]
+        assert client.health().version == plain.get("/healthz").json()["version"]
+
+
+def test_what_a_newer_server_says_is_kept(generation: Callable[..., Generation]) -> None:
+    told = {
+        "id": str(uuid4()),
+        "state": "queued",
+        "created_at": "2026-01-01T12:00:00Z",
+        "updated_at": "2026-01-01T12:00:00Z",
+        "request": {**generation().model_dump(), "colour": "red"},
+        "images": [],
+        "links": {"self": "/"},
+        "mood": {"good": True},
+    }
+    assert Job.model_validate(told).model_dump(mode="json", exclude_unset=True) == told
+    follower = Follower(uuid4(), 0, 0)
+    assert [follower.line(line) for line in ("id: 3", "event: moon", 'data: {"phase": 1}', "")] == [None] * 4
+    assert follower.headers["Last-Event-ID"] == "3"
+
+
+def test_pictures(client: Underpaint, worker: Worker) -> None:
+    job = client.submit("red heart")
+    with pytest.raises(NotFound) as missing:
+        client.picture(job)
+    assert missing.value.kind == "no-such-picture"
+    worker.run(str(job.id))
+    first, last = client.picture(job, 0, 0), client.picture(str(job.id), format="webp")
+    assert (first.iterate, first.final, first.media_type, first.content) == (0, False, "image/png", png(0))
+    assert (last.iterate, last.final, last.media_type, last.content[8:12]) == (2, True, "image/webp", b"WEBP")
+
+
+def test_generate(client: Underpaint, worker: Worker, pool: ThreadPoolExecutor) -> None:
+    pictures = pool.submit(client.generate, "red heart", images=2, format="jpeg")
+    worker.run(queued(client), images=2)
+    assert [(each.image, each.iterate, each.final, each.media_type) for each in pictures.result(60)] == [
+        (0, 2, True, "image/jpeg"),
+        (1, 2, True, "image/jpeg"),
+    ]
+    failing = pool.submit(client.generate, "red heart")
+    job = queued(client)
+    worker.claim(job)
+    worker.fail(job, "the state is not finite")
+    with pytest.raises(JobFailed, match="not finite") as failed:
+        failing.result(60)
+    assert str(failed.value.job.id) == job
+
+
+def queued(client: Underpaint) -> str:
+    """The job that is about to be queued."""
+    for _ in range(1000):
+        for job in client.page(state="queued").jobs:
+            return str(job.id)
+    raise AssertionError("no job was submitted")
+
+
+def test_waiting(client: Underpaint, worker: Worker) -> None:
+    job = client.submit("red heart")
+    with pytest.raises(TimedOut, match="goes on") as over:
+        client.wait(job, timeout=0)
+    assert over.value.job.state == "queued"
+    worker.claim(str(job.id))
+    assert client.job(job, wait=20).state == "running"
+    assert client.cancel(job).cancel_requested
+    worker.cancel(str(job.id))
+    assert client.wait(job.id).state == "canceled"
+
+
+def test_control(client: Underpaint, worker: Worker) -> None:
+    job = client.submit("red heart")
+    with pytest.raises(Conflict):
+        client.accept(job)
+    worker.claim(str(job.id))
+    with pytest.raises(Conflict) as refused:
+        client.delete(job)
+    assert refused.value.kind == "not-finished"
+    worker.start(str(job.id))
+    worker.save(str(job.id), 0, png())
+    assert client.accept(job).accept_requested
+    worker.save(str(job.id), 1, png(1), final=True)
+    worker.finish(str(job.id), "accepted")
+    with pytest.raises(InvalidRequest):
+        client.refine(job, tolerance=0.5)
+    assert client.refine(job, tolerance=0.0001, max_iterations=9).request.tolerance == 0.0001
+    client.cancel(job)
+    client.delete(job)
+    with pytest.raises(NotFound):
+        client.job(job)
+
+
+def test_events_go_on_where_the_stream_was_cut(client: Underpaint, worker: Worker, wire: Wire) -> None:
+    job = client.submit("red heart")
+    worker.claim(str(job.id))
+    worker.start(str(job.id))
+    worker.save(str(job.id), 0, png())
+    wire.cut_after = b"event: iterate"
+    stream = client.events(job)
+    seen = [next(stream) for _ in range(4)]
+    worker.save(str(job.id), 1, png(1))
+    worker.save(str(job.id), 2, png(2), final=True)
+    worker.finish(str(job.id))
+    seen += stream
+    assert wire.cut_after == b""
+    assert [event.id for event in seen] == list(range(1, len(seen) + 1))
+    assert [event.iterate for event in seen if isinstance(event, IterateEvent)] == [0, 1, 2]
+    assert [type(event) for event in (seen[0], seen[-1])] == [StateEvent, DoneEvent]
+    assert list(client.events(job, after=seen[-1].id)) == []
+
+
+def test_events_of_a_job_that_is_not_there(client: Underpaint) -> None:
+    with pytest.raises(NotFound):
+        next(iter(client.events(uuid4())))
+
+
+def test_an_answer_that_is_lost_makes_no_second_job(client: Underpaint, wire: Wire) -> None:
+    wire.lose = b"POST"
+    job = client.submit("red heart")
+    assert wire.lost == 1
+    assert [each.id for each in client.jobs()] == [job.id]
+
+
+def test_what_must_not_happen_twice_is_sent_once(client: Underpaint, worker: Worker, wire: Wire) -> None:
+    job = client.submit("red heart", max_iterations=0)
+    worker.run(str(job.id), stopped="max_iterations")
+    wire.lose = b"POST"
+    with pytest.raises(Unreachable) as lost:
+        client.refine(job)
+    assert lost.value.sent
+    assert client.job(job).state == "queued"
+
+
+def test_a_server_that_is_away_for_a_moment(client: Underpaint, wire: Wire) -> None:
+    wire.instead = (b"POST", page("503 Away"))
+    job = client.submit("red heart")
+    assert wire.instead is None
+    wire.instead = (b"GET", page("502 Bad Gateway"))
+    assert next(iter(client.events(job))).id == 1
+    assert wire.instead is None
+
+
+def test_without_patience(make: Callable[..., Underpaint], make_key: Callable[..., str], wire: Wire) -> None:
+    client = make(key=make_key("ann"), patience=0)
+    wire.instead = (b"GET", page("503 Away"))
+    with pytest.raises(ServerFault, match="503") as away:
+        client.models()
+    assert (away.value.status, away.value.retry_after) == (503, 0)
+    with pytest.raises(Unreachable, match="No server answers at http://127") as gone:
+        make(server="http://127.0.0.1:9", patience=0).models()
+    assert not gone.value.sent
+
+
+def test_problems(make: Callable[..., Underpaint], make_key: Callable[..., str]) -> None:
+    client = make(key=make_key("ann", max_queued=1), patience=0)
+    with pytest.raises(InvalidRequest) as wrong:
+        client.submit("x", steps=0, width=63)
+    assert [error.field for error in wrong.value.errors] == ["steps", "width"]
+    assert "steps must be" in str(wrong.value)
+    assert (wrong.value.status, wrong.value.kind) == (422, "invalid-request")
+    assert wrong.value.request_id
+    client.submit("red heart")
+    with pytest.raises(TooMany) as full:
+        client.submit("red heart")
+    assert full.value.retry_after == 5
+    with pytest.raises(Forbidden):
+        make(key=make_key("bob", "read")).submit("red heart")
+    with pytest.raises(Unauthorized):
+        make(key="up_nobody").models()
+
+
+def test_the_server_says_when_to_try_again() -> None:
+    busy = TooMany(429, {"detail": "Busy."}, retry_after=5)
+    assert Retries(60).pause(busy, safe=False) >= 5
+    with pytest.raises(TooMany):
+        Retries(4).pause(busy)  # would be too late
+    away = ServerFault(503, {}, retry_after=None)
+    assert 0 < Retries(60).pause(away) < 1
+    with pytest.raises(ServerFault):
+        Retries(60).pause(away, safe=False)
+    with pytest.raises(ServerFault):
+        Retries(60).pause(ServerFault(500, {}))
+    assert Retries(60).pause(Unreachable("", sent=False), safe=False)
+
+
+def test_all_jobs_page_by_page(client: Underpaint, database: Engine, generation: Callable[..., Generation]) -> None:
+    oldest = client.submit("red heart")
+    with Session(database) as session:
+        owner = session.scalars(select(tables.Job.key_id)).one()
+        for _ in range(101):
+            session.execute(moves.submit(uuid4(), generation(), key_id=owner))
+            session.commit()
+    found = [job.id for job in client.jobs()]
+    assert (len(found), len(set(found)), found[-1]) == (102, 102, oldest.id)
+    first = client.page(limit=3)
+    assert [job.id for job in first.jobs] == found[:3]
+    assert [job.id for job in client.page(limit=2, cursor=first.next_cursor).jobs] == found[3:5]
+    assert len(list(client.jobs(state=["queued", "failed"], model="emoji"))) == 102
+    assert list(client.jobs(state="running")) == []
+
+
+@pytest.mark.parametrize("wrong", ["localhost", "ftp://x", "http://", "http://[::1", "http://x:y"])
+def test_no_address(make: Callable[..., Underpaint], wrong: str) -> None:
+    with pytest.raises(BadAddress, match="not the address of a server"):
+        make(server=wrong)
+
+
+def test_no_id(client: Underpaint) -> None:
+    with pytest.raises(ValueError, match="UUID"):
+        client.job("../models")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "301 Moved", "404 Not Found"])
+def test_another_server(client: Underpaint, wire: Wire, status: str) -> None:
+    wire.instead = (b"GET", page(status))
+    with pytest.raises(UnexpectedAnswer, match=r"as (no|an) Underpaint server does"):
+        client.models()
+    assert wire.instead is None
+
+
+def test_both_clients_are_alike() -> None:
+    def methods(of: type) -> dict[str, tuple[list[Any], str | None]]:
+        return {
+            name: ([*inspect.signature(each).parameters.values()], each.__doc__)
+            for name, each in vars(of).items()
+            if inspect.isfunction(each) and not name.startswith("_")
+        }
+
+    assert methods(Underpaint) == methods(AsyncUnderpaint)
