@@ -9,11 +9,9 @@ over, `--again METHOD` for one method), so that a long run can be broken off, an
 
 import argparse
 import json
-import platform
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from benchmarks.methods import Setting, settings
 from benchmarks.peers import Underpaint
 from benchmarks.peers.srds import Distance, mean_difference
 from benchmarks.problems import Anything, Tree
+from benchmarks.report import machine
 from benchmarks.shipped import FIRST_SEED, PROMPTS, shipped_model
 from sampler import DDIM, Parareal
 
@@ -141,17 +140,6 @@ def serial(made: Problem, steps: int) -> list[Tensor]:
     return [peer.estimate for peer in peers if peer.estimate is not None]
 
 
-def machine() -> dict[str, str]:
-    """Where and with what the figures were made."""
-    packages = ("torch", "diffusers", "numpy")
-    return {
-        "machine": f"{platform.machine()}, {platform.system()}",
-        "threads": str(torch.get_num_threads()),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
-
-
 def main() -> None:
     """Measure what is missing, and write frontier.json, tables and plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -186,7 +174,7 @@ def main() -> None:
         if where not in solutions:
             solutions = {where: serial(made, cell.steps)}
         known += measure(made, cell, wanted, solutions[where])
-        file.write_text(json.dumps({"about": machine(), "cells": results}) + "\n")
+        file.write_text(json.dumps({"about": machine(torch.get_num_threads()), "cells": results}) + "\n")
         print(cell.key, file=sys.stderr, flush=True)
     write_pages(arguments.out, json.loads(file.read_text()))
 

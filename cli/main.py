@@ -157,6 +157,33 @@ def webhook_secret(
 
 
 @app.command()
+def bench(
+    model: Annotated[str | None, typer.Option(help="Its id in the catalogue. By default the first one.")] = None,
+    steps: Annotated[
+        list[int] | None, typer.Option(min=1, help="Steps of the grid, N; may be given several times.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Runs of each method, each beside one of the serial sampler.")] = 3,
+    round_width: Annotated[
+        int | None, typer.Option(min=1, help="Evaluations a round. By default what the catalogue says.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A file to save the figures in, as JSON.")
+    ] = None,
+) -> None:
+    """Measure each method on a model of the catalogue, on this machine's devices: times, counts and errors.
+
+    UNDERPAINT_CATALOG and UNDERPAINT_DEVICE say which catalogue and which devices. Nothing has to be running.
+    """
+    with Explaining():
+        from cli import bench
+
+        given = {"--model": model, "--pairs": pairs, "--width": round_width}
+        arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+        arguments += ["--steps", *map(str, steps)] if steps else []
+        bench.bench(arguments, output)
+
+
+@app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What the pictures shall show.")],
     output: Annotated[

@@ -15,7 +15,7 @@ def loaded(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["api.app", "cli.main", "cli.up.run", "cli.generate.run", "tasks.queue", "underpaint"]
+    "module", ["api.app", "cli.main", "cli.bench", "cli.up.run", "cli.generate.run", "tasks.queue", "underpaint"]
 )
 def test_torch_is_not_loaded(module: str) -> None:
     assert loaded(module) == set()

@@ -1,0 +1,151 @@
+"""Measures a model of the catalogue in a worker's own engine: `python -m tasks.bench`, a JSON object a line.
+
+`underpaint bench` runs this as a process of its own, and shows its lines as a table: the command never loads torch.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from statistics import median
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from torch import Tensor
+
+from sampler import Iterate, Status
+from store.catalog import ModelCard, load_catalog
+from store.generation import Generation
+from store.settings import CatalogSettings, WorkerSettings
+from tasks.engines import Answer, EngineThread, Order
+from tasks.metrics import Metrics
+from tasks.trajectories import Start, begin, plan
+
+WARM_UP = 10  # steps
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """One image, from its request to its picture.
+
+    Attributes:
+        first, seconds: until the first whole preview, and until the image, decoded.
+        iterate: the last one.
+        sample: of the image, (c, h, w).
+    """
+
+    first: float
+    seconds: float
+    iterate: Iterate
+
+    @property
+    def sample(self) -> Tensor:
+        return self.iterate.sample
+
+
+class Studio:
+    """The engine of one model, as a worker has it, without queue and database."""
+
+    def __init__(self, card: ModelCard, width: int | None = None, device: str = "auto") -> None:
+        """`width`: evaluations a round; None: what the card says."""
+        self.card = card
+        self.engine = EngineThread(card, width or card.width, device, Metrics())
+        self.engine.start()
+
+    def make(self, requests: Sequence[Mapping[str, Any]]) -> list[Pictured]:
+        """The image of each request, all of them at once, every preview decoded as workers do.
+
+        Raises:
+            RuntimeError: one failed; the message says why.
+        """
+        answers: SimpleQueue[tuple[int, Answer]] = SimpleQueue()
+        began = perf_counter()
+        for number, request in enumerate(requests):
+            self.engine.add(self._order(self.card.resolve(request), number, answers))
+        first: dict[int, float] = {}
+        made: dict[int, Pictured] = {}
+        while len(made) < len(requests):
+            number, answer = answers.get()
+            if answer.status is Status.FAILED:
+                raise RuntimeError(answer.error)
+            for iterate in answer.iterates:
+                self.engine.model.decode(iterate.sample[None])
+                first.setdefault(number, perf_counter() - began)
+            if answer.status is not Status.RUNNING and answer.newest is not None:
+                seconds = perf_counter() - began
+                made[number] = Pictured(first[number], seconds, answer.newest)
+        return [made[number] for number in range(len(requests))]
+
+    def _order(self, generation: Generation, number: int, answers: SimpleQueue[tuple[int, Answer]]) -> Order:
+        start = Start(plan(generation, self.engine.width).blocks, None)
+        prepare = partial(begin, uuid4(), generation, self.engine.width, {0: start})
+        return Order((0,), prepare, lambda answer: answers.put((number, answer)))
+
+
+def cases(card: ModelCard) -> list[dict[str, Any]]:
+    """What is measured beside the serial sampler: each method as the card has it, and `auto` to the exact image."""
+    return [{"method": "srds"}, {"method": "window"}, {"method": "auto"}, {"method": "auto", "tolerance": 0.0}]
+
+
+def compare(studio: Studio, steps: int, pairs: int) -> list[dict[str, Any]]:
+    """Every case beside the serial sampler: each pair of runs is of one prompt, and goes one right after the other.
+
+    Returns:
+        For each case the medians of the ratios to the serial sampler's time, and of the counts; the worst error
+        (relative, in latent space). The serial sampler's own seconds come first.
+    """
+    card, prompts = studio.card, studio.card.example_prompts
+    found: list[dict[str, Any]] = []
+    seconds: list[float] = []
+    for case in cases(card):
+        runs: list[tuple[Pictured, Pictured, float]] = []
+        for pair in range(pairs):
+            request = {"prompt": prompts[pair % len(prompts)], "seed": pair, "steps": steps}
+            (serial,) = studio.make([request | {"method": "serial"}])
+            (other,) = studio.make([request | case])
+            error = float((other.sample - serial.sample).norm() / serial.sample.norm())
+            runs.append((serial, other, error))
+            seconds.append(serial.seconds)
+        found.append(
+            {
+                "steps": steps,
+                "method": case["method"],
+                "tolerance": case.get("tolerance", card.defaults.tolerance),
+                "first": median(other.first / serial.seconds for serial, other, _ in runs),
+                "all": median(other.seconds / serial.seconds for serial, other, _ in runs),
+                "rounds": median(other.iterate.rounds for _, other, _ in runs),
+                "evaluations": median(other.iterate.evaluations for _, other, _ in runs),
+                "error": max(error for *_, error in runs),
+            }
+        )
+    return [{"steps": steps, "method": "serial", "seconds": median(seconds), "rounds": steps}, *found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="its id in the catalogue; the first one by default")
+    parser.add_argument("--steps", type=int, nargs="+", help="the model's default by default")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each method")
+    parser.add_argument("--width", type=int, help="evaluations a round; what the catalogue says by default")
+    parser.add_argument("--device", help="UNDERPAINT_DEVICE by default")
+    parser.add_argument("--catalog", type=Path, default=CatalogSettings().catalog)
+    options = parser.parse_args()
+    catalog, settings = load_catalog(options.catalog), WorkerSettings()
+    if options.model and options.model not in catalog:
+        parser.error(f"the catalogue has no model {options.model}: choose one of {', '.join(catalog)}")
+    card = catalog[options.model] if options.model else catalog.default
+    studio = Studio(card, options.width or settings.width, options.device or settings.device)
+    studio.make([{"prompt": card.example_prompts[0], "steps": WARM_UP}])
+    for steps in options.steps or [card.defaults.steps]:
+        for row in compare(studio, steps, options.pairs):
+            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
