@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.waiting import POLL_SECONDS, Waiting
 from store import reads
@@ -24,21 +25,28 @@ async def follow(waiting: Waiting, job: UUID, after: int = 0) -> AsyncGenerator[
     with waiting.watch(job) as watch:
         while True:
             try:
-                async with waiting.reading() as session:
-                    events = (await session.scalars(reads.events(job, after, BATCH))).all()
-                    deleted = not events and await session.scalar(reads.job(job)) is None
+                events = await waiting.looking.look(("events", job, after), _events(job, after))
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
                 await asyncio.sleep(POLL_SECONDS)
                 yield None
                 continue
-            for event in events:
+            for event in events or ():
                 watch.seen = after = event.seq
                 yield event
-            if len(events) == BATCH:
+            if events and len(events) == BATCH:
                 continue
             # A job that was refined has ended more than once: the stream ends with the newest end.
-            if deleted or (events and events[-1].kind == "done"):
+            if events is None or (events and events[-1].kind == "done"):
                 return
             while not await watch.news(SILENCE):
                 yield None
+
+
+def _events(job: UUID, after: int) -> Callable[[AsyncSession], Awaitable[Sequence[Event] | None]]:
+    async def look(session: AsyncSession) -> Sequence[Event] | None:
+        events = (await session.scalars(reads.events(job, after, BATCH))).all()
+        deleted = not events and await session.scalar(reads.job(job)) is None
+        return None if deleted else events
+
+    return look

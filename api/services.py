@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from api.auth.keyring import Keyring
 from api.limits.rate import Rates
 from api.links import Links
+from api.looking import READERS
 from api.metrics import Metrics
 from api.metrics_store import Shared
 from api.pace import Pacer
-from api.waiting import READERS, Waiting
+from api.waiting import Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis

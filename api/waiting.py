@@ -11,7 +11,7 @@ Who waits subscribes first and reads then, so that nothing falls between the two
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
@@ -22,13 +22,13 @@ from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from api.looking import Looking
 from api.prefer import Wait
 from store import reads, wakeups
 
 POLL_SECONDS = 2.0  # between two questions to the database
 PING_SECONDS = 5.0  # of silence, after which the subscriber sees whether Redis is still there
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s, between attempts while Redis is away
-READERS = 4  # of those who wait, so many look at once: a crowd that is woken leaves connections to everybody else
 
 AWAY = (redis.RedisError, OSError)
 
@@ -41,11 +41,10 @@ log = logging.getLogger(__name__)
 
 
 class Look(NamedTuple, Generic[T]):
-    """What somebody who waits has found: ``what``, at event ``seq`` of the job, and whether that is ``enough``."""
+    """What there was to be found at event ``seq`` of a job. Those who wait for the same share it."""
 
     seq: int
-    enough: bool
-    what: T
+    found: T
 
 
 class Watch:
@@ -92,7 +91,7 @@ class Waiting:
         self._redis = client
         self._reading = reading
         self._following = following
-        self._readers = asyncio.Semaphore(READERS)
+        self.looking = Looking(following)
         self._watches: dict[UUID, set[Watch]] = {}
         self._somebody = asyncio.Event()
 
@@ -130,34 +129,34 @@ class Waiting:
         return counted
 
     async def until_enough(
-        self, job: UUID, request: Request, wait: Wait, look: Callable[[AsyncSession], Awaitable[Look[T]]]
+        self,
+        job: UUID,
+        request: Request,
+        wait: Wait,
+        what: Hashable,
+        look: Callable[[AsyncSession], Awaitable[Look[T]]],
+        enough: Callable[[T], bool],
     ) -> T:
-        """What ``look`` finds, which is called again after every news until it is enough, the wait is over, or the
-        client has left. The body of the request must have been read."""
+        """What ``look`` finds, which is called again after every news until that is enough for this client, the wait is
+        over, or the client has left. ``what`` names it: see ``Looking``. The body of the request must have been read.
+        """
         if not wait.seconds:
             async with self._reading.begin() as session:
-                return (await look(session)).what
+                return (await look(session)).found
         with self.watch(job, "held") as watch:
             leaving = asyncio.create_task(_leave_with(request, watch))
             try:
                 more = True
                 while True:
-                    async with self.reading() as session:
-                        found = await look(session)
-                    if found.enough or not more or watch.left:
-                        return found.what
-                    watch.seen = found.seq
+                    seq, found = await self.looking.look(what, look)
+                    if enough(found) or not more or watch.left:
+                        return found
+                    watch.seen = seq
                     more = await watch.news(wait.left)
             finally:
                 leaving.cancel()
                 with suppress(asyncio.CancelledError):
                     await leaving
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session for one look by somebody who waits."""
-        async with self._readers, self._following.begin() as session:
-            yield session
 
     def _tell(self, wakeup: wakeups.Wakeup) -> None:
         for watch in self._watches.get(wakeup.job, ()):

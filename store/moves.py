@@ -25,23 +25,27 @@ under another attempt than the caller's, whose lease was lost. Times are the dat
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     CTE,
     BigInteger,
+    BindParameter,
     ColumnElement,
     Delete,
+    Integer,
+    Interval,
     Select,
     Update,
     and_,
+    bindparam,
     case,
     false,
     func,
     insert,
     literal,
-    null,
     or_,
     select,
     true,
@@ -49,6 +53,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import delete as delete_from
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from store import logs, order
@@ -84,32 +89,18 @@ def submit(
     """Insert a queued job, its images and its first event. ``key_id``: whose it is. No row where ``max_queued`` jobs
     are queued already; those that are submitted in the same instant do not see each other."""
     deadline = handling.deadline_seconds
-    values: dict[str, Any] = {
-        "id": job_id,
-        "state": "queued",
-        "model": generation.model,
-        "generation": generation.model_dump(),
-        "seq": 1,
-        "key_id": key_id,
-        "request_id": logs.field("request_id"),
-        "priority": handling.priority,
-        "rank_at": order.rank(literal(handling.priority)),
-        "deadline_at": null() if deadline is None else _from_now(deadline),
-        "webhook": null() if handling.webhook is None else handling.webhook.model_dump(),
-    }
-    columns: list[ColumnElement[Any]] = [
-        cast(ColumnElement[Any], value) if isinstance(value, ColumnElement) else literal(value, jobs.c[name].type)
-        for name, value in values.items()
-    ]
-    job = insert(jobs).from_select([*values], select(*columns).where(_room(max_queued))).returning(*jobs.c).cte("moved")
-    numbers = func.generate_series(0, generation.images - 1).table_valued("number").render_derived()
-    pictures = insert(images).from_select(
-        ["job_id", "number", "seed"],
-        select(job.c.id, numbers.c.number, literal(generation.seed, BigInteger) + numbers.c.number).join(
-            numbers, true()
-        ),
+    return _submission(max_queued).params(
+        id=job_id,
+        model=generation.model,
+        generation=generation.model_dump(),
+        key_id=key_id,
+        request_id=logs.field("request_id"),
+        priority=handling.priority,
+        deadline=None if deadline is None else timedelta(seconds=deadline),
+        webhook=None if handling.webhook is None else handling.webhook.model_dump(),
+        last=generation.images - 1,
+        seed=generation.seed,
     )
-    return _with_event(job).add_cte(pictures.cte("pictures"))
 
 
 def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
@@ -296,6 +287,35 @@ def delete(job_id: UUID) -> ReturningDelete[UUID]:
 def held(job_id: UUID, attempt: int) -> ColumnElement[bool]:
     """The fence: true of a job that still runs under ``attempt``. Every write of a worker names it."""
     return and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.attempt == attempt)
+
+
+@cache
+def _submission(max_queued: int | None) -> Moved:
+    # Built once: that takes longer than PostgreSQL needs to run it, and a burst of submissions keeps everybody waiting.
+    def given(name: str) -> BindParameter[Any]:
+        return bindparam(name, type_=jobs.c[name].type)
+
+    values: dict[str, ColumnElement[Any]] = {
+        "id": given("id"),
+        "state": literal("queued", jobs.c.state.type),
+        "model": given("model"),
+        "generation": given("generation"),
+        "seq": literal(1, jobs.c.seq.type),
+        "key_id": given("key_id"),
+        "request_id": given("request_id"),
+        "priority": given("priority"),
+        "rank_at": order.rank(given("priority")),
+        "deadline_at": func.now() + bindparam("deadline", type_=Interval()),
+        "webhook": bindparam("webhook", type_=JSONB(none_as_null=True)),
+    }
+    row = select(*values.values()).where(_room(max_queued))
+    job = insert(jobs).from_select([*values], row).returning(*jobs.c).cte("moved")
+    numbers = func.generate_series(0, bindparam("last", type_=Integer())).table_valued("number").render_derived()
+    seeds = bindparam("seed", type_=BigInteger()) + numbers.c.number
+    pictures = insert(images).from_select(
+        ["job_id", "number", "seed"], select(job.c.id, numbers.c.number, seeds).join(numbers, true())
+    )
+    return _with_event(job).add_cte(pictures.cte("pictures"))
 
 
 def _room(max_queued: int | None) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ ever: what is old enough has a better rank than anything that comes.
 """
 
 from datetime import timedelta
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Select, and_, case, false, func, or_, select, true, union_all
@@ -69,6 +70,7 @@ def first() -> CTE:
     )
 
 
+@cache  # it takes longer to put together than to run
 def line() -> CTE:
     """(id, position) of every queued job; 1 is the next to be claimed.
 

@@ -91,18 +91,26 @@ async def get_picture(
     to a number until its picture is there; or until the image is finished and no other will come."""
     form = pictures.negotiate(", ".join(request.headers.getlist("accept")))
 
-    async def look(session: AsyncSession) -> Look[Found | NoSuchPicture]:
+    async def look(session: AsyncSession) -> Look[tuple[Found | NoSuchPicture, bool]]:
         try:
             found = await find_picture(session, job_id, image, iterate)
-            known = iterate is None and unchanged(if_none_match, pictures.etag(found.etag, form))
         except NoSuchPicture as missing:
-            found, known = missing, True
-        if not known or not wait.seconds:
-            return Look(0, True, found)
+            found = missing
+        if not wait.seconds:
+            return Look(0, (found, False))
         seq, more = await progress(session, job_id, image, iterate)
-        return Look(seq, not more, found)
+        return Look(seq, (found, more))
 
-    found = await services.waiting.until_enough(job_id, request, wait, look)
+    def enough(seen: tuple[Found | NoSuchPicture, bool]) -> bool:
+        found, more = seen
+        if isinstance(found, NoSuchPicture):
+            return not more
+        known = iterate is None and unchanged(if_none_match, pictures.etag(found.etag, form))
+        return not (known and more)
+
+    found, _ = await services.waiting.until_enough(
+        job_id, request, wait, ("picture", job_id, image, iterate), look, enough
+    )
     if isinstance(found, NoSuchPicture):
         raise found
     headers = {

