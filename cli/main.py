@@ -123,6 +123,44 @@ def migrate() -> None:
         migrate.migrate(StoreSettings().database_url)
 
 
+DataDirectory = Annotated[
+    Path,
+    typer.Option(
+        envvar="UNDERPAINT_DATA_DIR",
+        help="Where `underpaint up` keeps its database. Not used where UNDERPAINT_DATABASE_URL is set.",
+    ),
+]
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; - is standard output.")],
+    data_dir: DataDirectory = Path(".underpaint"),
+) -> None:
+    """Write the whole database to FILE: jobs, pictures, checkpoints, keys. The server may go on meanwhile."""
+    with Explaining():
+        from cli import backup
+
+        backup.backup(data_dir, file)
+
+
+@app.command()
+def restore(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, allow_dash=True, help="Of `underpaint backup`; - is standard input."
+        ),
+    ],
+    data_dir: DataDirectory = Path(".underpaint"),
+) -> None:
+    """Put what is in FILE in the place of the whole database. Nothing else may use it meanwhile."""
+    with Explaining():
+        from cli import backup
+
+        backup.restore(data_dir, file)
+
+
 @app.command()
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/settings.md.")] = False,
@@ -141,13 +179,7 @@ def webhook_secret(
         typer.Argument(metavar="[KEY]", help="The name of an API key, whose webhooks have a secret of their own."),
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Replace it by a new one first.")] = False,
-    data_dir: Annotated[
-        Path,
-        typer.Option(
-            envvar="UNDERPAINT_DATA_DIR",
-            help="Where `underpaint up` keeps its database. Not used where UNDERPAINT_DATABASE_URL is set.",
-        ),
-    ] = Path(".underpaint"),
+    data_dir: DataDirectory = Path(".underpaint"),
 ) -> None:
     """Print what receivers verify the signatures of webhooks with: of KEY's jobs, or of jobs without a key."""
     with Explaining():

@@ -1,4 +1,4 @@
-"""The database that the keys are in: the one that the settings name, or else that of `underpaint up`."""
+"""The database that a command works on: the one that the settings name, or else that of `underpaint up`."""
 
 import asyncio
 import os
@@ -23,7 +23,12 @@ PATIENCE = 60  # s, for the embedded server to start
 
 
 def on_database(data_dir: Path, work: Callable[[Session], T]) -> T:
-    """Calls ``work`` in a transaction, which is committed, and returns what it does.
+    """Calls ``work`` in a transaction, which is committed, and returns what it does; see ``with_database``."""
+    return with_database(data_dir, lambda url: _transaction(url, work))
+
+
+def with_database(data_dir: Path, work: Callable[[str], T]) -> T:
+    """Calls ``work`` with the URL of a database that answers, and returns what it does.
 
     Where the environment names no database it is the embedded one in ``data_dir``. If `underpaint up` does not run,
     that is started for as long as it takes, and made where it is not there yet.
@@ -32,7 +37,7 @@ def on_database(data_dir: Path, work: Callable[[Session], T]) -> T:
         Explained: the database cannot be reached, or has not the tables of this version.
     """
     if url := os.environ.get("UNDERPAINT_DATABASE_URL"):
-        return _transaction(url, work)
+        return work(url)
     data = DataDir(data_dir)
     postgres = Postgres(data.postgres, lambda _: None)
     try:
@@ -40,7 +45,7 @@ def on_database(data_dir: Path, work: Callable[[Session], T]) -> T:
     except Explained:
         if not _answers(postgres.url):
             raise
-        return _transaction(postgres.url, work)
+        return work(postgres.url)
     with lock:
         return asyncio.run(_started(data, postgres, work))
 
@@ -60,7 +65,7 @@ def _transaction(url: str, work: Callable[[Session], T]) -> T:
         engine.dispose()
 
 
-async def _started(data: DataDir, postgres: Postgres, work: Callable[[Session], T]) -> T:
+async def _started(data: DataDir, postgres: Postgres, work: Callable[[str], T]) -> T:
     data.record.stop_all(lambda _: None)  # what an `up` that was killed has left
     await postgres.create()
     server = Child(postgres.plan(), data.logs / "postgres.log", lambda *_: None)
@@ -71,7 +76,7 @@ async def _started(data: DataDir, postgres: Postgres, work: Callable[[Session], 
         async with asyncio.timeout(PATIENCE):
             await postgres.wait()
         await asyncio.to_thread(migrate, postgres.url)
-        return await asyncio.to_thread(_transaction, postgres.url, work)
+        return await asyncio.to_thread(work, postgres.url)
     except TimeoutError as error:
         raise Explained(f"The database did not start. {server.last_words()}") from error
     finally:

