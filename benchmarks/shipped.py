@@ -12,11 +12,12 @@ PROMPTS = [
     "tropical fish", "house", "guitar", "sunflower", "soccer ball",
 ]  # fmt: skip
 FIRST_SEED = 100
+EMOJI = Path(__file__).parents[1] / "models" / "emoji"
 
 
 def shipped_model() -> Model:
     """The emoji model, float32 on the CPU."""
-    return load_model(Path(__file__).parents[1] / "models" / "emoji")
+    return load_model(EMOJI)
 
 
 def noises(model: Model, count: int) -> list[Tensor]:

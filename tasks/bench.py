@@ -57,8 +57,9 @@ class Studio:
         self.engine = EngineThread(card, width or card.width, device, Metrics())
         self.engine.start()
 
-    def make(self, requests: Sequence[Mapping[str, Any]]) -> list[Pictured]:
-        """The image of each request, all of them at once, every preview decoded as workers do.
+    def make(self, requests: Sequence[Mapping[str, Any]], *, decode: bool = True) -> list[Pictured]:
+        """The image of each request, all of them at once; every preview is decoded, as workers do, unless `decode` says
+        otherwise.
 
         Raises:
             RuntimeError: one failed; the message says why.
@@ -74,7 +75,8 @@ class Studio:
             if answer.status is Status.FAILED:
                 raise RuntimeError(answer.error)
             for iterate in answer.iterates:
-                self.engine.model.decode(iterate.sample[None])
+                if decode:
+                    self.engine.model.decode(iterate.sample[None])
                 first.setdefault(number, perf_counter() - began)
             if answer.status is not Status.RUNNING and answer.newest is not None:
                 seconds = perf_counter() - began
