@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up test bench check format-check format lint types imports constraints clean
+.PHONY: help up test bench docs check format-check format lint types imports constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ test: check ## Run every check and every test
 
 bench: $(STAMP) ## Measure, beside others' methods, and write docs/benchmarks (some minutes; more by flags)
 	$(BIN)/python -m benchmarks.frontier docs/benchmarks
+
+docs: $(STAMP) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
+	@echo "file://$(CURDIR)/build/site/index.html"
 
 check: format-check lint types imports ## Run every check, but no test
 

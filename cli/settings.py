@@ -72,10 +72,11 @@ def markdown() -> str:
     """docs/settings.md."""
     lines = [_HEAD]
     for title, about, listed in groups():
-        lines += [f"## {title}", "", about, "", "| setting | default | read by | |", "|---|---|---|---|"]
+        lines += [f"## {title}", "", about, "", "| setting | |", "|---|---|"]
         for each in listed:
-            default = f"`{each.default}`" if each.default else ""
-            lines.append(f"| `{each.name}` | {default} | {', '.join(each.read_by)} | {each.text} |")
+            default = f"`{each.default}`" if each.default else "none"
+            notes = f"*Default:* {default}. *Read by:* {', '.join(each.read_by)}."
+            lines.append(f"| `{each.name}` | {each.text} {notes} |")
         lines.append("")
     return "\n".join(lines)
 
