@@ -9,18 +9,23 @@ from typing import Annotated
 
 import typer
 
+from cli.doctor.app import app as doctor
 from cli.errors import Explaining
+from cli.generate.app import app as generate
+from cli.jobs.app import app as jobs
 from cli.keys.app import app as keys
+from cli.options import SERVER, DataDirectory
 
 app = typer.Typer(
     name="underpaint",
     help="A text-to-image backend whose first whole picture arrives long before the image is finished.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-app.add_typer(keys, name="keys")
+app.add_typer(generate)
+app.add_typer(jobs)
+app.add_typer(keys, name="keys", rich_help_panel=SERVER)
 
 LogLevel = Annotated[
     str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR. By default UNDERPAINT_LOG_LEVEL or INFO.")
@@ -42,7 +47,7 @@ def main(
     pass
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def up(
     data_dir: Annotated[
         Path, typer.Option(envvar="UNDERPAINT_DATA_DIR", help="Where everything is kept; made if it is missing.")
@@ -66,7 +71,7 @@ def up(
         run.up(data_dir, settings.host if host is None else host, settings.port if port is None else port)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def api(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on. By default UNDERPAINT_HOST or 127.0.0.1.")
@@ -86,7 +91,7 @@ def api(
         api.serve(settings.host if host is None else host, settings.port if port is None else port, fd, log_level)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def worker(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Jobs at once. By default UNDERPAINT_CONCURRENCY or 8.")
@@ -103,7 +108,7 @@ def worker(
         background.worker(concurrency or WorkerSettings().concurrency, name, level)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def beat(log_level: LogLevel = None) -> None:
     """Run the clock that sends the janitor round. One is enough for any number of workers."""
     with Explaining():
@@ -113,7 +118,7 @@ def beat(log_level: LogLevel = None) -> None:
         background.beat(log_level or LogSettings().log_level)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def migrate() -> None:
     """Bring the tables of the database up to date."""
     with Explaining():
@@ -123,16 +128,7 @@ def migrate() -> None:
         migrate.migrate(StoreSettings().database_url)
 
 
-DataDirectory = Annotated[
-    Path,
-    typer.Option(
-        envvar="UNDERPAINT_DATA_DIR",
-        help="Where `underpaint up` keeps its database. Not used where UNDERPAINT_DATABASE_URL is set.",
-    ),
-]
-
-
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def backup(
     file: Annotated[Path, typer.Argument(help="Where to; - is standard output.")],
     data_dir: DataDirectory = Path(".underpaint"),
@@ -144,7 +140,7 @@ def backup(
         backup.backup(data_dir, file)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def restore(
     file: Annotated[
         Path,
@@ -161,7 +157,7 @@ def restore(
         backup.restore(data_dir, file)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/settings.md.")] = False,
 ) -> None:
@@ -172,7 +168,7 @@ def settings(
         typer.echo(settings.markdown() if markdown else settings.environment(), nl=False)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def webhook_secret(
     key: Annotated[
         str | None,
@@ -188,7 +184,7 @@ def webhook_secret(
         typer.echo(webhook_secret.shown(data_dir, key, new))
 
 
-@app.command()
+@app.command(rich_help_panel=SERVER)
 def bench(
     model: Annotated[str | None, typer.Option(help="Its id in the catalogue. By default the first one.")] = None,
     steps: Annotated[
@@ -215,61 +211,4 @@ def bench(
         bench.bench(arguments, output)
 
 
-@app.command()
-def generate(
-    prompt: Annotated[str, typer.Argument(help="What the pictures shall show.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The folder to save in; made if it is missing.")
-    ] = Path(),
-    server: Annotated[
-        str, typer.Option(envvar="UNDERPAINT_SERVER", help="The address of the server.")
-    ] = "http://127.0.0.1:8000",
-    key: Annotated[
-        str | None,
-        typer.Option(envvar="UNDERPAINT_KEY", help="An API key, where the server asks for one. See `underpaint keys`."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="One of those that GET /v1/models lists.")] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What they shall not show.")] = None,
-    method: Annotated[str | None, typer.Option(help="auto, srds, window or serial.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the grid, N.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first image; each further one has the next.")] = None,
-    images: Annotated[int | None, typer.Option(help="How many.")] = None,
-    blocks: Annotated[int | None, typer.Option(help="Blocks to cut the grid into.")] = None,
-    tolerance: Annotated[
-        float | None, typer.Option(help="Stop at an iterate whose residual is not above this.")
-    ] = None,
-    max_iterations: Annotated[int | None, typer.Option(help="Stop at this iterate at the latest.")] = None,
-    previews: Annotated[bool | None, typer.Option(help="Save every iterate, or the finished picture only.")] = None,
-) -> None:
-    """Ask a running server for pictures of PROMPT, and save every iterate as it comes.
-
-    What is not given, the model decides. The paths of the pictures go to stdout. Ctrl-C cancels the job.
-
-    Exit codes: 0 succeeded, 1 refused or no server, 2 wrong usage, 3 the job failed, 4 somebody else canceled it,
-    130 canceled by Ctrl-C.
-    """
-    given = {
-        "prompt": prompt,
-        "model": model,
-        "negative_prompt": negative_prompt,
-        "method": method,
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "width": width,
-        "height": height,
-        "seed": seed,
-        "images": images,
-        "blocks": blocks,
-        "tolerance": tolerance,
-        "max_iterations": max_iterations,
-        "previews": previews,
-    }
-    with Explaining():
-        from cli.generate import run
-
-        request = {name: value for name, value in given.items() if value is not None}
-        code = run.generate(server, key, output, request)
-    raise typer.Exit(code)
+app.add_typer(doctor)

@@ -5,9 +5,14 @@ programs call ``upgrade``.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from store.database import sync_engine
 
 
 def config(url: str) -> Config:
@@ -26,3 +31,22 @@ def upgrade(url: str) -> None:
         sqlalchemy.exc.OperationalError: the database cannot be reached, or a table stayed locked by others.
     """
     command.upgrade(config(url), "head")
+
+
+def standing(url: str) -> Literal["current", "behind", "ahead"]:
+    """How the schema of the database at ``url`` stands to these migrations; ahead is what none of them has made.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database cannot be reached.
+    """
+    script = ScriptDirectory.from_config(config(url))
+    engine = sync_engine(url, pool_size=1)
+    try:
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_heads()
+    finally:
+        engine.dispose()
+    if set(found) == set(script.get_heads()):
+        return "current"
+    known = {each.revision for each in script.walk_revisions()}
+    return "behind" if set(found) <= known else "ahead"

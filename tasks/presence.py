@@ -4,6 +4,7 @@ Redis may be away: then nobody sees the worker and it hears nothing, but the hea
 """
 
 from collections.abc import Callable
+from importlib.metadata import version
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
@@ -15,6 +16,7 @@ from store import wakeups, workers
 from tasks.worker import Worker
 
 AWAY = (redis.RedisError, OSError)
+VERSION = version("underpaint")
 PAUSE = 1.0  # s, between attempts while Redis is away
 
 log = get_logger(__name__)
@@ -76,6 +78,7 @@ class Presence(Thread):
     def _announce(self) -> None:
         worker = self._worker
         info = {
+            "version": VERSION,
             "concurrency": worker.concurrency,
             "jobs": len(worker.leases.all()),
             "models": list(worker.catalog),

@@ -1,1 +1,1 @@
-"""`underpaint generate`: asks a running server for pictures and saves every iterate as it comes."""
+"""`underpaint generate` and `refine`: follow a job, and save every iterate as it comes."""

@@ -1,90 +1,112 @@
-"""`underpaint generate`, from start to end."""
+"""`underpaint generate` and `refine`, from start to end."""
 
-import sys
-import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.errors import Explained
-from cli.generate.client import Client, Unreachable
-from cli.generate.files import Files
-from cli.generate.progress import Bars
+import typer
 
-LOOK_EVERY = 0.25  # seconds
+from cli.errors import CANCELED, FAILED, INTERRUPTED, Explained
+from cli.files import Files
+from cli.generate.progress import Display
+from cli.jobs.ids import found
+from cli.jobs.show import document, line, plain
+from cli.server import asking
+from underpaint import IterateEvent, Job, Underpaint, Unreachable
+
 PATIENCE = 30  # seconds that the server may be away while the job runs; it may be restarting
-
-FAILED = 3
-CANCELED = 4
-INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+LOOK_EVERY = 2  # seconds, while the job is queued: its place changes without an event
 
 
-def generate(server: str, key: str | None, folder: Path, request: dict[str, Any]) -> int:
-    """Submits a job, saves its pictures as they come, and prints their paths.
+@dataclass(frozen=True)
+class Way:
+    """How a job is followed.
 
-    Args:
-        server: the address of the API.
-        key: an API key, where the server asks for one.
-        folder: where to save; made if it is missing.
-        request: the body of the submission.
+    Attributes:
+        folder: where its pictures are saved.
+        detach: it is not.
+        as_json: whether the job is printed in the end, and not the paths of its pictures.
+        draw: whether its pictures are drawn in the terminal, if that can be.
+    """
 
-    Returns:
-        The exit code: 0 when the job succeeded, else one of those above.
+    folder: Path
+    detach: bool
+    as_json: bool
+    draw: bool
+
+
+def generate(server: str | None, key: str | None, way: Way, prompt: str, request: Mapping[str, Any]) -> int:
+    """Submits a job and follows it. Returns the exit code.
 
     Raises:
         Explained: the request was refused, or the server or the folder cannot be used.
     """
-    files = Files(folder, request["prompt"])
-    with Client(server, key) as client:
-        job = client.submit(request)
-        try:
-            with Bars() as bars:
-                job = _follow(client, job, files, bars)
-        except KeyboardInterrupt:
-            client.cancel(job["id"])
-            _tell(f"Canceled job {job['id']}")
-            return INTERRUPTED
-    if job["state"] == "failed":
-        _tell(f"Job {job['id']} failed: {job['error']}")
+    files = None if way.detach else Files(way.folder, prompt)
+    with asking(server, key) as client:
+        return _go(client, client.submit(prompt, **request), 0, files, way)
+
+
+def refine(
+    server: str | None, key: str | None, way: Way, name: str, tolerance: float | None, max_iterations: int | None
+) -> int:
+    """Refines a job and follows it, as ``generate`` does."""
+    with asking(server, key) as client:
+        job = client.job(found(client, name))
+        files = None if way.detach else Files(way.folder, job.request.prompt)
+        # What it has been through before is no news.
+        after = max((event.id for event in client.events(job)), default=0) if job.ended else 0
+        job = client.refine(job, tolerance=tolerance, max_iterations=max_iterations)
+        return _go(client, job, after, files, way)
+
+
+def _go(client: Underpaint, job: Job, after: int, files: Files | None, way: Way) -> int:
+    if files is None:
+        document(plain(job)) if way.as_json else line(str(job.id))
+        return 0
+    client.patience = PATIENCE
+    say: Callable[[str], None] = (lambda _: None) if way.as_json else line
+    try:
+        with Display(way.draw) as display:
+            job = _follow(client, job, after, files, display, say)
+    except KeyboardInterrupt:
+        client.cancel(job)
+        _tell(f"Canceled job {job.id}")
+        return INTERRUPTED
+    except Unreachable as error:
+        raise Explained(f"{error}\nThe job goes on by itself if it can: its id is {job.id}.") from error
+    if way.as_json:
+        document(plain(job))
+    if job.state == "failed":
+        _tell(f"Job {job.id} failed: {job.error}")
         return FAILED
-    if job["state"] == "canceled":
-        _tell(f"Job {job['id']} was canceled by somebody else")
+    if job.state == "canceled":
+        _tell(f"Job {job.id} was canceled by somebody else")
         return CANCELED
     return 0
 
 
-def _follow(client: Client, job: dict[str, Any], files: Files, bars: Bars) -> dict[str, Any]:
+def _follow(
+    client: Underpaint, job: Job, after: int, files: Files, display: Display, say: Callable[[str], None]
+) -> Job:
     """Saves what is new until the job has ended, and returns the job as it is then."""
-    saved: set[tuple[int, int]] = set()
-    seen = None
-    answered = time.monotonic()
-    while True:
-        try:
-            job = client.job(job["id"])
-            bars.show(job)
-            if job["updated_at"] != seen:
-                _save_new(client, job, files, saved)
-                seen = job["updated_at"]
-            answered = time.monotonic()
-        except Unreachable as error:
-            if time.monotonic() - answered > PATIENCE:
-                raise Explained(f"{error}\nThe job goes on by itself if it can: its id is {job['id']}.") from error
-        else:
-            if job["finished_at"]:
-                return job
-        time.sleep(LOOK_EVERY)
+    while job.state == "queued":
+        display.job(job)
+        job = client.job(job, wait=LOOK_EVERY)
+    display.job(job)
+    seeds = {image.number: image.seed for image in job.images}
+    for event in client.events(job, after=after):
+        if not isinstance(event, IterateEvent):
+            job = client.job(job.id)
+            display.job(job)
+            continue
+        display.iterate(event)
+        if event.picture:
+            content = client.picture(job, event.image, event.iterate).content
+            display.picture(event.image, content)
+            say(str(files.save(seeds[event.image], None if event.final else event.iterate, content)))
+    return client.job(job.id)
 
 
-def _save_new(client: Client, job: dict[str, Any], files: Files, saved: set[tuple[int, int]]) -> None:
-    seeds = {image["number"]: image["seed"] for image in job["images"]}
-    for each in client.iterates(job["id"]):
-        key = (each["image"], each["iterate"])
-        if key not in saved and each["picture"]:
-            path = files.save(
-                seeds[each["image"]], None if each["final"] else each["iterate"], client.picture(job["id"], *key)
-            )
-            print(path, flush=True)  # noqa: T201
-        saved.add(key)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import Explaining
+from cli.options import DataDirectory
 
 app = typer.Typer(
     help="Make, list, replace and revoke API keys. From the first key on, the server asks for one.",
@@ -26,13 +27,6 @@ class KeyScope(StrEnum):
 Scopes = Annotated[
     list[KeyScope],
     typer.Option("--scope", help="What it may do; may be given several times. admin may do everything, to all jobs."),
-]
-DataDirectory = Annotated[
-    Path,
-    typer.Option(
-        envvar="UNDERPAINT_DATA_DIR",
-        help="Where `underpaint up` keeps its database. Not used where UNDERPAINT_DATABASE_URL is set.",
-    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The name of the key.")]

@@ -20,7 +20,7 @@ def made(kept: ApiKey, key: str, *, as_json: bool) -> None:
     typer.echo(key)
     typer.echo(
         f"This is the key {kept.name!r} ({', '.join(kept.scopes)}). It is shown this once. Send it in the header\n"
-        "Authorization: Bearer KEY, or set UNDERPAINT_KEY to it for `underpaint generate`.",
+        "Authorization: Bearer KEY, or set UNDERPAINT_KEY to it for the commands.",
         err=True,
     )
 

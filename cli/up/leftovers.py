@@ -76,6 +76,11 @@ class Record:
         """What was put down last, whether it still runs or not."""
         return [Process(**process) for process in self._read().get("processes", [])]
 
+    @property
+    def url(self) -> str | None:
+        """The address that was put down last."""
+        return self._read().get("url") or None
+
     def describe(self) -> str:
         """Who wrote the record, in a few words."""
         content = self._read()

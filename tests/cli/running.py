@@ -85,3 +85,11 @@ class Running:
     folder: Path
     up: Up
     url: str
+
+
+def run(*arguments: str, said: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process, with ``said`` on its stdin."""
+    command = [*COMMAND, *arguments]
+    return subprocess.run(
+        command, input=said, capture_output=True, text=True, timeout=100, env=environment(**settings), check=False
+    )

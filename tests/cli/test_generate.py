@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from cli.generate.files import Files
+from cli.files import Files
 from tests.cli.running import COMMAND, environment
 
 LONG = ["--steps", "1000", "--tolerance", "0", "--images", "4"]  # takes minutes if nobody stops it
@@ -119,7 +119,7 @@ def test_what_the_server_refuses_is_explained(server: str, tmp_path: Path) -> No
 
 def test_no_server(tmp_path: Path) -> None:
     ran = generate("pizza", "-o", str(tmp_path), "--server", "http://127.0.0.1:9")
-    assert ran.returncode == 1
+    assert ran.returncode == 5
     assert ran.stderr.startswith("Error: No server answers at http://127.0.0.1:9")
     assert "underpaint up" in ran.stderr
 

@@ -49,6 +49,17 @@ def test_tables_and_migrations_agree(empty_url: str):
     command.check(migrations.config(empty_url))
 
 
+def test_how_a_database_stands(empty_url: str):
+    assert migrations.standing(empty_url) == "behind"
+    migrations.upgrade(empty_url)
+    assert migrations.standing(empty_url) == "current"
+    command.downgrade(migrations.config(empty_url), "-1")
+    assert migrations.standing(empty_url) == "behind"
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+    assert migrations.standing(empty_url) == "ahead"
+
+
 def test_two_migrators_do_not_collide(empty_url: str):
     environment = {**os.environ, "UNDERPAINT_DATABASE_URL": empty_url}
     command_line = [sys.executable, "-m", "alembic", "upgrade", "head"]

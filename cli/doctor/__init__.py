@@ -1,0 +1,1 @@
+"""`underpaint doctor`: what is wrong, and what to do."""

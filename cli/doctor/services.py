@@ -1,0 +1,119 @@
+"""The parts that run: database, broker, workers, API."""
+
+from collections.abc import Collection, Iterator
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from sqlalchemy import text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+import migrations
+from cli.doctor.finding import Finding, ok, problem, skipped
+from cli.errors import Explained
+from cli.up import address
+from store import workers
+from store.database import sync_engine
+from store.redis_clients import sync_redis
+from store.settings import is_loopback
+from underpaint import Problem, Unauthorized, Underpaint, UnderpaintError
+
+START = "Start everything with `underpaint up`"
+
+
+def database(url: str | None) -> Finding:
+    """That it answers, and has the tables of this version."""
+    if url is None:
+        return skipped("database", "no UNDERPAINT_DATABASE_URL, and no `underpaint up` that runs")
+    try:
+        engine = sync_engine(url, pool_size=1)
+        try:
+            with engine.connect() as connection:
+                postgres = connection.execute(text("show server_version")).scalar_one()
+            standing = migrations.standing(url)
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ArgumentError, ValueError) as error:
+        reason = str(getattr(error, "orig", None) or "the URL cannot be read").strip().partition("\n")[0]
+        return problem(
+            "database",
+            f"It cannot be reached: {reason}",
+            "See that PostgreSQL runs, and check UNDERPAINT_DATABASE_URL.",
+        )
+    if standing == "behind":
+        return problem("database", "It has not the tables of this version.", "Run `underpaint migrate`.")
+    if standing == "ahead":
+        return problem("database", "A newer version of Underpaint has migrated it.", "Install that version here, too.")
+    return ok("database", f"PostgreSQL {postgres.split()[0]}, with the tables of this version")
+
+
+def broker(url: str | None, models: Collection[str]) -> Iterator[Finding]:
+    """That it answers, and who is there: workers of this version, with these models."""
+    if url is None:
+        yield skipped("broker", "no UNDERPAINT_REDIS_URL, and no `underpaint up` that runs")
+        yield skipped("workers", "the broker knows them")
+        return
+    try:
+        with sync_redis(url) as client:
+            info: Any = client.info("server")
+            there = workers.alive(client)
+    except (redis.RedisError, OSError, ValueError) as error:
+        yield problem(
+            "broker", f"It cannot be reached: {error}", "See that Redis or Valkey runs, and check UNDERPAINT_REDIS_URL."
+        )
+        yield skipped("workers", "the broker knows them")
+        return
+    name, number = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
+    yield ok("broker", f"{name} {number}")
+    if not there:
+        yield problem("workers", "None is there: jobs wait.", f"Start one with `underpaint worker`. {START}.")
+    for worker, told in there.items():
+        yield _worker(worker, told, models)
+
+
+def api(server: str, key: str | None) -> Iterator[Finding]:
+    """That it answers, is of this version, takes the key, and says that it is ready."""
+    try:
+        with Underpaint(server, key, patience=0) as client:
+            theirs, ours = client.health().version, version("underpaint")
+            client.page(limit=1)  # what needs a key
+            client.ready()
+    except Unauthorized as error:
+        yield problem("api", f"{server}: {error.detail}", "Name a key with --key or UNDERPAINT_KEY.")
+    except Problem as error:
+        yield problem("api", f"{server}: {error.detail}", "See the other checks, and the log of the API.")
+    except UnderpaintError as error:
+        yield problem("api", str(error), f"{START}, or name another server with --server or UNDERPAINT_SERVER.")
+        yield from _port(server)
+    else:
+        if theirs == ours:
+            yield ok("api", f"{server} is ready, version {theirs}")
+        else:
+            yield problem("api", f"{server} is version {theirs}, this command {ours}.", "Install one version on both.")
+
+
+def _worker(name: str, told: dict[str, Any], models: Collection[str]) -> Finding:
+    ours, theirs = version("underpaint"), told.get("version", "unknown")
+    if theirs != ours:
+        return problem("workers", f"{name} is version {theirs}, this command {ours}.", "Restart it with this version.")
+    if lacking := set(models) - set(told["models"]):
+        return problem(
+            "workers",
+            f"{name} does not know {', '.join(sorted(lacking))}.",
+            "Give all processes the same UNDERPAINT_CATALOG, and restart them after a change.",
+        )
+    return ok("workers", f"{name}: {told['jobs']} of {told['concurrency']} jobs, version {theirs}")
+
+
+def _port(server: str) -> Iterator[Finding]:
+    """Whether a server could listen where none answers."""
+    where = urlsplit(server)
+    if where.hostname is None or not is_loopback(where.hostname):
+        return
+    try:
+        address.listen(where.hostname, where.port or 80).close()
+    except Explained as error:
+        yield problem("port", str(error), "End that program, or choose another port.")
+    else:
+        yield ok("port", f"{where.port or 80} is free for a server")

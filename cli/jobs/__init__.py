@@ -1,0 +1,1 @@
+"""The commands about jobs that there are: list, show, cancel, accept, delete."""

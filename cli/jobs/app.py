@@ -1,0 +1,106 @@
+"""The sub-commands about jobs. Like those in `cli.main` they import what they need when they run."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import Explaining
+from cli.options import PICTURES, AsJson, JobId, JobIds, Key, Server
+
+app = typer.Typer()
+
+
+class JobState(StrEnum):
+    """``underpaint.documents.State``, for typer."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+@app.command(rich_help_panel=PICTURES)
+def jobs(
+    state: Annotated[
+        list[JobState] | None, typer.Option(help="Only jobs in this state; may be given several times.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The most jobs to list.")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="Where an earlier list ended: its `next_cursor`.")] = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    with Explaining():
+        from cli.jobs import commands, show
+
+        page = commands.listed(server, key, limit, cursor, [each.value for each in state or []], model)
+        if as_json:
+            show.document(show.plain(page))
+        else:
+            show.jobs(page)
+
+
+@app.command(rich_help_panel=PICTURES)
+def show(
+    job: JobId,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Save its pictures there; it is made if it is missing.")
+    ] = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job, the figures of its iterates and, where the terminal has colours, its newest pictures.
+
+    With --json: the job, and its `iterates`.
+    """
+    with Explaining():
+        from cli.jobs import commands
+
+        commands.shown(server, key, job, save, as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+def cancel(jobs: JobIds, server: Server = None, key: Key = None) -> None:
+    """Stop jobs. The pictures that they have are kept."""
+    with Explaining():
+        from cli.jobs import commands
+
+        commands.canceled(server, key, jobs)
+
+
+@app.command(rich_help_panel=PICTURES)
+def accept(job: JobId, server: Server = None, key: Key = None) -> None:
+    """End a running job with its newest pictures: they are good enough. It can be refined later."""
+    with Explaining():
+        from cli.jobs import commands
+
+        commands.accepted(server, key, job)
+
+
+@app.command(rich_help_panel=PICTURES)
+def delete(
+    jobs: JobIds,
+    server: Server = None,
+    key: Key = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove jobs that have ended, and their pictures, for good."""
+    with Explaining():
+        from cli.jobs import commands
+
+        commands.deleted(server, key, jobs, yes)
+
+
+@app.command(rich_help_panel=PICTURES)
+def models(server: Server = None, key: Key = None, as_json: AsJson = False) -> None:
+    """List the models that can be asked for: what they do by default, and to what limits."""
+    with Explaining():
+        from cli.jobs import commands
+
+        commands.models(server, key, as_json)

@@ -1,0 +1,170 @@
+"""What the commands about jobs print. JSON is the API's own; what is not for programs adapts to the terminal."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from rich.table import Table
+from rich.text import Text
+
+from cli.terminal import Drawing, colours, console, show, side_by_side
+from underpaint import Iterate, Job, JobPage, Model
+
+STYLES = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "canceled": "dim"}
+
+
+def plain(answer: BaseModel) -> dict[str, Any]:
+    """A document as the server sent it."""
+    return answer.model_dump(mode="json", exclude_unset=True)
+
+
+def document(content: Mapping[str, Any]) -> None:
+    """Prints JSON."""
+    typer.echo(json.dumps(content, indent=2))
+
+
+def line(text: str) -> None:
+    """Prints a line, as it is."""
+    typer.echo(text)
+
+
+def outcome(job: Job, asked: str) -> None:
+    """What has become of a job that was asked to end."""
+    line(f"Job {job.id} {f'has ended: {_state(job)}' if job.ended else asked}.")
+
+
+def summary(job: Job) -> str:
+    """A job in a line."""
+    return f"{job.id} {job.state}: {job.request.prompt}"
+
+
+def jobs(page: JobPage) -> None:
+    """A list of jobs."""
+    out = console()
+    if not page.jobs:
+        line("There are no such jobs.")
+        return
+    table = _table("<ID", "<STATE", ">AGE", ">IMAGES", ">ITERATE", ">RESIDUAL", "<PROMPT")
+    for job in page.jobs:
+        newest = [image.iterate for image in job.images if image.iterate is not None]
+        residuals = [image.residual for image in job.images if image.residual is not None]
+        table.add_row(
+            str(job.id)[:8],
+            Text(job.state, STYLES.get(job.state, "")),
+            _age(job.created_at),
+            str(len(job.images)),
+            str(max(newest)) if newest else "-",
+            f"{max(residuals):.2g}" if residuals else "-",
+            Text(job.request.prompt),
+        )
+    show(out, table)
+    if page.next_cursor:
+        typer.echo(f"There are more: --limit N lists more, --cursor {page.next_cursor} those after these.", err=True)
+
+
+def job(job: Job, iterates: Sequence[Iterate], fetch: Callable[[int], bytes]) -> None:
+    """The newest picture of each image, where the terminal can show it, the job and its iterates."""
+    out = console()
+    there = sorted({each.image for each in iterates if each.picture})
+    if there and colours(out):
+        show(out, side_by_side([Drawing(fetch(image)) for image in there], out.width))
+        out.print()
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(job):
+        facts.add_row(name, Text(value))
+    show(out, facts)
+    if iterates:
+        out.print()
+        table = _table(">IMAGE", ">ITERATE", ">RESIDUAL", ">ROUNDS", ">EVALUATIONS", ">SECONDS", "<PICTURE")
+        for each in iterates:
+            kept = "final" if each.final else "preview"
+            table.add_row(
+                str(each.image),
+                str(each.iterate),
+                "-" if each.residual is None else f"{each.residual:.2g}",
+                str(each.rounds),
+                str(each.evaluations),
+                f"{each.elapsed:.1f}",
+                kept if each.picture else "-",
+            )
+        show(out, table)
+
+
+def models(offered: Sequence[Model]) -> None:
+    """The models on offer."""
+    out = console()
+    table = _table("<ID", "<TITLE", "<STEPS", "<SIZE", "<IMAGES", "<GUIDANCE", "<METHOD")
+    for model in offered:
+        defaults, limits = model.defaults, model.limits
+        sizes = sorted({limits["min_size"], limits["max_size"]})
+        table.add_row(
+            model.id,
+            Text(model.title),
+            f"{defaults['steps']} (to {limits['max_steps']})",
+            f"{defaults['width']}×{defaults['height']} ({' to '.join(map(str, sizes))})",
+            f"to {limits['max_images']}",
+            f"{defaults['guidance_scale']:g} (to {limits['max_guidance_scale']:g})",
+            defaults["method"],
+        )
+    show(out, table)
+    for model in offered:
+        if model.description:
+            show(out, Text(f"\n{model.id}: {model.description}"))
+        if model.example_prompts:
+            show(out, Text(f"Try: {', '.join(model.example_prompts)}"))
+
+
+def _table(*columns: str) -> Table:
+    """Without lines, so that it can be cut into columns; ``<`` and ``>`` say where a column is aligned."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="", pad_edge=False)
+    for name in columns:
+        justify = "left" if name[0] == "<" else "right"
+        last = name == columns[-1]
+        table.add_column(name[1:], justify=justify, no_wrap=True, overflow="ellipsis", ratio=None if not last else 1)
+    return table
+
+
+def _facts(job: Job) -> list[tuple[str, str]]:
+    request = job.request
+    seeds = [str(image.seed) for image in job.images]
+    facts = [
+        ("Job", str(job.id)),
+        ("State", _state(job)),
+        ("Prompt", request.prompt),
+        ("Not", request.negative_prompt),
+        ("Model", f"{request.model}, {request.width}×{request.height} pixels"),
+        (
+            "Sampler",
+            f"{request.method}, {request.steps} steps, guidance {request.guidance_scale:g}, "
+            f"tolerance {request.tolerance:g}"
+            + (f", {request.blocks} blocks" if request.blocks else "")
+            + (f", at most {request.max_iterations} iterations" if request.max_iterations is not None else ""),
+        ),
+        ("Seed" if len(seeds) == 1 else "Seeds", ", ".join(seeds)),
+        ("Error", job.error or ""),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _state(job: Job) -> str:
+    state = f"{job.state} ({job.stopped})" if job.stopped else job.state
+    if job.queue_position:
+        wait = job.estimated_wait_seconds
+        state += f", number {job.queue_position}" + ("" if wait is None else f", about {_duration(wait)} to wait")
+    if job.finished_at:
+        state += f" {_age(job.finished_at)} ago"
+    return state
+
+
+def _age(then: datetime) -> str:
+    return _duration((datetime.now(UTC) - then).total_seconds())
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"

