@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from store import moves, settings
 from store.generation import Generation
 from tasks.queue import QUEUE
-from tests.deploy.compose import FILE, ROOT, load, seconds
+from tests.deploy.compose import FILE, ROOT, load, merge, seconds
 
 OURS = ["migrate", "api", "worker", "worker-gpu", "beat"]
 FIELDS = {
@@ -38,13 +38,25 @@ def services() -> dict[str, Any]:
     return load()["services"]
 
 
-def test_it_follows_the_specification() -> None:
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/tls/compose.yml"])
+def test_it_follows_the_specification(file: str) -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(ROOT / file)]
     ran = subprocess.run(check, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("file", ["docker-compose.yml", ".env.example", "deploy/Dockerfile"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "docker-compose.yml",
+        ".env.example",
+        "deploy/Dockerfile",
+        "deploy/tls/compose.yml",
+        "deploy/kubernetes/underpaint.yaml",
+        "deploy/kubernetes/keda.yaml",
+        "docs/self-hosting.md",
+    ],
+)
 def test_it_names_settings_that_there_are(file: str) -> None:
     assert set(re.findall(r"UNDERPAINT_[A-Z_]*[A-Z]", (ROOT / file).read_text())) <= FIELDS
 
@@ -52,7 +64,7 @@ def test_it_names_settings_that_there_are(file: str) -> None:
 def test_the_example_gives_the_defaults() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert load(**given) == load()
+    assert load(FILE, **given) == load()
     assert set(given) == set(re.findall(r"\$\{(\w+)", FILE.read_text()))
 
 
@@ -185,6 +197,20 @@ def test_migrate_does_its_work_and_ends(services: dict[str, Any], postgres_url: 
         ["underpaint", *service.command], env=service.environment, capture_output=True, text=True, cwd="/"
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_with_tls_the_api_needs_a_key(
+    services: dict[str, Any], database: Engine, postgres_url: str, redis_url: str, port: int
+) -> None:
+    tls = load(ROOT / "deploy" / "tls" / "compose.yml", SITE="pictures.example.org")["services"]
+    assert tls["api"]["environment"]["UNDERPAINT_PUBLIC_URL"] == "https://pictures.example.org"
+    (mounted, *_) = (volume.split(":")[0] for volume in tls["caddy"]["volumes"])
+    assert "reverse_proxy api:8000" in (ROOT / mounted).read_text()
+    service = Service(merge(services["api"], tls["api"]), postgres_url, redis_url, port)
+    command = ["underpaint", *service.command]
+    ran = subprocess.run(command, env=service.environment, capture_output=True, text=True, cwd="/", timeout=60)
+    assert ran.returncode == 1, ran.stderr
+    assert "The server has no keys, and whoever reaches 0.0.0.0:443 could use it." in ran.stderr
 
 
 def test_workers_with_and_without_gpu_run_the_same_command(services: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ PYTHON_NOT_RUN = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
+def quick_server() -> Iterator[Running]:
     """A server without keys, which the pages share."""
     with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as name:
         folder = Path(name)
@@ -79,9 +79,12 @@ def test_what_it_shows_runs(page: Path, request: pytest.FixtureRequest, tmp_path
     to_run = [(block, code) for block in blocks(page) if (code := runnable(block))]
     if not to_run:
         return
-    server: Running = request.getfixturevalue("server")
-    shell, names = Shell(tmp_path, surroundings(tmp_path, server)), {}
+    server: Running = request.getfixturevalue("quick_server")
+    around = surroundings(tmp_path, server)
+    shell, names = Shell(tmp_path, around), {}
     monkeypatch.chdir(tmp_path)
+    for name, value in around.items():
+        monkeypatch.setenv(name, value)
     for block, code in to_run:
         code = code.replace(WRITTEN, server.url)
         if block.language == "sh":
