@@ -112,16 +112,8 @@ def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
 def claim(job_id: UUID | None, worker: str, lease_seconds: float) -> Moved:
     """queued -> running under a new attempt, leased to ``worker``: the job whose turn it is (``order.first``), or the
     one that is named. Of several claims of a job one returns a row."""
-    which = jobs.c.id.in_(select(order.first().c.id)) if job_id is None else jobs.c.id == job_id
-    return _move(
-        update(jobs).where(which, jobs.c.state == "queued"),
-        state="running",
-        worker=worker,
-        attempt=jobs.c.attempt + 1,
-        lease_expires_at=_from_now(lease_seconds),
-        claimed_at=func.now(),
-        started_at=func.coalesce(jobs.c.started_at, func.now()),
-    )
+    given: dict[str, Any] = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds)}
+    return _claim(named=job_id is not None).params(given if job_id is None else given | {"job": job_id})
 
 
 def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
@@ -284,9 +276,24 @@ def delete(job_id: UUID) -> ReturningDelete[UUID]:
     return delete_from(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(TERMINAL)).returning(jobs.c.id)
 
 
-def held(job_id: UUID, attempt: int) -> ColumnElement[bool]:
+def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) -> ColumnElement[bool]:
     """The fence: true of a job that still runs under ``attempt``. Every write of a worker names it."""
     return and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.attempt == attempt)
+
+
+@cache
+def _claim(*, named: bool) -> Moved:
+    first = jobs.c.id.in_(select(order.first().c.id))
+    which = jobs.c.id == bindparam("job", type_=jobs.c.id.type) if named else first
+    return _move(
+        update(jobs).where(which, jobs.c.state == "queued"),
+        state="running",
+        worker=bindparam("worker_name", type_=jobs.c.worker.type),
+        attempt=jobs.c.attempt + 1,
+        lease_expires_at=func.now() + bindparam("lease", type_=Interval()),
+        claimed_at=func.now(),
+        started_at=func.coalesce(jobs.c.started_at, func.now()),
+    )
 
 
 @cache

@@ -8,17 +8,19 @@ lease finds no such row and writes nothing, and nobody moves the job between the
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, func, insert, literal, or_, select, update
+from sqlalchemy import Insert, Table, Update, and_, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.deliveries import outbox
 from store.moves import held
-from store.tables import Checkpoint, EventKind, Iterate, Stopped, checkpoints, events, images, iterates, jobs
+from store.tables import EventKind, Stopped, checkpoints, events, images, iterates, jobs
 
 
 class LeaseLost(Exception):
@@ -85,18 +87,16 @@ def save_iterate(
     figures: dict[str, Any] = {"residual": residual, "rounds": rounds, "evaluations": evaluations}
     with _fenced(session, job_id, attempt) as (seq, elapsed):
         told = {**figures, "elapsed": elapsed, "etag": etag, "final": final}
-        _replace(session, Iterate, {"job_id": job_id, "image": image, "iterate": iterate}, {**told, "picture": picture})
-        newest = or_(images.c.iterate.is_(None), images.c.iterate <= iterate)
-        session.execute(
-            update(images)
-            .where(images.c.job_id == job_id, images.c.number == image, newest)
-            .values(iterate=iterate, **figures)
+        _replace(
+            session, iterates, {"job_id": job_id, "image": image, "iterate": iterate}, {**told, "picture": picture}
         )
+        given = {f"new_{name}": value for name, value in {"iterate": iterate, **figures}.items()}
+        session.execute(_newest(), {"job": job_id, "image": image, **given})
         if final:
             _note_final(session, job_id, image, iterate)
         if checkpoint is not None:
             saved = {"iterate": iterate, "data": checkpoint}
-            _replace(session, Checkpoint, {"job_id": job_id, "image": image}, saved)
+            _replace(session, checkpoints, {"job_id": job_id, "image": image}, saved)
         _tell(session, job_id, seq, "iterate", {"image": image, "iterate": iterate, **told})
     return Saved(seq, etag)
 
@@ -158,7 +158,7 @@ def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, it
         # Locked, so that nobody moves the job between the check and the write.
         if session.scalar(select(jobs.c.id).where(held(job_id, attempt)).with_for_update()) is None:
             raise _lost(job_id, attempt)
-        _replace(session, Checkpoint, {"job_id": job_id, "image": image}, {"iterate": iterate, "data": data})
+        _replace(session, checkpoints, {"job_id": job_id, "image": image}, {"iterate": iterate, "data": data})
         session.commit()
     except BaseException:
         session.rollback()
@@ -176,15 +176,8 @@ def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoin
 def _fenced(session: Session, job_id: UUID, attempt: int) -> Generator[tuple[int, float]]:
     """A transaction on a job that the worker still holds. Gives the number of the event that it must save, and the
     seconds that the job has run."""
-    elapsed = jobs.c.ran_seconds + func.extract("epoch", func.clock_timestamp() - jobs.c.claimed_at)
-    raised = (
-        update(jobs)
-        .where(held(job_id, attempt))
-        .values(seq=jobs.c.seq + 1, updated_at=func.now())
-        .returning(jobs.c.seq, elapsed)
-    )
     try:
-        row = session.execute(raised).one_or_none()
+        row = session.execute(_raise(), {"job": job_id, "under": attempt}).one_or_none()
         if row is None:
             raise _lost(job_id, attempt)
         yield row[0], float(row[1])
@@ -210,11 +203,44 @@ def _save_image(session: Session, job_id: UUID, attempt: int, image: int, values
     return seq
 
 
-def _replace(session: Session, table: type[Iterate | Checkpoint], key: dict[str, Any], values: dict[str, Any]) -> None:
-    row = upsert(table).values(**key, **values)
-    session.execute(row.on_conflict_do_update(index_elements=list(key), set_={**values, "created_at": func.now()}))
+def _replace(session: Session, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    session.execute(_upsert(table, tuple(key), tuple(values)), {**key, **values})
 
 
 def _tell(session: Session, job_id: UUID, seq: int, kind: EventKind, data: dict[str, Any]) -> None:
-    event = insert(events).values(job_id=job_id, seq=seq, kind=kind, data=data)
-    session.execute(event.add_cte(outbox(jobs, literal(kind), jobs.c.id == job_id).cte("outbox")))
+    session.execute(_event(kind), {"job": job_id, "number": seq, "data": data})
+
+
+# Built once each: that takes several times as long as PostgreSQL needs to run them, and clients wait for it.
+
+
+@cache
+def _raise() -> ReturningUpdate[int, float]:
+    """Raise the number of events of a job that is held."""
+    elapsed = jobs.c.ran_seconds + func.extract("epoch", func.clock_timestamp() - jobs.c.claimed_at)
+    ours = held(bindparam("job", type_=jobs.c.id.type), bindparam("under", type_=jobs.c.attempt.type))
+    return update(jobs).where(ours).values(seq=jobs.c.seq + 1, updated_at=func.now()).returning(jobs.c.seq, elapsed)
+
+
+@cache
+def _upsert(table: Table, key: tuple[str, ...], values: tuple[str, ...]) -> Insert:
+    row = upsert(table).values({name: bindparam(name) for name in (*key, *values)})
+    replaced = {name: row.excluded[name] for name in values}
+    return row.on_conflict_do_update(index_elements=key, set_={**replaced, "created_at": func.now()})
+
+
+@cache
+def _newest() -> Update:
+    """Have an image's figures be those of an iterate, unless it has a newer one."""
+    figures = {name: bindparam(f"new_{name}", type_=images.c[name].type)
+               for name in ("iterate", "residual", "rounds", "evaluations")}  # fmt: skip
+    which = and_(images.c.job_id == bindparam("job"), images.c.number == bindparam("image"))
+    older = or_(images.c.iterate.is_(None), images.c.iterate <= figures["iterate"])
+    return update(images).where(which, older).values(figures)
+
+
+@cache
+def _event(kind: EventKind) -> Insert:
+    job = bindparam("job", type_=events.c.job_id.type)
+    row = insert(events).values(job_id=job, seq=bindparam("number"), kind=kind, data=bindparam("data"))
+    return row.add_cte(outbox(jobs, literal(kind), jobs.c.id == job).cte("outbox"))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import diffusers
@@ -47,7 +48,17 @@ class DiffusersModel(ABC):
     @property
     def device(self) -> torch.device:
         """Where the network runs."""
-        return self._network.device
+        return self._place[0]
+
+    # diffusers goes through all modules each time that it is asked for these, which takes longer than a solver's step.
+
+    @cached_property
+    def _place(self) -> tuple[torch.device, torch.dtype]:
+        return self._network.device, self._network.dtype
+
+    @cached_property
+    def _autoencoder(self) -> tuple[torch.device, torch.dtype]:
+        return self.pipeline.vae.device, self.pipeline.vae.dtype
 
     @property
     def scale(self) -> int:
@@ -96,7 +107,7 @@ class DiffusersModel(ABC):
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Prompt]) -> Tensor:
         """See `sampler.denoiser.Denoiser.denoise`."""
-        dtype = self._network.dtype
+        _, dtype = self._place
         return guided_output(x, timestep, conditions, lambda x, t, inputs: self._forward(x.to(dtype), t, inputs))
 
     def decode(self, samples: Tensor) -> Tensor:
@@ -126,7 +137,7 @@ class DiffusersModel(ABC):
     def _pictures(self, samples: Tensor) -> Tensor:
         """Latents to pictures (b, 3, H, W) in -1 .. 1."""
         vae = self.pipeline.vae
-        latents = samples.to(vae.device, vae.dtype)
+        latents = samples.to(*self._autoencoder)
         mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
         if mean is not None and std is not None:
             shape = (1, -1, 1, 1)
