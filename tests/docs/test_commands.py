@@ -42,6 +42,7 @@ LANGUAGES = {
     "json": json.loads,
     "yaml": yaml.safe_load,
     "toml": read_catalog,
+    "console": str,  # commands with what they print, which tests/docs/test_command.py runs
     "text": str,  # what a program answers, or reads
 }
 

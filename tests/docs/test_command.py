@@ -1,0 +1,44 @@
+"""The commands that the page on the command shows do what it shows."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.running import Running, environment
+from underpaint import Underpaint
+
+PAGE = Path(__file__).parents[2] / "docs" / "command.md"
+SESSIONS = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+PATIENCE = 60  # s, for a job to come to where a command can do something with it
+
+
+def common(said: str) -> list[list[str]]:
+    """What does not depend on the machine, the hour or the chance: words, but for numbers and what hangs on them."""
+    said = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|^[0-9a-f]{8}\b", "ID", said, flags=re.M)
+    said = re.sub(r"[\d.]+(e-\d+)?( (s|min|h)\b)?", "N", said)
+    # What doctor finds differs everywhere, but not what it looks at.
+    return [line.split()[: 2 if line.startswith("ok ") else None] for line in said.splitlines()]
+
+
+def ran(command: str, settings: dict[str, str], folder: Path) -> str:
+    """What a command prints, as soon as it succeeds."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        done = subprocess.run(command, shell=True, env=settings, cwd=folder, capture_output=True, text=True)
+        if done.returncode == 0:
+            return done.stdout
+        assert time.monotonic() < end, done.stderr
+
+
+def test_what_is_shown(running: Running, tmp_path: Path) -> None:
+    names = {"UNDERPAINT_SERVER": running.url, "UNDERPAINT_DATA_DIR": str(running.folder)}
+    settings = environment(**names, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for session in SESSIONS:
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.M):
+            with Underpaint(running.url) as client:
+                while client.page(state="queued").jobs:
+                    time.sleep(0.05)
+            assert common(ran(command, settings, tmp_path)) == common(shown), command
