@@ -65,7 +65,7 @@ def _go(client: Underpaint, job: Job, after: int, files: Files | None, way: Way)
         document(plain(job)) if way.as_json else line(str(job.id))
         return 0
     client.patience = PATIENCE
-    say: Callable[[str], None] = (lambda _: None) if way.as_json else line
+    say: Callable[[str], None] = (lambda _: None) if way.as_json else _print
     try:
         with Display(way.draw) as display:
             job = _follow(client, job, after, files, display, say)
@@ -106,6 +106,11 @@ def _follow(
             display.picture(event.image, content)
             say(str(files.save(seeds[event.image], None if event.final else event.iterate, content)))
     return client.job(job.id)
+
+
+def _print(path: str) -> None:
+    # Click's echo would write into the display, which puts what is printed above itself.
+    print(path, flush=True)  # noqa: T201
 
 
 def _tell(text: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,9 +100,11 @@ def test_pictures_in_a_terminal(server: str, draft: dict[str, Any], tmp_path: Pa
     where = {"UNDERPAINT_SERVER": server, "TERM": "xterm-256color", "COLORTERM": "truecolor", "NO_COLOR": ""}
     assert in_terminal("show", draft["id"], **where).count("▀") == 32 * 16
     assert "▀" not in in_terminal("show", draft["id"], **{**where, "NO_COLOR": "1"})
-    drawn = in_terminal("generate", "red heart", *DRAFT, "-o", str(tmp_path), **where)
+    drawn = in_terminal("generate", "red heart", *DRAFT, "-o", str(tmp_path), COLUMNS="300", **where)
     assert drawn.count("▀") >= 32 * 16
-    assert "red-heart-7.png" in drawn
+    # A line of its own, between what is drawn.
+    lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn).replace("\r", "\n").splitlines()
+    assert str(tmp_path / "red-heart-7.png") in [line.strip() for line in lines]
 
 
 def test_refining(ask: Callable[..., str], tmp_path: Path) -> None:
