@@ -20,6 +20,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "JobSettings": ("beat",),
     "lease_seconds": ("worker", "beat"),
     "heartbeat_seconds": ("worker", "beat"),
+    "max_crashes": ("worker", "beat"),
     "preview_cache_seconds": ("worker",),
     "LogSettings": ("api", "worker", "beat"),
     "metrics_host": ("worker", "beat"),

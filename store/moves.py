@@ -109,11 +109,19 @@ def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
     return queued.values(sent_at=func.now()).returning(jobs.c.id)
 
 
-def claim(job_id: UUID | None, worker: str, lease_seconds: float) -> Moved:
+def claim(job_id: UUID | None, worker: str, lease_seconds: float, alone_from: int | None = None) -> Moved:
     """queued -> running under a new attempt, leased to ``worker``: the job whose turn it is (``order.first``), or the
-    one that is named. Of several claims of a job one returns a row."""
+    one that is named. Of several claims of a job one returns a row.
+
+    A job that has crashed ``alone_from`` times runs alone: no row while the worker runs others, or such a one. When it
+    is such a job's turn, no other goes before it: the worker gets free for it.
+    """
     given: dict[str, Any] = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds)}
-    return _claim(named=job_id is not None).params(given if job_id is None else given | {"job": job_id})
+    if job_id is not None:
+        given["job"] = job_id
+    if alone_from is not None:
+        given["alone_from"] = alone_from
+    return _claim(named="job" in given, alone="alone_from" in given).params(given)
 
 
 def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
@@ -282,13 +290,19 @@ def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) 
 
 
 @cache
-def _claim(*, named: bool) -> Moved:
+def _claim(*, named: bool, alone: bool) -> Moved:
     first = jobs.c.id.in_(select(order.first().c.id))
+    me = bindparam("worker_name", type_=jobs.c.worker.type)
     which = jobs.c.id == bindparam("job", type_=jobs.c.id.type) if named else first
+    if alone:
+        mine, crashes = jobs.alias("mine"), bindparam("alone_from", type_=Integer())
+        suspect = or_(jobs.c.crashes >= crashes, mine.c.crashes >= crashes)
+        beside = select(mine.c.id).where(mine.c.state == "running", mine.c.worker == me, suspect)
+        which = and_(which, ~beside.correlate(jobs).exists())
     return _move(
         update(jobs).where(which, jobs.c.state == "queued"),
         state="running",
-        worker=bindparam("worker_name", type_=jobs.c.worker.type),
+        worker=me,
         attempt=jobs.c.attempt + 1,
         lease_expires_at=func.now() + bindparam("lease", type_=Interval()),
         claimed_at=func.now(),

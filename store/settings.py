@@ -47,7 +47,8 @@ class JobSettings(_Settings):
     """Time between two heartbeats of a worker, in seconds; below half of ``lease_seconds``."""
 
     max_crashes: PositiveInt = 3
-    """A job whose lease ran out this many times fails instead of being queued again."""
+    """A job whose lease ran out this many times fails instead of being queued again. Its last try runs alone on its
+    worker, so that no job fails for another one that brings workers down; with 1 every job runs alone."""
 
     resend_seconds: PositiveFloat = 30
     """A job that was sent this long ago and is still queued, while the broker's queue is empty, is sent again."""

@@ -62,7 +62,10 @@ def work(worker: Worker) -> None:
 def _claim(worker: Worker) -> Moved | None:
     def claim(session: Session) -> Moved | None:
         session.execute(order.claims())
-        row = session.execute(moves.claim(None, worker.name, worker.jobs.lease_seconds)).one_or_none()
+        # The last try of a job is its own: what brings the worker down then is nobody else's fault. Calls that find
+        # nothing meanwhile are sent again by the janitor.
+        last = worker.jobs.max_crashes - 1
+        row = session.execute(moves.claim(None, worker.name, worker.jobs.lease_seconds, last)).one_or_none()
         return Moved(*row) if row else None
 
     moved = transact(

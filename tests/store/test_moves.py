@@ -416,6 +416,25 @@ def test_rescue_queues_again_and_gives_up_in_the_end(driver: Driver):
     assert [event.seq for event in driver.events(job_id)] == list(range(1, job.seq + 1))
 
 
+def test_the_last_try_runs_alone(driver: Driver):
+    def claim(worker: str) -> UUID | None:
+        row = driver.do(moves.claim(None, worker, 15, alone_from=1))
+        return row and row.id
+
+    suspect, other = driver.claimed(), driver.claimed()
+    driver.expire(suspect)
+    driver.do(moves.rescue(2))
+    last = driver.submit()
+    assert claim("worker") is None  # it runs another one, and gets free for the suspect
+    driver.do(moves.succeed(other, 1, "exact"))
+    assert claim("worker") == suspect
+    assert claim("worker") is None
+    assert claim("elsewhere") == last
+    driver.do(moves.succeed(suspect, 2, "exact"))
+    driver.submit()
+    assert claim("worker") is not None
+
+
 def test_rescue_takes_the_oldest_up_to_its_limit(driver: Driver):
     jobs = [driver.claimed() for _ in range(5)]
     for job_id in jobs:

@@ -153,3 +153,26 @@ def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
     enqueue()
     assert jobs.wait(after).state == "succeeded"
     assert jobs.get(job_id).seq == job.seq
+
+
+def test_a_job_that_kills_its_workers_takes_no_other_with_it(jobs: Jobs, fleet: Fleet) -> None:
+    fleet.have(1)
+    poison, innocent = jobs.submit(**ENDLESS), jobs.submit(**LONG)
+    enqueue()
+    enqueue()
+    jobs.wait(innocent, lambda job: job.state == "running")
+    fleet.kill(str(jobs.wait(poison, lambda job: job.state == "running").worker))
+    for job_id in (poison, innocent):
+        jobs.wait(job_id, lambda job: job.crashes == 1)
+    fleet.have(1)
+    enqueue()
+    enqueue()
+    again = jobs.wait(poison, lambda job: job.state == "running")
+    seen = jobs.get(poison).seq
+    jobs.wait(poison, lambda job: job.seq > seen + 1)
+    assert jobs.get(innocent).state == "queued"
+    fleet.kill(str(again.worker))
+    assert jobs.wait(poison).failure == "crashes"
+    fleet.have(1)
+    ended = jobs.wait(innocent)
+    assert (ended.state, ended.crashes, ended.attempt) == ("succeeded", 1, 2)
