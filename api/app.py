@@ -12,7 +12,7 @@ from api.auth.guard import guard, identify
 from api.metrics import Metrics
 from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
-from api.problems import DatabaseGone, Forbidden, ServerError, TooManyRequests, Unauthorized
+from api.problems import DatabaseGone, Forbidden, Misdirected, ServerError, TooManyRequests, Unauthorized
 from api.request_ids import RequestIds
 from api.routes import control, deliveries, events, health, iterates, jobs, metrics, models, openai, refine
 from api.security import AnswerHeaders, HeadLimit
@@ -66,8 +66,8 @@ def create_app(
     app.add_middleware(Measured, metrics=measured)
     app.add_middleware(RequestIds)
 
-    anywhere = openapi.responses(Unauthorized, TooManyRequests, ServerError, DatabaseGone)
-    guarded = openapi.responses(Unauthorized, Forbidden, TooManyRequests, ServerError, DatabaseGone)
+    anywhere = openapi.responses(Unauthorized, Misdirected, TooManyRequests, ServerError, DatabaseGone)
+    guarded = openapi.responses(Unauthorized, Forbidden, Misdirected, TooManyRequests, ServerError, DatabaseGone)
     for part in (jobs, events, control, refine, iterates, deliveries):
         app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
     app.include_router(openai.router, dependencies=[Depends(guard)])

@@ -53,6 +53,13 @@ class Unauthorized(Problem):
     example = "Send a key in the header Authorization: Bearer KEY."
 
 
+class Misdirected(Problem):
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    slug = "misdirected"
+    title = "The server does not answer to this name"
+    example = "This server has no keys, and answers to addresses and names that it knows only."
+
+
 class Forbidden(Problem):
     status = HTTPStatus.FORBIDDEN
     slug = "forbidden"

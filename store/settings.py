@@ -129,6 +129,11 @@ class ApiSettings(_Settings):
     """Serve everybody who can reach the server while it has no keys, for instance behind a proxy that sees to who
     they are. Else such a server serves this machine only."""
 
+    hosts: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    """Names that a server without keys answers to, with commas between, besides localhost, addresses, its ``host`` and
+    that of ``public_url``; ``*`` for all. Pages of other sites can have names of their own lead to it. With
+    ``allow_open`` it answers to all."""
+
     max_body_bytes: PositiveInt = 65536
     """Larger request bodies are refused with 413."""
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api import views
 from api.auth.caller import Caller
+from api.auth.hosts import make_sure_of_host
 from api.auth.keyring import CHALLENGE
 from api.problems import Forbidden, TooManyRequests
 from api.services import WithServices
@@ -40,10 +41,13 @@ async def identify(
 
     Raises:
         Unauthorized: without a key that works.
+        Misdirected: without a key, under a name that is not this server's.
         TooManyRequests: with one that is used too often.
     """
     caller = await services.keys.caller(credentials and credentials.credentials)
-    if caller.key:
+    if not caller.key:
+        make_sure_of_host(request, services.settings)
+    else:
         quota = caller.key.requests_per_minute or services.settings.requests_per_minute
         standing = await services.rates.count(caller.key.id, quota)
         request.state.standing = standing  # for the header of the answer
@@ -59,7 +63,7 @@ async def guard(request: Request, services: WithServices, caller: Annotated[Call
     """A dependency: who asks, and may do so.
 
     Raises:
-        Unauthorized, TooManyRequests: see ``identify``.
+        Unauthorized, Misdirected, TooManyRequests: see ``identify``.
         Forbidden: the key lacks the scope.
         NoSuchJob: the job in the path is not there, or somebody else's.
     """

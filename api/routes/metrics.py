@@ -8,9 +8,10 @@ from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client.exposition import choose_encoder
 
 from api.auth.guard import BEARER
+from api.auth.hosts import make_sure_of_host
 from api.auth.keyring import CHALLENGE
 from api.openapi import responses
-from api.problems import DatabaseGone, Forbidden, Unauthorized
+from api.problems import DatabaseGone, Forbidden, Misdirected, Unauthorized
 from api.services import WithServices
 
 router = APIRouter(tags=["server"])
@@ -19,13 +20,16 @@ TEXT = {"schema": {"type": "string"}}
 
 
 async def admit(
-    services: WithServices, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+    request: Request,
+    services: WithServices,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
 ) -> None:
     """A dependency: lets in whoever has the token for metrics, or a key with the scope admin. On a server with neither
     token nor keys that is everybody.
 
     Raises:
         Unauthorized, Forbidden: whoever asks has neither.
+        Misdirected: none is needed, but the request is for a name that is not this server's.
     """
     token, given = services.metrics_token, credentials and credentials.credentials
     if token is not None and given is not None and hmac.compare_digest(given.encode(), token.encode()):
@@ -38,6 +42,8 @@ async def admit(
             "Send the token in UNDERPAINT_METRICS_TOKEN of the server as Authorization: Bearer.",
             headers={"WWW-Authenticate": CHALLENGE},
         )
+    if caller.key is None:
+        make_sure_of_host(request, services.settings)
 
 
 @router.get(
@@ -49,6 +55,7 @@ async def admit(
     responses=responses(
         Unauthorized,
         Forbidden,
+        Misdirected,
         DatabaseGone,
         _200={"content": {"text/plain": TEXT, "application/openmetrics-text": TEXT}},
     ),
