@@ -18,8 +18,8 @@ up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 test: check ## Run every check and every test
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-bench: $(STAMP) ## Measure, beside others' methods, and write docs/benchmarks (some minutes; more by flags)
-	$(BIN)/python -m benchmarks.frontier docs/benchmarks
+bench: $(STAMP) ## Measure all of it, beside others, and write docs/benchmarks (some minutes; more by flags)
+	$(BIN)/python -m benchmarks docs/benchmarks
 
 docs: $(STAMP) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site

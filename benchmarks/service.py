@@ -40,7 +40,7 @@ TEXT = """# The service
 
 Written by `python -m benchmarks.service docs/benchmarks` from [service.json](service.json), {machine}. Everything
 runs on that machine, the client too. *Echo* is FastAPI and Celery that do nothing but pass a message on
-([benchmarks/echo.py](../../benchmarks/echo.py)): the floor for whatever is built from them. Milliseconds.
+(`benchmarks/echo.py`): the floor for whatever is built from them. Milliseconds.
 
 ## Submissions
 

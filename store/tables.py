@@ -139,6 +139,8 @@ class Job(Base):
         CheckConstraint("state = 'failed' or failure is null", name="failure_if_failed"),
         CheckConstraint("priority in ('low', 'normal', 'high')", name="priority"),
         Index("ix_jobs_newest", "created_at", "id"),
+        Index("ix_jobs_newest_of_model", "model", "created_at", "id"),
+        Index("ix_jobs_unlucky", "created_at", "id", postgresql_where=text("state in ('failed', 'canceled')")),
         Index("ix_jobs_queued_of_key", "key_id", postgresql_where=text("state = 'queued' and key_id is not null")),
         Index("ix_jobs_newest_of_key", "key_id", "created_at", "id", postgresql_where=text("key_id is not null")),
         Index("ix_jobs_queued", "created_at", "id", postgresql_where=text("state = 'queued'")),

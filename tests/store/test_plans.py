@@ -62,6 +62,8 @@ INDEXES = {
     "first page": ("ix_jobs_newest", lambda at: reads.jobs(20)),
     "later page": ("ix_jobs_newest", lambda at: reads.jobs(20, at)),
     "page of a state": ("ix_jobs_queued", lambda at: reads.jobs(20, states=["queued"])),
+    "page of what failed": ("ix_jobs_unlucky", lambda at: reads.jobs(20, states=["failed"])),
+    "page of a model": ("ix_jobs_newest_of_model", lambda at: reads.jobs(20, model="another")),
     "job": ("pk_jobs", lambda at: reads.job(at.id)),
     "images": ("pk_images", lambda at: reads.images([at.id])),
     "iterates": ("pk_iterates", lambda at: reads.iterates(at.id)),
