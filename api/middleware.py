@@ -1,10 +1,17 @@
 """What happens to every request before it is routed."""
 
+import asyncio
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import render
 from api.problems import BodyTooLarge
+
+# What is still read of a body that is refused, in bytes and seconds. Most clients read the answer only when they have
+# sent all, and lose it when the connection is reset meanwhile.
+DRAINED = 16 * 2**20
+PATIENCE = 2.0
 
 
 class BodyLimit:
@@ -18,10 +25,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        # What is left of the body is not read: the connection cannot be used again.
+        # Some of the body may be left: the connection cannot be used again.
         too_large = BodyTooLarge(f"The body may have at most {self.max_bytes} bytes.", headers={"Connection": "close"})
-        announced = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self.max_bytes:
+            if "expect" not in headers:  # who asks before it sends, sends nothing
+                await _drain(receive)
             await render(scope["path"], too_large)(scope, receive, send)
             return
         received = 0
@@ -31,10 +41,25 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_bytes:
+                if message.get("more_body"):
+                    await _drain(receive)
                 raise too_large
             return message
 
         await self.app(scope, receive_some, send)
+
+
+async def _drain(receive: Receive) -> None:
+    """Take what comes of a body, within bounds, and drop it."""
+    left, more = DRAINED, True
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while more and left > 0:
+                message = await receive()
+                more = message.get("more_body", False)  # a client that has left sends no more either
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        pass
 
 
 class Head:

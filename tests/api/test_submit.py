@@ -1,6 +1,7 @@
 """Submitting a job: what is taken, what is refused, and what is said."""
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -216,9 +217,24 @@ def test_a_large_body_is_refused_by_its_announced_length(client: httpx.Client) -
     assert response.headers["connection"] == "close"
 
 
-def test_a_large_body_is_refused_without_an_announced_length(client: httpx.Client) -> None:
-    response = client.post("/v1/jobs", content=chunks(128 * 1024), headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize("size", [128 * 1024, 8 * 2**20])
+def test_a_large_body_is_refused_without_an_announced_length(client: httpx.Client, size: int) -> None:
+    response = client.post("/v1/jobs", content=chunks(size), headers={"Content-Type": "application/json"})
     problem(response, 413, "body-too-large")
+
+
+@pytest.mark.parametrize(
+    ("announced", "sent", "more"),
+    [(8 * 2**20, 8 * 2**20, ""), (2**40, 1000, ""), (2**40, 0, "Expect: 100-continue\r\n")],
+    ids=["all", "some", "nothing"],
+)
+def test_who_reads_only_after_sending_is_answered(client: httpx.Client, announced: int, sent: int, more: str) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as raw:
+        head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {announced}\r\n{more}\r\n"
+        raw.sendall(head.encode() + b" " * sent)
+        answer = b"".join(iter(lambda: raw.recv(65536), b""))  # until the server closes the connection
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"body-too-large" in answer
 
 
 def test_a_body_of_the_greatest_length_is_read(client: httpx.Client) -> None:
