@@ -31,6 +31,7 @@ Detach = Annotated[bool, typer.Option("--detach", help="Print the id of the job,
 
 def _complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The newest jobs, for shells. Whatever goes wrong, nobody wants to read it there."""
+    from cli.terminal import clean
     from underpaint import Underpaint, UnderpaintError
 
     try:
@@ -39,7 +40,7 @@ def _complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     except UnderpaintError:
         return []
     ids: list[tuple[str, str]] = [("last", "the newest job")] if jobs else []
-    ids += [(str(job.id)[:8], f"{job.state}: {job.request.prompt}") for job in jobs]
+    ids += [(str(job.id)[:8], clean(f"{job.state}: {job.request.prompt}")) for job in jobs]
     return [each for each in ids if each[0].startswith(incomplete)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cli.errors import UNREACHABLE, Explained
-from underpaint import BadAddress, Problem, Unauthorized, Underpaint, UnexpectedAnswer, Unreachable
+from underpaint import BadAddress, BadKey, Problem, Unauthorized, Underpaint, UnexpectedAnswer, Unreachable
 
 
 @contextmanager
@@ -26,8 +26,8 @@ def asking(server: str | None, key: str | None) -> Iterator[Underpaint]:
         ) from error
     except UnexpectedAnswer as error:
         raise Explained(f"{error}. Name the server with --server or UNDERPAINT_SERVER.", UNREACHABLE) from error
-    except Unauthorized as error:
-        raise Explained(f"{error.detail} Name one with --key or UNDERPAINT_KEY.") from error
+    except (BadKey, Unauthorized) as error:
+        raise Explained(f"{error} Name one with --key or UNDERPAINT_KEY.") from error
     except Problem as error:
         raise Explained(_said(error)) from error
 

@@ -35,6 +35,11 @@ def show(to: Console, what: RenderableType) -> None:
     to.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
+def clean(text: str) -> str:
+    """Somebody's text in a line, without what a terminal would take for a command."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def colours(on: Console) -> bool:
     """Whether a picture can be seen on it: NO_COLOR, pipes and terminals with few colours have none."""
     return on.is_terminal and not on.no_color and on.color_system in ("256", "truecolor")

@@ -28,6 +28,7 @@ from underpaint.documents import (
 )
 from underpaint.errors import (
     BadAddress,
+    BadKey,
     Conflict,
     FieldError,
     Forbidden,
@@ -68,6 +69,7 @@ __all__ = [
     # what goes wrong
     "UnderpaintError",
     "BadAddress",
+    "BadKey",
     "Unreachable",
     "UnexpectedAnswer",
     "TimedOut",

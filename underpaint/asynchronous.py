@@ -40,7 +40,7 @@ class AsyncUnderpaint:
             that could do something twice is only repeated if the server cannot have acted on it.
 
     Raises:
-        BadAddress: ``server`` is not an address.
+        BadAddress, BadKey: ``server`` is not an address, ``key`` not a key.
 
     Every method raises an ``UnderpaintError``: ``Problem`` where the server refuses, ``Unreachable`` where there is
     none.

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from underpaint.errors import BadAddress
+from underpaint.errors import BadAddress, BadKey
 
 SERVER = "http://127.0.0.1:8000"
 PATIENCE = 30.0  # s
@@ -21,6 +21,7 @@ def options(server: str | None, key: str | None) -> dict[str, Any]:
 
     Raises:
         BadAddress: ``server`` is not an address.
+        BadKey: ``key`` is not what a header can hold.
     """
     address = server or os.environ.get("UNDERPAINT_SERVER") or SERVER
     try:
@@ -31,5 +32,7 @@ def options(server: str | None, key: str | None) -> dict[str, Any]:
         raise BadAddress(f"{address!r} is not the address of a server: it must be as http://HOST:PORT.")
     headers = {"User-Agent": f"underpaint-python/{version('underpaint')}"}
     if key := key or os.environ.get("UNDERPAINT_KEY"):
+        if not (key.isascii() and key.isprintable()):
+            raise BadKey("The API key has characters that no key has.")
         headers["Authorization"] = f"Bearer {key}"
     return {"base_url": url, "headers": headers, "timeout": TIMEOUT}

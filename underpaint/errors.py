@@ -23,6 +23,10 @@ class BadAddress(UnderpaintError, ValueError):
     """What was given is not the address of a server."""
 
 
+class BadKey(UnderpaintError, ValueError):
+    """What was given cannot be an API key."""
+
+
 class Unreachable(UnderpaintError):
     """The server did not answer. ``sent``: it may have got the request all the same."""
 

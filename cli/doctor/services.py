@@ -17,7 +17,7 @@ from store import workers
 from store.database import sync_engine
 from store.redis_clients import sync_redis
 from store.settings import is_loopback
-from underpaint import Problem, Unauthorized, Underpaint, UnderpaintError
+from underpaint import BadKey, Problem, Unauthorized, Underpaint, UnderpaintError
 
 START = "Start everything with `underpaint up`"
 
@@ -79,8 +79,8 @@ def api(server: str, key: str | None) -> Iterator[Finding]:
             theirs, ours = client.health().version, version("underpaint")
             client.page(limit=1)  # what needs a key
             client.ready()
-    except Unauthorized as error:
-        yield problem("api", f"{server}: {error.detail}", "Name a key with --key or UNDERPAINT_KEY.")
+    except (BadKey, Unauthorized) as error:
+        yield problem("api", f"{server}: {error}", "Name a key with --key or UNDERPAINT_KEY.")
     except Problem as error:
         yield problem("api", f"{server}: {error.detail}", "See the other checks, and the log of the API.")
     except UnderpaintError as error:

@@ -13,6 +13,7 @@ from cli.generate.progress import Display
 from cli.jobs.ids import found
 from cli.jobs.show import document, line, plain
 from cli.server import asking
+from cli.terminal import clean
 from underpaint import IterateEvent, Job, Underpaint, Unreachable
 
 PATIENCE = 30  # seconds that the server may be away while the job runs; it may be restarting
@@ -78,7 +79,7 @@ def _go(client: Underpaint, job: Job, after: int, files: Files | None, way: Way)
     if way.as_json:
         document(plain(job))
     if job.state == "failed":
-        _tell(f"Job {job.id} failed: {job.error}")
+        _tell(f"Job {job.id} failed: {clean(job.error or '')}")
         return FAILED
     if job.state == "canceled":
         _tell(f"Job {job.id} was canceled by somebody else")

@@ -5,6 +5,7 @@ from itertools import islice
 from uuid import UUID
 
 from cli.errors import Explained
+from cli.jobs.show import summary
 from underpaint import Underpaint
 
 LONGEST = 36  # characters of an id
@@ -31,6 +32,6 @@ def found(client: Underpaint, name: str) -> UUID:
             f"None of the newest {AMONG} jobs has an id that begins with {name}: `underpaint jobs` lists them."
         )
     if len(matches) > 1:
-        lines = [f"  {job.id} {job.request.prompt}" for job in matches[:10]]
+        lines = [f"  {summary(job)}" for job in matches[:10]]
         raise Explained("\n".join([f"{len(matches)} jobs have an id that begins with {name}:", *lines]))
     return matches[0].id

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import Drawing, colours, console, show, side_by_side
+from cli.terminal import Drawing, clean, colours, console, show, side_by_side
 from underpaint import Iterate, Job, JobPage, Model
 
 STYLES = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "canceled": "dim"}
@@ -38,7 +38,7 @@ def outcome(job: Job, asked: str) -> None:
 
 def summary(job: Job) -> str:
     """A job in a line."""
-    return f"{job.id} {job.state}: {job.request.prompt}"
+    return f"{job.id} {job.state}: {clean(job.request.prompt)}"
 
 
 def jobs(page: JobPage) -> None:
@@ -58,7 +58,7 @@ def jobs(page: JobPage) -> None:
             str(len(job.images)),
             str(max(newest)) if newest else "-",
             f"{max(residuals):.2g}" if residuals else "-",
-            Text(job.request.prompt),
+            Text(clean(job.request.prompt), no_wrap=True, overflow="ellipsis"),
         )
     show(out, table)
     if page.next_cursor:
@@ -74,7 +74,7 @@ def job(job: Job, iterates: Sequence[Iterate], fetch: Callable[[int], bytes]) ->
         out.print()
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(job):
-        facts.add_row(name, Text(value))
+        facts.add_row(name, Text(clean(value)))
     show(out, facts)
     if iterates:
         out.print()
@@ -118,12 +118,12 @@ def models(offered: Sequence[Model]) -> None:
 
 
 def _table(*columns: str) -> Table:
-    """Without lines, so that it can be cut into columns; ``<`` and ``>`` say where a column is aligned."""
+    """Without lines, so that it can be cut into columns; ``<`` and ``>`` say where a column is aligned. Where there is
+    no room for all, the last one gives way."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="", pad_edge=False)
     for name in columns:
         justify = "left" if name[0] == "<" else "right"
-        last = name == columns[-1]
-        table.add_column(name[1:], justify=justify, no_wrap=True, overflow="ellipsis", ratio=None if not last else 1)
+        table.add_column(name[1:], justify=justify, no_wrap=name != columns[-1])
     return table
 
 

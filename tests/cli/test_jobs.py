@@ -62,6 +62,8 @@ def test_listing(ask: Callable[..., str], draft: dict[str, Any], api: httpx.Clie
     assert row.split()[1] == "succeeded"
     assert row.endswith("red heart")
     assert "no such jobs" in ask("jobs", "--model", "none")
+    ask("generate", "two\nlines \x1b[2J", *DRAFT, "--detach")
+    assert ask("jobs", "--limit", "1").splitlines()[1].endswith("two lines  [2J")
 
 
 def test_showing_and_saving(
@@ -94,6 +96,17 @@ def in_terminal(*arguments: str, **settings: str) -> str:
         os.close(ours)
     assert process.returncode == 0, said
     return said.decode()
+
+
+def test_a_list_in_a_narrow_terminal(server: str, ask: Callable[..., str]) -> None:
+    ask("generate", "a long prompt " * 20, *DRAFT, "--detach")
+    header, row = in_terminal(
+        "jobs", "--limit", "1", UNDERPAINT_SERVER=server, NO_COLOR="1", COLUMNS="80"
+    ).splitlines()[:2]
+    assert header.split()[0] == "ID"
+    assert row.split()[1] in ("queued", "running", "succeeded")
+    assert row.rstrip().endswith("…")
+    assert len(row) <= 80
 
 
 def test_pictures_in_a_terminal(server: str, draft: dict[str, Any], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.client.wire import Wire, page
 from underpaint import (
     AsyncUnderpaint,
     BadAddress,
+    BadKey,
     Conflict,
     DoneEvent,
     Forbidden,
@@ -256,6 +257,11 @@ def test_all_jobs_page_by_page(client: Underpaint, database: Engine, generation:
 def test_no_address(make: Callable[..., Underpaint], wrong: str) -> None:
     with pytest.raises(BadAddress, match="not the address of a server"):
         make(server=wrong)
+
+
+def test_no_key(make: Callable[..., Underpaint]) -> None:
+    with pytest.raises(BadKey):
+        make(key="up_secret\n")
 
 
 def test_no_id(client: Underpaint) -> None:
