@@ -144,6 +144,8 @@ def test_a_failed_job(studio: Studio, page: Page) -> None:
     assert error
     expect(page.locator(".state")).to_contain_text(error)
     expect(page.locator(".gallery li").first.locator(".badge")).to_have_text("Failed")
+    expect(page.locator(".numbers")).to_be_hidden()  # there are no figures of no picture
+    expect(page.locator("#intro")).to_be_visible()
 
 
 def test_a_queued_job_has_a_place(studio: Studio, page: Page) -> None:

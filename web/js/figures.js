@@ -61,9 +61,11 @@ export class Figures {
 
   render() {
     const job = this.work?.job;
-    this.content.hidden = !job;
-    byId("intro").hidden = Boolean(job);
-    if (!job) return;
+    // A job that ended before its first picture has none.
+    const some = Boolean(job) && !(this.work.ended && job.images.every(({ iterate }) => iterate === null));
+    this.content.hidden = !some;
+    byId("intro").hidden = some;
+    if (!some) return;
     const strip = this.work.strip();
     const shown = this.work.shown ?? strip.at(-1);
     const image = this.work.imageFigures;
