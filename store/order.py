@@ -45,7 +45,16 @@ def claims() -> Select[None]:
 
 def first() -> CTE:
     """The job whose turn it is, locked; no row where none can be claimed. Jobs whose deadline has passed and those of
-    a key with ``max_running`` jobs running are passed over."""
+    a key with ``max_running`` jobs running are passed over, and so are those that somebody else has locked."""
+    return _next().with_for_update(of=jobs, skip_locked=True).cte("first")
+
+
+def left() -> Select[bool]:
+    """Whether a job can be claimed, though maybe not before whoever has locked it lets it go."""
+    return select(_next().exists())
+
+
+def _next() -> Select[UUID]:
     busy = _running()
     waits = and_(jobs.c.state == "queued", or_(jobs.c.deadline_at.is_(None), jobs.c.deadline_at > func.now()))
     heads = select(jobs.c.id, jobs.c.rank_at).where(waits).order_by(jobs.c.rank_at, jobs.c.id).limit(LOOKAHEAD)
@@ -65,8 +74,6 @@ def first() -> CTE:
         .where(jobs.c.state == "queued")
         .order_by(next_ones.c.running, next_ones.c.rank_at, next_ones.c.id)
         .limit(1)
-        .with_for_update(of=jobs, skip_locked=True)
-        .cte("first")
     )
 
 

@@ -1,6 +1,7 @@
 """Jobs, one after another: claim one, have its images computed, end it."""
 
-from typing import NamedTuple
+from time import sleep
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from celery.utils.log import get_task_logger
@@ -16,6 +17,9 @@ from tasks.metrics import JobTimes
 from tasks.sending import pass_on, send
 from tasks.transactions import GaveUp, transact
 from tasks.worker import Worker
+
+# A job that is locked just now, as while the API marks as sent what a worker was called for, is free in milliseconds.
+LOOKS, PAUSE = 100, 0.02  # s
 
 log = get_task_logger(__name__)
 
@@ -60,22 +64,27 @@ def work(worker: Worker) -> None:
 
 
 def _claim(worker: Worker) -> Moved | None:
-    def claim(session: Session) -> Moved | None:
+    def claim(session: Session) -> Moved | Literal["locked", "none"]:
         session.execute(order.claims())
-        # The last try of a job is its own: what brings the worker down then is nobody else's fault. Calls that find
-        # nothing meanwhile are sent again by the janitor.
-        last = worker.jobs.max_crashes - 1
-        row = session.execute(moves.claim(None, worker.name, worker.jobs.lease_seconds, last)).one_or_none()
-        return Moved(*row) if row else None
+        row = session.execute(moves.claim(None, worker.name, worker.jobs.lease_seconds)).one_or_none()
+        if row:
+            return Moved(*row)
+        return "locked" if session.scalar(order.left()) else "none"
 
-    moved = transact(
-        worker.sessions,
-        claim,
-        # None is ours yet: once PostgreSQL is back, the janitor calls again.
-        hopeless=lambda: worker.leases.closing,
-        what="claim",
-    )
-    return _told(worker, moved) if moved else None
+    for _ in range(LOOKS):
+        moved = transact(
+            worker.sessions,
+            claim,
+            # None is ours yet: once PostgreSQL is back, the janitor calls again.
+            hopeless=lambda: worker.leases.closing,
+            what="claim",
+        )
+        if isinstance(moved, Moved):
+            return _told(worker, moved)
+        if moved == "none" or worker.leases.closing:
+            break
+        sleep(PAUSE)
+    return None
 
 
 def _run(worker: Worker, claimed: Moved) -> State | None:

@@ -2,19 +2,21 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import wait
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 import redis
-from sqlalchemy import update
+from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
 
 from store import moves, wakeups
 from store.catalog import Catalog
 from store.generation import Generation
 from store.tables import Job
 from tests.tasks.inside import Reference, Start
-from tests.tasks.jobs import Jobs
+from tests.tasks.jobs import PATIENCE, Jobs
 
 STEPS = 12
 
@@ -194,3 +196,17 @@ def test_what_the_model_refuses_fails_the_job_and_nothing_else(
         == "model emoji cannot make this picture: height and width must be multiples of 8, not 60 x 64"
     )
     assert jobs.get(even).state == "succeeded"
+
+
+def test_a_job_that_is_locked_when_its_worker_looks_is_claimed_all_the_same(
+    database: Engine, jobs: Jobs, process: Start
+) -> None:
+    """As while the API marks it as sent."""
+    job_id = jobs.submit(steps=4)
+    with Session(database) as api:
+        api.execute(moves.mark_sent([job_id])).all()
+        running = process().start()
+        wait([running], 0.3)
+        api.commit()
+    running.result(PATIENCE)
+    assert jobs.get(job_id).state == "succeeded"
