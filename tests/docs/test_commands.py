@@ -104,6 +104,7 @@ def test_nothing_is_excused_that_is_not_there() -> None:
         excuse(each) for block in shown if block.language == "sh" for each in block.commands()
     } >= COMMANDS_NOT_RUN.keys()
     assert {start(block) for block in shown if block.language == "python"} >= PYTHON_NOT_RUN.keys()
+    assert {block.page.name for block in shown if block.language == "console"} == {"command.md"}
 
 
 def runnable(block: Block) -> str:
