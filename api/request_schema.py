@@ -9,7 +9,7 @@ from math import gcd
 from typing import Any, get_args
 
 from store.catalog import Catalog
-from store.generation import MAX_SEED, Method
+from store.generation import MAX_SEED, Method, Wish
 from store.handling import LONGEST_DEADLINE, LONGEST_URL
 from store.resolve import Limits
 from store.tables import EventKind, Priority
@@ -56,8 +56,9 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
             "string",
             "`srds` refines all of the picture's blocks in parallel and gives a whole picture with every iterate; "
             "`window` slides along the steps, in fewer rounds and evaluations, and takes no `blocks` or "
-            "`max_iterations`; `serial` is the plain sampler, which takes no `tolerance` either. `auto` is `window` "
-            "where the model's solver can do it, and `srds` where not or where you set `blocks` or `max_iterations`.",
+            "`max_iterations`; `serial` is the plain sampler, which takes no `tolerance` either. `auto` chooses among "
+            "them, and how wide, by what a network call costs where the job runs: it is the fastest, but the same seed "
+            "gives the same picture within the tolerance only.",
             default=defaults.method,
             enum=[*get_args(Method), None],
         ),
@@ -112,6 +113,13 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
             "`tolerance` stops. A finished job can be refined later.",
             minimum=0,
             maximum=steps,
+        ),
+        "wish": _field(
+            "string",
+            "What method `auto` is to save: `latency` finishes each picture as soon as can be; `cost` takes hardly "
+            "more evaluations than the serial sampler, so that a busy server finishes more of them.",
+            default="latency",
+            enum=[*get_args(Wish), None],
         ),
         "previews": _field(
             "boolean", "Whether the pictures of iterates before the last are made and kept.", default=True

@@ -8,7 +8,8 @@ from torch import Tensor
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, Peer, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts
 from benchmarks.peers.srds import Distance
-from sampler import DDIM, Parareal, Window, choose_blocks
+from sampler import DDIM, Parareal, choose_blocks
+from sampler.planner import choose, start
 
 WINDOW_TOLERANCES = (0.5, 0.1, 0.02, 0.005, 0.001)
 MOST_CORES = 32
@@ -79,7 +80,8 @@ def _underpaint(steps: int, width: int) -> Iterator[Setting]:
             f"tolerance={tolerance:g}",
             True,
             lambda solver, noise, tolerance=tolerance: Underpaint(
-                Window(solver, noise, width=min(width, steps), tolerance=tolerance), width
+                start(choose(steps, width, tolerance=tolerance, windows=True), solver, noise, tolerance=tolerance),
+                width,
             ),
         )
     blocks = choose_blocks(steps, width)

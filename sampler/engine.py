@@ -3,11 +3,15 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import count
+from time import perf_counter
 
 import torch
 from torch import Tensor
 
+from sampler.cost import RoundCost
 from sampler.denoiser import Condition, Denoiser
+from sampler.parareal import Parareal
+from sampler.plan import Convergence
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
 
 
@@ -60,11 +64,17 @@ class Engine:
     """Drives any number of trajectories over one model, `width` evaluations a round.
 
     Not thread-safe: one thread calls it, and calls `cancel` and `accept` of its trajectories too.
+
+    Attributes:
+        cost: what its rounds have taken, by `(shape of a sample, signature of its condition)`.
+        convergence: how fast SRDS's iterates have converged in it.
     """
 
     model: Denoiser
     width: int
     statistics: Statistics = field(default_factory=Statistics)
+    cost: RoundCost = field(default_factory=RoundCost)
+    convergence: Convergence = field(default_factory=Convergence)
     _seats: list[_Seat] = field(default_factory=list[_Seat])
     _ages: "count[int]" = field(default_factory=count)
 
@@ -115,8 +125,12 @@ class Engine:
         for job in jobs:
             groups.setdefault((job.evaluation.x.shape, job.seat.condition.signature), []).append(job)
         outputs: dict[int, list[tuple[Evaluation, Tensor]]] = {}
-        for group in groups.values():
-            for job, output in self._call(group):
+        for kind, group in groups.items():
+            began = perf_counter()
+            pairs = self._call(group)
+            if len(pairs) == len(group):
+                self.cost.note(kind, len(group), perf_counter() - began)
+            for job, output in pairs:
                 outputs.setdefault(id(job.seat), []).append((job.evaluation, output))
         return outputs
 
@@ -148,8 +162,13 @@ class Engine:
         pairs = outputs.get(id(seat), [])
         if trajectory.status is not Status.RUNNING or not pairs:
             return self._progress(seat, [])
-        evaluations = [evaluation for evaluation, _ in pairs]
-        return self._progress(seat, trajectory.take(evaluations, torch.stack([output for _, output in pairs])))
+        evaluations, before = [evaluation for evaluation, _ in pairs], trajectory.newest
+        iterates = trajectory.take(evaluations, torch.stack([output for _, output in pairs]))
+        for iterate in iterates if isinstance(trajectory, Parareal) else ():
+            if iterate.residual is not None:
+                self.convergence.note(iterate.number, iterate.residual, before.residual if before else None)
+            before = iterate
+        return self._progress(seat, iterates)
 
     def _progress(self, seat: _Seat, iterates: list[Iterate]) -> Progress:
         trajectory = seat.trajectory

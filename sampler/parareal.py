@@ -18,6 +18,7 @@ With unbounded width x[i, p] is known after `(i - p) + (the p longest of the fir
 of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exactly N.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,8 +28,9 @@ import torch
 from torch import Tensor
 
 from sampler.correction import bounded, secant
+from sampler.cost import Curve, flat
 from sampler.grid import block_edges
-from sampler.plan import evaluations
+from sampler.plan import CONTRACTION, evaluations
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
@@ -74,6 +76,7 @@ class Parareal(Trajectory):
         block_tolerance: float = 0.0,
         width: int | None = None,
         preview_first: bool = False,
+        cost: Curve = flat,
     ) -> None:
         """Start from noise.
 
@@ -90,6 +93,8 @@ class Parareal(Trajectory):
             width: evaluations a round that this sample asks for at the most; None for no limit.
             preview_first: whether iterate 0 is computed alone, before anything else is offered: for devices on which
                 a wider round takes longer.
+            cost: of a round by its width. Where what is left of the serial path is expected to be done sooner alone
+                than with the iterates that are still needed, it goes on alone.
 
         Raises:
             ValueError: an argument out of range; the message says which.
@@ -106,6 +111,8 @@ class Parareal(Trajectory):
         self.block_tolerance = block_tolerance
         self.width = width
         self.preview_first = preview_first
+        self._cost = cost
+        self._alone = False
         self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
         self._needed = evaluations([b - a for a, b in pairwise(self.edges)], self.last)
         self._pace = 0
@@ -121,12 +128,12 @@ class Parareal(Trajectory):
         """See `Trajectory.ready`: the coarse chain, then the serial path, then lower iterates and earlier blocks."""
         if self.status is not Status.RUNNING:
             return []
-        serial_last = self.blocks if self._exact_comes_first() else self.last
+        serial_last = self.blocks if self._alone or self._exact_comes_first() else self.last
         keys = [(i, p) for (i, p), node in self._nodes.items() if self._wants_evaluation(i, p, node, serial_last)]
         keys.sort(key=self._urgency)
         if self.preview_first and self.newest is None:
             keys = keys[:1]
-        return [self._evaluation(key) for key in keys[: self.width]]
+        return [self._evaluation(key) for key in keys[: 1 if self._alone else self.width]]
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""
@@ -182,8 +189,9 @@ class Parareal(Trajectory):
         tolerance: float = 0.0,
         max_iterations: int | None = None,
         width: int | None = None,
+        cost: Curve = flat,
     ) -> "Parareal":
-        """Go on from a checkpoint; tolerance, iterations and width may differ from those it was taken with.
+        """Go on from a checkpoint; tolerance, iterations, width and its cost may differ from those it was taken with.
 
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
@@ -201,6 +209,7 @@ class Parareal(Trajectory):
             block_tolerance=about["block_tolerance"],
             width=width,
             preview_first=about["preview_first"],
+            cost=cost,
         )
         self._nodes = {}
         for name, done in about["done"].items():
@@ -228,9 +237,25 @@ class Parareal(Trajectory):
         """Whether the serial path, a step a round, ends before the last iterate at the pace of the latest round."""
         if self.newest is None or not self._pace:
             return False
+        return self._to_exact() < (self._needed - self.evaluations) / self._pace
+
+    def _to_exact(self) -> int:
+        """The steps that are left of the serial path."""
         block, node = max((i, node) for (i, p), node in self._nodes.items() if i == p)
-        to_exact = self.edges[-1] - self.edges[block] - node.done
-        return to_exact < (self._needed - self.evaluations) / self._pace
+        return self.edges[-1] - self.edges[block] - node.done
+
+    def _alone_is_sooner(self, iterate: Iterate, before: Iterate | None) -> bool:
+        """Whether the serial path, a narrow round a step, is expected to end before the iterates that are still
+        needed, at the rate of the latest two."""
+        if iterate.residual is None or not self._pace:
+            return False
+        rate = CONTRACTION if before is None or not before.residual else iterate.residual / before.residual
+        last = self.last
+        if self.tolerance > 0 and rate < 1:
+            last = min(last, iterate.number + math.ceil(math.log(self.tolerance / iterate.residual, rate)))
+        left = evaluations([b - a for a, b in pairwise(self.edges)], last) - self.evaluations
+        rounds = min(left / self._pace, self._to_exact())
+        return self._to_exact() < rounds * self._cost(self._pace)
 
     def _urgency(self, key: tuple[int, int]) -> tuple[int, int, int]:
         """Sorts what is ready (DESIGN: "who goes first")."""
@@ -309,6 +334,8 @@ class Parareal(Trajectory):
         self.newest = Iterate(p, state[0], change, self.rounds, self.evaluations)
         self._nodes = {key: node for key, node in self._nodes.items() if key[1] >= p}
         self._stop_at(self.newest)
+        if self.status is Status.RUNNING:
+            self._alone = self._alone or self._alone_is_sooner(self.newest, before)
         return self.newest
 
     def _stop_at(self, iterate: Iterate) -> None:

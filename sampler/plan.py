@@ -11,11 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from sampler.grid import block_edges
 
 # The first residual on the shipped model with about sqrt(N) blocks; each next one is about a tenth of it.
 FIRST_RESIDUAL, CONTRACTION = 0.05, 0.1
+# How much the latest residual counts among all that were seen.
+LEARNED = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,39 @@ class Plan:
         blocks: B.
         rounds: until the expected iterate is complete, alone in an engine of the given width.
         evaluations: that this iterate needs.
+        method: "srds" (with one block the serial sampler) or "window".
+        width: evaluations a round that the sample is to ask for at the most; None for no limit.
+        preview_first: whether the first preview is computed before anything else.
     """
 
     blocks: int
     rounds: int
     evaluations: int
+    method: Literal["srds", "window"] = "srds"
+    width: int | None = None
+    preview_first: bool = False
+
+
+@dataclass(slots=True)
+class Convergence:
+    """How fast SRDS's iterates have converged of late, in this engine.
+
+    Attributes:
+        first: the residual of iterate 1.
+        contraction: each residual over the one before.
+    """
+
+    first: float = FIRST_RESIDUAL
+    contraction: float = CONTRACTION
+
+    def note(self, number: int, residual: float, before: float | None) -> None:
+        """Iterate `number` had this residual, and the one before it that one."""
+        if residual <= 0:
+            return
+        if number == 1:
+            self.first *= (residual / self.first) ** LEARNED
+        elif before:
+            self.contraction *= (min(residual / before, 0.9) / self.contraction) ** LEARNED
 
 
 def rounds(lengths: Sequence[int], iterate: int) -> int:
@@ -45,14 +76,15 @@ def evaluations(lengths: Sequence[int], iterate: int) -> int:
     return shared + sum(length - 1 for q in range(iterate) for length in lengths[q:])
 
 
-def expected_iterates(tolerance: float) -> int:
-    """How many iterates it takes until the residual is at most `tolerance`, as a rule of thumb.
+def expected_iterates(tolerance: float, seen: Convergence | None = None) -> int:
+    """How many iterates it takes until the residual is at most `tolerance`: as was seen, or as a rule of thumb.
 
     With tolerance 0 all of them run; what is shown on the way counts then, and 2 is a good picture.
     """
     if tolerance == 0:
         return 2
-    return 1 + max(0, math.ceil(math.log(tolerance / FIRST_RESIDUAL, CONTRACTION) - 1e-9))
+    seen = seen or Convergence()
+    return 1 + max(0, math.ceil(math.log(tolerance / seen.first, seen.contraction) - 1e-9))
 
 
 def predict(steps: int, blocks: int, iterates: int, width: int) -> Plan:
@@ -90,4 +122,5 @@ def predict_window(steps: int, width: int) -> Plan:
     coarse = max(1, round(steps**0.5))
     again = 1.5 + 2 * width / steps**0.5
     rounds = min(steps, steps / width + again) + max(1.0, coarse / min(width, 2))
-    return Plan(coarse, round(rounds), round(steps + again * width / 2) + coarse)
+    evaluations = round(steps + again * width / 2) + coarse
+    return Plan(coarse, round(rounds), evaluations, "window", width, preview_first=True)

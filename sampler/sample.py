@@ -1,11 +1,12 @@
 """Sampling without a server: an iterator over whole-image iterates."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from sampler.cost import flat
 from sampler.denoiser import Model
 from sampler.engine import Engine
-from sampler.parareal import Parareal
-from sampler.plan import choose_blocks, expected_iterates
+from sampler.planner import Method, Wish, plan, start
 from sampler.trajectory import Iterate, Status
 
 
@@ -25,36 +26,43 @@ def sample(
     seed: int = 0,
     height: int,
     width: int,
+    method: Method = "srds",
     blocks: int | None = None,
     tolerance: float = 5e-3,
     max_iterations: int | None = None,
+    wish: Wish = "latency",
     round_width: int = 16,
+    engine: Engine | None = None,
 ) -> Iterator[Iterate]:
-    """Yield the Parareal iterates of one picture, each a whole image: rough ones first, the result last.
+    """Yield the iterates of one picture, each a whole image: rough ones first, the result last.
 
     Args:
         model: from `load_model`; `model.decode(iterate.sample[None])` makes the picture.
         height, width: of the picture, in pixels.
         steps: N of the grid.
         solver, eta: see `Model.solver`.
-        blocks: B; None lets the planner choose, 1 is the serial sampler.
-        tolerance, max_iterations: when to stop, see `Parareal`.
+        method: "srds", whose iterates are the same on any machine; "window", with DDIM steps only; "serial"; or "auto",
+            which chooses by what rounds cost here, see `sampler.planner`.
+        blocks: B of "srds"; None lets the planner choose.
+        tolerance, max_iterations: when to stop, see `Parareal` and `Window`.
+        wish: what "auto" is to save, "latency" or "cost" (evaluations).
         round_width: evaluations a round.
+        engine: over this model, of pictures before, which knows what rounds cost; its width is used then. None for one
+            that knows nothing yet.
 
     Raises:
         SamplingFailed: the model failed or returned values that are not finite.
         ValueError: an argument out of range.
     """
     made = model.solver(steps, solver, height=height, width=width, seed=seed, eta=eta)
-    trajectory = Parareal(
-        made,
-        model.noise(seed, height, width),
-        blocks=blocks or choose_blocks(made.grid.steps, round_width, expected_iterates(tolerance)),
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
-    engine = Engine(model, round_width)
-    engine.add(trajectory, model.encode(prompt, negative_prompt, guidance_scale))
+    noise = model.noise(seed, height, width)
+    condition = model.encode(prompt, negative_prompt, guidance_scale)
+    engine = engine or Engine(model, round_width)
+    cost = engine.cost.curve((noise.shape, condition.signature)) if method == "auto" else flat
+    how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "cost": cost}
+    planned = plan(method, made, engine.width, blocks=blocks, wish=wish, convergence=engine.convergence, **how)
+    trajectory = start(planned, made, noise, **how)
+    engine.add(trajectory, condition)
     while engine.active:
         for progress in engine.round():
             yield from progress.iterates

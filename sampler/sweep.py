@@ -89,9 +89,10 @@ class Sweep:
         """Drop what was seen of points that are never asked again: those before the last one that was accepted."""
         self.seen = {point: seen for point, seen in self.seen.items() if point >= self.frontier - 1}
 
-    def step(self, z: Tensor, point: int, end: int) -> Tensor:
-        """From `z` at a point that was seen to the point `end`, with the output to expect at `z`."""
-        return _step(self.solver, z, self._output(z, point), point, end)
+    def step(self, z: Tensor, point: int, end: int, theta: float | None = None) -> Tensor:
+        """From `z` at a point that was seen to the point `end`, with the output to expect at `z`; by the slope `theta`,
+        where it is given."""
+        return _step(self.solver, z, self._output(z, point, theta), point, end)
 
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
         """Add to `z` the points of the window that lie after `newest + 1`: DDIM steps with the x0 to expect at each.
@@ -118,12 +119,13 @@ class Sweep:
         states = kept.to(x0)[:, None] * z[start].flatten() + gains.to(x0) @ expected
         z |= zip(range(start + 1, end + 1), states.view(-1, *z[start].shape), strict=True)
 
-    def _output(self, z: Tensor, point: int) -> Tensor:
+    def _output(self, z: Tensor, point: int, theta: float | None = None) -> Tensor:
         seen, grid = self.seen[point], self.solver.grid
         if z is seen.x:  # as always at the frontier, where alpha may be 0
             return seen.output
         alpha, sigma = float(grid.alpha[point]), float(grid.sigma[point])
-        return seen.output + slope(seen.theta, alpha, sigma, self.solver.prediction) * (z - seen.x)
+        theta = seen.theta if theta is None else theta
+        return seen.output + slope(theta, alpha, sigma, self.solver.prediction) * (z - seen.x)
 
     def _x0(self, z: Tensor, point: int) -> Tensor:
         grid = self.solver.grid

@@ -3,14 +3,20 @@
 First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine grid; each time another quarter of it
 is known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The last
 iterate is the image. See `sampler.sweep` for the algorithm.
+
+Where a round's width costs nothing, the fine sweep takes the room that the coarse one leaves (`preview_first=False`).
+Where it costs something, the fine window is as wide as pays (`cost`).
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from sampler.cost import Curve, flat, has_room
 from sampler.grid import Grid, block_edges
 from sampler.solvers import DDIM, Solver
 from sampler.sweep import Seen, Sweep
@@ -19,6 +25,14 @@ from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajecto
 PREVIEWS = 4
 # The coarse grid is a preview and a source of predictions: being a tenth of the noise away does it no harm.
 COARSE_TOLERANCE = 0.1
+# The slope, as sigma * d eps / d x, by which the coarse grid's outputs are carried over to where the fine sweep leads.
+AHEAD = 0.6
+# How much closer to each other the coarse points are towards the image, where what they miss is seen most.
+CROWDING = 1.5
+# Points of the coarse grid for each one that is evaluated in a round: a wider sweep saves no rounds there.
+COARSE_POINTS = 5
+# So many full rounds tell whether the window has the width that pays.
+ROUNDS_SEEN = 3
 
 
 class Window(Trajectory):
@@ -34,6 +48,9 @@ class Window(Trajectory):
         width: int,
         tolerance: float = 0.0,
         preview: bool = True,
+        blocks: int | Sequence[int] | None = None,
+        preview_first: bool = True,
+        cost: Curve = flat,
     ) -> None:
         """Start from noise.
 
@@ -44,7 +61,11 @@ class Window(Trajectory):
             tolerance: how far from where it came to lie a point may have been evaluated, RMS over that of the noise
                 there; 0 is the serial sampler. On the shipped model the relative error of the image is about a tenth
                 of it.
-            preview: whether to sweep the coarse grid first; without it the image is the only iterate.
+            preview: whether to sweep the coarse grid; without it the image is the only iterate.
+            blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
+            preview_first: whether the coarse grid is swept alone, before anything else is offered.
+            cost: of a round by its width. The window is halved when it gains less than the serial sampler would have
+                in the same time, and widened again, up to `width`, while all of its points are accepted.
 
         Raises:
             ValueError: an argument out of range, or a solver that is not DDIM; the message says which.
@@ -58,11 +79,16 @@ class Window(Trajectory):
             raise ValueError(f"tolerance must be 0 or more, not {tolerance}")
         start = solver.initial(noise)[0]
         steps = solver.grid.steps
-        self.edges = block_edges(steps, max(1, round(steps**0.5)))
+        self.edges = block_edges(steps, blocks or crowded(steps, max(1, round(steps**0.5))))
+        self.width = width
+        self.preview_first = preview_first
+        self._cost = cost
         self._fine = Sweep(solver, start, width=width, tolerance=tolerance)
         coarse = replace(solver, grid=coarsened(solver.grid, self.edges))
-        self._coarse = Sweep(coarse, start, width=width, tolerance=COARSE_TOLERANCE)
+        narrow = max(1, min(width, len(self.edges) // COARSE_POINTS)) if has_room(cost, 2) else 1
+        self._coarse = Sweep(coarse, start, width=narrow, tolerance=COARSE_TOLERANCE)
         self._preview = preview
+        self._gains: deque[int] = deque(maxlen=ROUNDS_SEEN)
 
     @property
     def drift(self) -> float:
@@ -70,30 +96,38 @@ class Window(Trajectory):
         return self._fine.drift
 
     def ready(self) -> list[Evaluation]:
-        """See `Trajectory.ready`."""
+        """See `Trajectory.ready`: the coarse grid goes first."""
         if self.status is not Status.RUNNING:
             return []
-        sweep = self._sweep
-        timestep = sweep.solver.grid.timestep
-        return [Evaluation(point, sweep.x[point], float(timestep[point])) for point in sweep.ready()]
+        coarse = self._coarse.ready() if self._preview else []
+        fine = [] if 0 in coarse or (coarse and self.preview_first) else self._fine.ready()
+        offered = [self._evaluation("coarse", self._coarse, point) for point in coarse]
+        offered += [self._evaluation("fine", self._fine, point) for point in fine]
+        return offered[: self.width]
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""
         self.rounds += 1
         self.evaluations += len(evaluations)
-        points: list[int] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
-        sweep = self._sweep
-        sweep.take(points, outputs)
-        if sweep is self._coarse:
-            if points[0] == 0:  # the fine grid starts at the same point
-                self._fine.take([0], outputs[:1])
-            return self._complete(sweep.x[len(self.edges) - 1]) if sweep.done else []
-        sweep.forget()
-        if sweep.done:
-            return self._complete(sweep.x[sweep.solver.grid.steps])
+        keys: list[tuple[str, int]] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
+        coarse = [point for sweep, point in keys if sweep == "coarse"]
+        fine = [point for sweep, point in keys if sweep == "fine"]
+        if coarse:
+            self._coarse.take(coarse, outputs[: len(coarse)])
+        if coarse[:1] == [0]:  # the fine grid starts at the same point
+            fine, outputs = [0], outputs[:1]
+        if fine:
+            before = self._fine.frontier
+            self._fine.take(fine, outputs[-len(fine) :])
+            self._fine.forget()
+            self._adapt(len(fine), self._fine.frontier - before)
+        if self._fine.done:
+            return self._complete(self._fine.x[self._fine.solver.grid.steps])
+        if coarse and self._coarse.done:
+            return self._complete(self._coarse.x[len(self.edges) - 1])
         shown = self.newest.number if self.newest else 0
-        if self._preview and PREVIEWS * sweep.frontier >= (shown + 1) * sweep.solver.grid.steps:
-            return self._complete(self._predicted(points[-1]))
+        if not coarse and self._preview and PREVIEWS * self._fine.frontier >= (shown + 1) * self.edges[-1]:
+            return self._complete(self._predicted(fine[-1]))
         return []
 
     def checkpoint(self) -> Checkpoint:
@@ -109,6 +143,7 @@ class Window(Trajectory):
             tensors,
             edges=self.edges,
             preview=self._preview,
+            preview_first=self.preview_first,
             frontiers=(self._coarse.frontier, self._fine.frontier),
             drift=self._fine.drift,
             thetas=thetas,
@@ -123,8 +158,9 @@ class Window(Trajectory):
         width: int,
         device: torch.device | str = "cpu",
         tolerance: float = 0.0,
+        cost: Curve = flat,
     ) -> "Window":
-        """Go on from a checkpoint. What was accepted stays; the tolerance holds for what follows.
+        """Go on from a checkpoint. What was accepted stays; tolerance, width and cost hold for what follows.
 
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
@@ -132,7 +168,16 @@ class Window(Trajectory):
         checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
         about, tensors = checkpoint.description, checkpoint.tensors
         any_state = next(iter(tensors.values()))
-        self = cls(solver, torch.zeros_like(any_state), width=width, tolerance=tolerance, preview=about["preview"])
+        self = cls(
+            solver,
+            torch.zeros_like(any_state),
+            width=width,
+            tolerance=tolerance,
+            preview=about["preview"],
+            blocks=[end - start for start, end in pairwise(about["edges"])],
+            preview_first=about["preview_first"],
+            cost=cost,
+        )
         for name, sweep, frontier in zip(
             ("coarse", "fine"), (self._coarse, self._fine), about["frontiers"], strict=True
         ):
@@ -154,9 +199,26 @@ class Window(Trajectory):
             self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
         return self
 
-    @property
-    def _sweep(self) -> Sweep:
-        return self._coarse if self._preview and not self._coarse.done else self._fine
+    def _evaluation(self, name: str, sweep: Sweep, point: int) -> Evaluation:
+        return Evaluation((name, point), sweep.x[point], float(sweep.solver.grid.timestep[point]))
+
+    def _adapt(self, evaluated: int, accepted: int) -> None:
+        """Make the fine window as wide as pays, by what its latest rounds have gained."""
+        sweep, gains = self._fine, self._gains
+        if evaluated < sweep.width:
+            return
+        gains.append(accepted)
+        if len(gains) < ROUNDS_SEEN:
+            return
+        if sum(gains) < len(gains) * self._cost(sweep.width):
+            width = max(1, sweep.width // 2)
+        elif sum(gains) == len(gains) * sweep.width:
+            width = min(self.width, 2 * sweep.width)
+        else:
+            return
+        if width != sweep.width:
+            sweep.width = width
+            gains.clear()
 
     def _predicted(self, point: int) -> Tensor:
         """The image, from the newest point that was evaluated on and through the coarse grid's outputs."""
@@ -165,7 +227,7 @@ class Window(Trajectory):
         if x is None:
             x = self._fine.step(self._reached(point), point, self.edges[ahead[0]])
         for n in ahead[:-1]:
-            x = self._coarse.step(x, n, n + 1)
+            x = self._coarse.step(x, n, n + 1, AHEAD)
         return x
 
     def _reached(self, point: int) -> Tensor:
@@ -185,6 +247,19 @@ class Window(Trajectory):
         elif self._accepted:
             self._end(Status.ACCEPTED)
         return [self.newest]
+
+
+def crowded(steps: int, blocks: int) -> list[int]:
+    """The lengths of blocks that grow shorter towards the image; at least 1 each, `steps` together.
+
+    Raises:
+        ValueError: there are more blocks than steps.
+    """
+    if not 1 <= blocks <= steps:
+        raise ValueError(f"blocks must be from 1 to {steps}, not {blocks}")
+    spare = steps - blocks
+    edges = [n + round(spare * (1 - (1 - n / blocks) ** CROWDING)) for n in range(blocks + 1)]
+    return [end - start for start, end in pairwise(edges)]
 
 
 def coarsened(grid: Grid, edges: Sequence[int]) -> Grid:

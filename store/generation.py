@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["auto", "srds", "window", "serial"]
+Wish = Literal["latency", "cost"]
 MAX_SEED = 2**32 - 1
 
 
@@ -49,6 +50,8 @@ class Generation(BaseModel):
     """Stop at this residual; 0 goes on until the iterate is exact."""
     max_iterations: int | None = Field(default=None, ge=0)
     """Stop after this iterate; 0 is the coarse solution, a draft."""
+    wish: Wish = "latency"
+    """What method auto is to save: time, or evaluations."""
     previews: bool = True
     """Whether the pictures of iterates before the last are decoded and kept."""
 

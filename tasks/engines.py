@@ -14,7 +14,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
-from sampler import Checkpoint, Engine, Iterate, Model, Progress, Status, Trajectory
+from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, Trajectory
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
 from store.catalog import ModelCard
@@ -35,6 +35,7 @@ class Answer:
         status: final when this is the image's last answer.
         error: why it failed, in words for the client.
         newest: the newest iterate of all; None where there is none yet.
+        plan: what is expected of the image; only in the first answer of one that was not planned before.
     """
 
     image: int
@@ -43,6 +44,7 @@ class Answer:
     status: Status
     error: str | None
     newest: Iterate | None = None
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,13 +53,14 @@ class Order:
 
     Attributes:
         images: their numbers.
-        begin: called on the engine's thread with its model: the prompt, encoded, and a trajectory for each image.
+        begin: called on the engine's thread with its model and the sampler's engine: the prompt, encoded, and a
+            trajectory for each image.
         deliver: called on the engine's thread with every answer; must not block.
         priority: a higher one goes first.
     """
 
     images: tuple[int, ...]
-    begin: Callable[[Model], tuple[Condition, Mapping[int, Trajectory]]]
+    begin: Callable[[Model, Engine], tuple[Condition, Mapping[int, Trajectory]]]
     deliver: Callable[[Answer], None]
     priority: int = 0
 
@@ -174,7 +177,7 @@ class EngineThread(Thread):
         self._metrics.engine_time.turn(self._card.id, "preparing")
         try:
             engine = self._loaded()
-            condition, trajectories = order.begin(self.model)
+            condition, trajectories = order.begin(self.model, engine)
         except Exception as error:
             # Whatever it was: the thread goes on for the other jobs, and the next order tries again.
             log.exception("model %s: images cannot be started", self._card.id)

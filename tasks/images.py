@@ -8,7 +8,7 @@ from typing import cast
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
-from sampler import Checkpoint, Iterate, Status
+from sampler import Checkpoint, Iterate, Plan, Status
 from store import previews, reads, saves, wakeups
 from store.generation import Generation
 from store.saves import SavedCheckpoint
@@ -17,7 +17,7 @@ from tasks.engines import Answer, EngineThread, Order
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
 from tasks.pictures import to_png
-from tasks.trajectories import Start, begin, plan
+from tasks.trajectories import Start, begin
 from tasks.worker import Worker
 
 # How a finished image may have stopped, the most exact first.
@@ -81,10 +81,13 @@ class Images:
             elif image.error is not None:
                 results.errors[image.number] = image.error
         unfinished = [image for image in images if image.stopped is None and image.error is None]
-        starts = {image.number: self._start(image, checkpoints.get(image.number)) for image in unfinished}
+        starts = {
+            image.number: Start(image.blocks, image.predicted_rounds is not None, checkpoints.get(image.number))
+            for image in unfinished
+        }
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
-        prepare = partial(begin, self._lease.job_id, self._generation, self._engine.width, starts)
+        prepare = partial(begin, self._lease.job_id, self._generation, starts, self._tell)
         order = Order(tuple(starts), prepare, self._lease.deliver, self._priority)
         if starts:
             self._engine.add(order)
@@ -113,25 +116,26 @@ class Images:
         job_id = self._lease.job_id
         return list(session.scalars(reads.images([job_id]))), saves.load_checkpoints(session, job_id)
 
-    def _start(self, image: Image, checkpoint: SavedCheckpoint | None) -> Start:
-        """Where an image starts; plans it, unless that was done in an earlier run. One that is refined is planned
-        again, but for its blocks."""
-        if image.blocks is not None and image.predicted_rounds is not None:
-            return Start(image.blocks, checkpoint)
-        planned = plan(self._generation, self._engine.width, image.blocks, image.iterate)
+    def _tell(self, image: int, plan: Plan) -> None:
+        """On the engine's thread: what it plans for an image."""
+        self._lease.deliver(Answer(image, (), None, Status.RUNNING, None, plan=plan))
+
+    def _save_plan(self, image: int, plan: Plan) -> None:
+        job_id, attempt = self._lease.job_id, self._lease.attempt
         self._save(
             lambda session: saves.start_image(
                 session,
-                *(self._lease.job_id, self._lease.attempt, image.number),
-                blocks=planned.blocks,
-                predicted_rounds=planned.rounds,
-                predicted_evaluations=planned.evaluations,
+                *(job_id, attempt, image),
+                blocks=plan.blocks,
+                predicted_rounds=plan.rounds,
+                predicted_evaluations=plan.evaluations,
             )
         )
-        return Start(planned.blocks, checkpoint)
 
     def _take(self, answer: Answer, results: Results) -> None:
         """Save what is new of an image."""
+        if answer.plan is not None:
+            self._save_plan(answer.image, answer.plan)
         finished = answer.status in STOPPED
         for iterate in answer.iterates:
             newest = iterate is answer.iterates[-1]

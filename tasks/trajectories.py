@@ -1,75 +1,92 @@
 """From a job's request to trajectories: new ones from noise, old ones from their checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from celery.utils.log import get_logger
+from torch import Tensor
 
-from sampler import DDIM, Checkpoint, Model, Parareal, Plan, Trajectory, Window, choose_blocks, predict, predict_window
+from sampler import Checkpoint, Engine, Model, Plan, Solver, Trajectory, planner
+from sampler.cost import Curve, flat
 from sampler.denoiser import Condition
-from sampler.plan import expected_iterates
 from store.generation import Generation
 from store.saves import SavedCheckpoint
 
 log = get_logger(__name__)
 
 
-def plan(generation: Generation, width: int, blocks: int | None = None, reached: int | None = None) -> Plan:
-    """Blocks, and what is expected of every image of a request, in an engine of `width` evaluations a round; of one
-    that is cut into `blocks` already, and has reached an iterate, where these are given."""
-    if generation.windowed:
-        return predict_window(generation.steps, width)
-    serial = generation.method == "serial"
-    expected = expected_iterates(generation.tolerance)
-    blocks = 1 if serial else generation.blocks or choose_blocks(generation.steps, width, expected)
-    if generation.tolerance == 0:
-        expected = blocks
-    if generation.max_iterations is not None:
-        expected = min(expected, generation.max_iterations)
-    return predict(generation.steps, blocks, expected, width)
-
-
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an image starts: cut into `blocks`, from noise or, where there is one, from a checkpoint."""
+    """Where an image starts.
 
-    blocks: int
+    Attributes:
+        blocks: that it is cut into already; None for a new one.
+        planned: whether its plan is known to the client.
+        checkpoint: to go on from; None for noise.
+    """
+
+    blocks: int | None
+    planned: bool
     checkpoint: SavedCheckpoint | None
 
 
 def begin(
-    job_id: UUID, generation: Generation, slots: int, starts: Mapping[int, Start], model: Model
+    job_id: UUID,
+    generation: Generation,
+    starts: Mapping[int, Start],
+    tell: Callable[[int, Plan], None],
+    model: Model,
+    engine: Engine,
 ) -> tuple[Condition, dict[int, Trajectory]]:
-    """The prompt, encoded, and the trajectory of every image in `starts`, by its number.
-
-    `slots` is the engine's width, in evaluations a round.
+    """The prompt, encoded, and the trajectory of every image in `starts`, by its number; `tell` gets the plan of each
+    that is not planned yet.
 
     Raises:
         ValueError: something that this model cannot do.
     """
     condition = model.encode(generation.prompt, generation.negative_prompt, generation.guidance_scale)
-    return condition, {image: _begin(job_id, generation, slots, image, start, model) for image, start in starts.items()}
+    trajectories: dict[int, Trajectory] = {}
+    for image, start in starts.items():
+        seed, height, width = generation.seed_of(image), generation.height, generation.width
+        solver = model.solver(generation.steps, height=height, width=width, seed=seed)
+        noise = model.noise(seed, height, width)
+        cost = engine.cost.curve((noise.shape, condition.signature)) if generation.method == "auto" else flat
+        planned = planner.plan(
+            generation.method,
+            solver,
+            engine.width,
+            tolerance=generation.tolerance,
+            blocks=generation.blocks or (start.blocks if generation.method == "srds" else None),
+            max_iterations=generation.max_iterations,
+            cost=cost,
+            wish=generation.wish,
+            convergence=engine.convergence,
+        )
+        trajectories[image] = _begin(job_id, generation, image, start, planned, solver, noise, cost)
+        if not start.planned:
+            tell(image, planned)
+    return condition, trajectories
 
 
-def _begin(job_id: UUID, generation: Generation, slots: int, image: int, start: Start, model: Model) -> Trajectory:
-    seed, height, width = generation.seed_of(image), generation.height, generation.width
-    solver = model.solver(generation.steps, height=height, width=width, seed=seed)
-    # Left to itself, the method is one that the model's solver can do.
-    windowed = generation.windowed and (generation.method == "window" or isinstance(solver, DDIM))
+def _begin(
+    job_id: UUID,
+    generation: Generation,
+    image: int,
+    start: Start,
+    planned: Plan,
+    solver: Solver,
+    noise: Tensor,
+    cost: Curve,
+) -> Trajectory:
     tolerance, max_iterations = generation.tolerance, generation.max_iterations
+    how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "cost": cost}
     if start.checkpoint is not None:
         try:
             checkpoint = Checkpoint.from_bytes(start.checkpoint.data)
-            if windowed:
-                return Window.resume(solver, checkpoint, width=slots, device=model.device, tolerance=tolerance)
-            return Parareal.resume(
-                solver, checkpoint, device=model.device, tolerance=tolerance, max_iterations=max_iterations
-            )
+            return planner.resume(planned, solver, checkpoint, device=noise.device, **how)
         except Exception as error:
             # Written by another version, or damaged: it costs time, and nobody a picture.
             log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
-    noise = model.noise(seed, height, width)
-    if windowed:
-        return Window(solver, noise, width=slots, tolerance=tolerance)
-    return Parareal(solver, noise, blocks=start.blocks, tolerance=tolerance, max_iterations=max_iterations)
+    return planner.start(planned, solver, noise, **how)

@@ -30,6 +30,7 @@ FULL = {
     "blocks": 5,
     "tolerance": 0.01,
     "max_iterations": 3,
+    "wish": "cost",
     "previews": False,
 }
 

@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from sampler import Engine, Parareal, load_model, sample
+from sampler.cost import guess
 from sampler.models.stable_diffusion import StableDiffusion
 from tests.sampler.conftest import EMOJI
 from tests.sampler.problems import relative_error
@@ -145,3 +146,22 @@ def test_half_precision_networks_keep_float32_states(emoji):
     last = ours(model, steps=10, blocks=3)[-1].sample
     assert last.dtype == torch.float32
     assert relative_error(last, ours(emoji, steps=10)[-1].sample) < 0.2
+
+
+def test_the_previews_of_auto_come_closer_to_the_serial_image(emoji):
+    serial = ours(emoji, steps=50)[-1].sample
+    iterates = ours(emoji, steps=50, blocks=None, method="auto", tolerance=0.02)
+    errors = [relative_error(iterate.sample, serial) for iterate in iterates]
+    assert len(iterates) >= 3
+    assert errors[0] < 0.2
+    assert max(errors[1:]) < errors[0]
+    assert errors[-1] < 0.01
+
+
+def test_an_engine_that_is_kept_has_learned_what_rounds_cost(emoji):
+    engine = Engine(emoji, 8)
+    for _ in range(2):
+        ours(emoji, steps=20, blocks=None, method="auto", tolerance=0.02, engine=engine)
+    condition = emoji.encode("red heart", "", 3.0)
+    curve = engine.cost.curve((emoji.noise(1, 64, 64).shape, condition.signature))
+    assert any(curve(width) != guess(width) for width in range(2, 9))

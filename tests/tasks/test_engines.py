@@ -36,7 +36,7 @@ def started(thread: EngineThread, images: Sequence[int], make: Callable[[Model],
     answers: SimpleQueue[Answer] = SimpleQueue()
     order = Order(
         tuple(images),
-        lambda model: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
+        lambda model, _: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
         answers.put,
     )
     thread.add(order)

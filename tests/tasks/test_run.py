@@ -86,7 +86,7 @@ def test_the_serial_method_is_one_block(jobs: Jobs, process: Start, reference: R
 
 def test_the_window_method_gives_the_same_picture(jobs: Jobs, process: Start, reference: Reference) -> None:
     exact = jobs.submit(steps=STEPS, method="window", tolerance=0.0)
-    near = jobs.submit(steps=STEPS, method="auto", tolerance=0.02)
+    near = jobs.submit(steps=STEPS, method="window", tolerance=0.02)
     worker = process()
     worker.run()
     worker.run()
@@ -96,6 +96,21 @@ def test_the_window_method_gives_the_same_picture(jobs: Jobs, process: Start, re
     assert np.abs(jobs.pixels(exact) - picture).max() <= 1
     assert np.abs(jobs.pixels(near) - picture).mean() < 3
     assert jobs.images(near)[0].rounds < jobs.images(exact)[0].rounds
+
+
+def test_auto_is_planned_by_what_rounds_cost_and_says_so(jobs: Jobs, process: Start, reference: Reference) -> None:
+    wishes = [jobs.submit(steps=40, method="auto", tolerance=0.02, wish=wish) for wish in ("latency", "cost")]
+    worker = process()
+    worker.run()
+    worker.run()
+    fast, cheap = (jobs.images(job_id)[0] for job_id in wishes)
+    _, picture = reference.sample(steps=40, blocks=1, tolerance=0.0)[-1]
+    for job_id, image in zip(wishes, (fast, cheap), strict=True):
+        assert jobs.get(job_id).stopped in ("converged", "exact")
+        assert np.abs(jobs.pixels(job_id) - picture).mean() < 3
+        assert (image.predicted_rounds or 0) >= (image.blocks or 0) >= 4
+    assert cheap.predicted_evaluations is not None
+    assert cheap.predicted_evaluations <= min(48, fast.predicted_evaluations or 0)
 
 
 def test_auto_is_srds_where_blocks_are_asked_for(jobs: Jobs, process: Start) -> None:

@@ -1,0 +1,183 @@
+"""What `auto` chooses: the method, the blocks, and how wide, by what a round costs and how fast SRDS has converged."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sampler.cost import Curve, flat, has_room
+from sampler.parareal import Parareal
+from sampler.plan import Convergence, Plan, choose_blocks, expected_iterates, predict, predict_window
+from sampler.solvers import DDIM, Solver
+from sampler.trajectory import Checkpoint, Trajectory
+from sampler.window import Window, crowded
+
+Method = Literal["auto", "srds", "window", "serial"]
+Wish = Literal["latency", "cost"]
+
+# A preview's share of the serial sampler's evaluations, at the most, where it delays the image; but so many blocks.
+PREVIEW_SHARE, FEWEST_BLOCKS = 1 / 12, 4
+# What anything but the serial path must be expected to need of that one's time, and in how many iterates at the least:
+# where it converges badly it loses more than that.
+WORTHWHILE, FEWEST_ITERATES = 0.85, 2
+# How much more than the fewest evaluations the wish "cost" lets a plan take.
+TOLERABLE = 1.05
+
+
+def choose(
+    steps: int,
+    slots: int,
+    *,
+    tolerance: float,
+    cost: Curve = flat,
+    windows: bool = False,
+    max_iterations: int | None = None,
+    wish: Wish = "latency",
+    convergence: Convergence | None = None,
+) -> Plan:
+    """The plan for one image.
+
+    Args:
+        steps: N.
+        slots: evaluations that a round of the engine may hold.
+        tolerance, max_iterations: when the image is finished, see `Parareal`.
+        cost: of a round by its width.
+        windows: whether the window may be used: the solver must be DDIM.
+        wish: "latency": the plan that is expected to be finished first. "cost": of those that take hardly more
+            evaluations than the fewest, the one that is finished first.
+        convergence: what SRDS is expected to do; None is the rule of thumb.
+    """
+    windows = windows and max_iterations is None
+    plans = list(_windows(steps, slots, tolerance, cost)) if windows else []
+    if not windows or tolerance == 0:
+        plans += _srds(steps, slots, tolerance, max_iterations, cost, convergence)
+    if wish == "cost":
+        fewest = min(plan.evaluations for _, plan in plans)
+        plans = [(time, plan) for time, plan in plans if plan.evaluations <= TOLERABLE * fewest]
+    return min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
+
+
+def plan(
+    method: Method,
+    solver: Solver,
+    slots: int,
+    *,
+    tolerance: float,
+    blocks: int | None = None,
+    max_iterations: int | None = None,
+    cost: Curve = flat,
+    wish: Wish = "latency",
+    convergence: Convergence | None = None,
+) -> Plan:
+    """The plan for one image by a method; see `choose`.
+
+    Only "auto" regards what rounds cost: what is asked for by name gives the same iterates on any machine. `blocks` are
+    for "srds", which "auto" is where they are given.
+    """
+    steps = solver.grid.steps
+    if method == "serial":
+        return predict(steps, 1, 1, slots)
+    if method == "window":
+        return predict_window(steps, slots)
+    if method == "auto" and blocks is None:
+        how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
+        return choose(steps, slots, cost=cost, wish=wish, windows=isinstance(solver, DDIM), **how)
+    expected = expected_iterates(tolerance)
+    blocks = blocks or choose_blocks(steps, slots, expected)
+    expected = blocks if tolerance == 0 else expected
+    return predict(steps, blocks, expected if max_iterations is None else min(expected, max_iterations), slots)
+
+
+def start(
+    plan: Plan,
+    solver: Solver,
+    noise: Tensor,
+    *,
+    tolerance: float,
+    max_iterations: int | None = None,
+    cost: Curve = flat,
+) -> Trajectory:
+    """The trajectory that a plan describes, from noise (c, h, w).
+
+    Raises:
+        ValueError: an argument out of range, or a window over a solver that is not DDIM.
+    """
+    how: Any = {"tolerance": tolerance, "preview_first": plan.preview_first, "cost": cost}
+    if plan.method == "window":
+        blocks = crowded(solver.grid.steps, plan.blocks)
+        return Window(solver, noise, width=plan.width or solver.grid.steps, blocks=blocks, **how)
+    return Parareal(solver, noise, blocks=plan.blocks, max_iterations=max_iterations, width=plan.width, **how)
+
+
+def resume(
+    plan: Plan,
+    solver: Solver,
+    checkpoint: Checkpoint,
+    *,
+    device: torch.device | str = "cpu",
+    tolerance: float,
+    max_iterations: int | None = None,
+    cost: Curve = flat,
+) -> Trajectory:
+    """Go on from a checkpoint of whichever method, as wide as a plan says.
+
+    Raises:
+        InvalidCheckpoint: see `Trajectory`.
+    """
+    how: Any = {"device": device, "tolerance": tolerance, "cost": cost}
+    if checkpoint.description.get("method") == Window.method:
+        return Window.resume(solver, checkpoint, width=plan.width or solver.grid.steps, **how)
+    return Parareal.resume(solver, checkpoint, width=plan.width, max_iterations=max_iterations, **how)
+
+
+def _preview_blocks(steps: int, cost: Curve) -> int:
+    """About sqrt(N); fewer where the first preview delays the image."""
+    root = max(1, round(steps**0.5))
+    return root if has_room(cost, 2) else min(root, max(FEWEST_BLOCKS, round(PREVIEW_SHARE * steps)))
+
+
+def _windows(steps: int, slots: int, tolerance: float, cost: Curve) -> Iterator[tuple[float, Plan]]:
+    """The window at every width, with the time that it is expected to take, in rounds of one evaluation.
+
+    An estimate, not a bound: fitted to the shipped model (`python -m benchmarks.window`), whose rounds beyond N / w
+    come to 1.5 + 2 w / sqrt(N), each with half a window of evaluations that are made again.
+    """
+    blocks = _preview_blocks(steps, cost)
+    for width in range(1, (1 if tolerance == 0 else min(slots, steps)) + 1):
+        again = 0.0 if width == 1 else 1.5 + 2 * width / steps**0.5
+        rounds = min(steps, steps / width + again)
+        if width > 1 and has_room(cost, width):
+            # The fine sweep goes on in the room that the coarse one leaves.
+            time, coarse = rounds * cost(width), 0.0
+        else:
+            time, coarse = rounds * cost(width) + (blocks - 1) * cost(1), blocks - 1
+        evaluations = round(min(steps, rounds * width) + again * width / 2) + blocks - 1
+        alone = not has_room(cost, width) or width == 1
+        if width == 1 or time < WORTHWHILE * (steps + blocks - 1) * cost(1):
+            yield time, Plan(blocks, math.ceil(rounds + coarse), evaluations, "window", width, preview_first=alone)
+
+
+def _srds(
+    steps: int, slots: int, tolerance: float, max_iterations: int | None, cost: Curve, seen: Convergence | None
+) -> Iterator[tuple[float, Plan]]:
+    """SRDS in any number of blocks, refined in parallel as widely as the engine lets it, or not at all."""
+    preview = _preview_blocks(steps, cost)
+    serial = steps + preview - 1
+    yield serial * cost(1), Plan(preview, serial, serial, width=1, preview_first=True)
+    expected = max(FEWEST_ITERATES, expected_iterates(tolerance, seen))
+    exact = tolerance == 0 and max_iterations is None
+    wanted = [choose_blocks(steps, slots, expected)] if exact else range(min(FEWEST_BLOCKS, steps), steps + 1)
+    for blocks in wanted:
+        made = predict(steps, blocks, blocks if exact else expected, slots)
+        alone = not has_room(cost, round(made.evaluations / made.rounds))
+        # Alone, the coarse chain is of narrow rounds, and the rest of as wide ones as there is work for.
+        rest = made.rounds - blocks if alone else made.rounds
+        width = (made.evaluations - blocks if alone else made.evaluations) / max(1, rest)
+        time = blocks * alone * cost(1) + rest * cost(max(1, round(width)))
+        if max_iterations is not None:
+            made = predict(steps, blocks, min(expected, max_iterations), slots)
+        if time < WORTHWHILE * serial * cost(1):
+            yield time, replace(made, width=slots, preview_first=alone)

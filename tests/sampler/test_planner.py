@@ -1,0 +1,145 @@
+"""What `auto` chooses, and that it does not lose by it."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sampler import Checkpoint, Parareal, Status
+from sampler.cost import flat, guess
+from sampler.plan import Convergence, expected_iterates
+from sampler.planner import choose, plan, resume, start
+from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
+
+
+def steep(width):
+    """A device that one evaluation fills."""
+    return float(width)
+
+
+def spent(model, trajectory, slots, cost):
+    """What a trajectory takes alone, in rounds of one evaluation."""
+    total = 0.0
+    while chosen := trajectory.ready()[:slots]:
+        x = torch.stack([evaluation.x for evaluation in chosen])
+        timestep = torch.tensor([evaluation.timestep for evaluation in chosen])
+        trajectory.take(chosen, model.denoise(x, timestep, [Unconditional()] * len(chosen)))
+        total += cost(len(chosen))
+    return total
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("tolerance", [0.0, 5e-3])
+@pytest.mark.parametrize("steps", [10, 25, 50, 100])
+def test_on_a_device_that_is_full_it_is_the_serial_sampler_with_a_preview(steps, tolerance, windows):
+    made = choose(steps, 16, tolerance=tolerance, cost=steep, windows=windows)
+    trajectory = start(made, solver(steps), noise(), tolerance=tolerance, cost=steep)
+    iterates = run(Mixture(), trajectory, 16)
+    assert trajectory.rounds == trajectory.evaluations <= steps + made.blocks - 1
+    assert made.blocks <= max(4, steps / 12)
+    assert iterates[0].rounds == made.blocks
+    assert trajectory.status is Status.EXACT
+
+
+def test_with_room_it_is_the_window_and_without_ddim_srds_in_parallel():
+    window = choose(100, 16, tolerance=5e-3, windows=True)
+    assert (window.method, window.width, window.preview_first) == ("window", 16, False)
+    srds = choose(100, 16, tolerance=5e-3)
+    assert (srds.method, srds.preview_first) == ("srds", False)
+    assert srds.rounds < 35
+
+
+def test_on_a_small_machine_the_window_is_narrow_and_the_preview_comes_first():
+    made = choose(100, 16, tolerance=5e-3, cost=guess, windows=True)
+    assert made.method == "window"
+    assert 2 <= made.width <= 8
+    assert made.preview_first
+
+
+@pytest.mark.parametrize("cost", [flat, guess, steep])
+@pytest.mark.parametrize("steps", [10, 50, 100, 1000])
+def test_the_wish_for_low_cost_takes_hardly_more_evaluations_than_the_fewest(steps, cost):
+    for windows in (False, True):
+        cheap = choose(steps, 16, tolerance=5e-3, cost=cost, windows=windows, wish="cost")
+        fast = choose(steps, 16, tolerance=5e-3, cost=cost, windows=windows)
+        assert cheap.evaluations <= fast.evaluations
+        assert cheap.evaluations <= 1.05 * (steps + round(steps**0.5) - 1)
+
+
+def test_a_draft_is_srds():
+    made = choose(50, 16, tolerance=5e-3, windows=True, max_iterations=1)
+    assert made.method == "srds"
+    trajectory = start(made, solver(50), noise(), tolerance=5e-3, max_iterations=1)
+    assert [iterate.number for iterate in run(Mixture(), trajectory, 16)] == [0, 1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    steps=st.integers(1, 60),
+    slots=st.integers(1, 20),
+    slope=st.floats(0, 1.5),
+    windows=st.booleans(),
+    tolerance=st.sampled_from([0.0, 1e-3, 0.02]),
+)
+def test_any_choice_gives_the_serial_image_and_loses_little(steps, slots, slope, windows, tolerance):
+    def cost(width):
+        return 1 + slope * (width - 1)
+
+    made = choose(steps, slots, tolerance=tolerance, cost=cost, windows=windows)
+    trajectory = start(made, solver(steps), noise(), tolerance=tolerance, cost=cost)
+    took = spent(Mixture(), trajectory, slots, cost)
+    exact = run(Mixture(), Parareal(solver(steps), noise(), blocks=1), 1)[-1].sample
+    assert relative_error(trajectory.newest.sample, exact) < max(1e-5, 2 * tolerance)
+    # The image, beside the preview's own cost; a few steps more where there are only a few.
+    assert took - (made.blocks - 1) <= 1.05 * steps + 3
+
+
+def test_named_methods_do_not_regard_the_cost():
+    for method in ("srds", "window", "serial"):
+        plans = [plan(method, solver(50), 16, tolerance=5e-3, cost=cost) for cost in (flat, guess, steep)]
+        assert plans[0] == plans[1] == plans[2]
+    assert plan("auto", solver(50), 16, tolerance=5e-3, blocks=6).blocks == 6
+
+
+def test_srds_goes_on_alone_where_its_iterates_converge_too_slowly():
+    """Expected to converge by iterate 2 it would be worthwhile; when that does not come, the serial path is."""
+    model = Mixture()
+    trajectory = Parareal(solver(60), noise(), blocks=6, tolerance=1e-9, width=16, cost=guess)
+    iterates = run(model, trajectory, 16)
+    assert trajectory.status is Status.EXACT
+    assert model.calls[-10:] == [1] * 10
+    exact = run(Mixture(), Parareal(solver(60), noise(), blocks=1), 1)[-1].sample
+    assert relative_error(iterates[-1].sample, exact) < 1e-6
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_plan_resumes_whatever_the_checkpoint_is_of(windows):
+    made = choose(50, 8, tolerance=5e-3, windows=windows)
+    half = start(made, solver(50), noise(), tolerance=5e-3)
+    while half.newest is None:
+        run_round(half)
+    saved = Checkpoint.from_bytes(half.checkpoint().to_bytes())
+    whole = resume(choose(50, 8, tolerance=5e-3), solver(50), saved, tolerance=5e-3)
+    assert whole.method == made.method
+    run(Mixture(), whole, 8)
+    assert whole.status in (Status.CONVERGED, Status.EXACT)
+
+
+def run_round(trajectory):
+    chosen = trajectory.ready()
+    outputs = Mixture().output(torch.stack([e.x for e in chosen]), torch.tensor([e.timestep for e in chosen]))
+    trajectory.take(chosen, outputs)
+
+
+def test_what_has_converged_slowly_is_expected_to():
+    seen = Convergence()
+    residuals = [0.3, 0.2, 0.15, 0.1]
+    for _ in range(30):
+        seen.note(1, residuals[0], None)
+        for number, (before, now) in enumerate(pairwise(residuals), 2):
+            seen.note(number, now, before)
+    assert seen.first == pytest.approx(0.3, rel=0.05)
+    assert 0.6 < seen.contraction < 0.8
+    assert expected_iterates(5e-3, seen) > 2 * expected_iterates(5e-3)
