@@ -24,7 +24,7 @@ from store.generation import Generation
 from store.settings import CatalogSettings, WorkerSettings
 from tasks.engines import Answer, EngineThread, Order
 from tasks.metrics import Metrics
-from tasks.trajectories import Start, begin, plan
+from tasks.trajectories import Start, begin
 
 WARM_UP = 10  # steps
 
@@ -84,8 +84,7 @@ class Studio:
         return [made[number] for number in range(len(requests))]
 
     def _order(self, generation: Generation, number: int, answers: SimpleQueue[tuple[int, Answer]]) -> Order:
-        start = Start(plan(generation, self.engine.width).blocks, None)
-        prepare = partial(begin, uuid4(), generation, self.engine.width, {0: start})
+        prepare = partial(begin, uuid4(), generation, {0: Start(None, planned=True, checkpoint=None)}, lambda *_: None)
         return Order((0,), prepare, lambda answer: answers.put((number, answer)))
 
 
