@@ -35,6 +35,7 @@ class Request(TypedDict, total=False):
     blocks: int | None
     tolerance: float | None
     max_iterations: int | None
+    wish: Literal["latency", "cost"] | None
     previews: bool | None
     priority: Literal["low", "normal", "high"] | None
     deadline_seconds: float | None
@@ -85,6 +86,7 @@ class JobRequest(_Document):
     blocks: int | None = None
     tolerance: float
     max_iterations: int | None = None
+    wish: str = "latency"
     previews: bool = True
 
 
