@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event
 from api.app import create_app
 from benchmarks.crowd import Service
 from store.settings import StoreSettings
+from tasks.queue import app as celery
 from tests.api.worker import Worker
 
 REQUEST = {"prompt": "red heart", "seed": 7}
@@ -26,6 +27,7 @@ def count(made: Service) -> dict[str, int]:
 
     url = made.engine.url.render_as_string(hide_password=False)
     listener = socket.create_server(("127.0.0.1", 0))
+    celery.conf["broker_url"] = made.broker.url
     app = create_app(StoreSettings(database_url=url, redis_url=made.broker.url))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, args=([listener],))
