@@ -17,6 +17,7 @@ from uuid import uuid4
 import pydantic_settings
 import pytest
 import redis
+import yaml
 from sqlalchemy import Engine
 
 from store import moves, settings
@@ -83,8 +84,41 @@ def test_a_worker_may_take_its_time_to_hand_jobs_back(services: dict[str, Any]) 
 
 def test_only_the_api_can_be_reached_and_by_default_from_this_machine_only(services: dict[str, Any]) -> None:
     assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
-        "api": ["127.0.0.1:8000:8000"]
+        "api": ["127.0.0.1:8000:8000"],
+        "grafana": ["127.0.0.1:3000:3000"],
     }
+
+
+def test_prometheus_finds_everybody_and_gets_the_token() -> None:
+    file = load(METRICS_TOKEN="hush")
+    services = file["services"]
+    prometheus = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    found = {
+        (name, where["port"])
+        for job in prometheus["scrape_configs"]
+        for where in job["dns_sd_configs"]
+        for name in where["names"]
+    }
+    served = {
+        (name, int(services[name]["environment"][variable]))
+        for name, variable in (
+            ("api", "UNDERPAINT_PORT"),
+            ("worker", "UNDERPAINT_WORKER_METRICS_PORT"),
+            ("worker-gpu", "UNDERPAINT_WORKER_METRICS_PORT"),
+            ("beat", "UNDERPAINT_BEAT_METRICS_PORT"),
+        )
+    }
+    assert found == served
+    [token] = services["prometheus"]["configs"]
+    assert token["target"] == prometheus["scrape_configs"][0]["authorization"]["credentials_file"]
+    assert file["configs"][token["source"]]["content"] == "hush"
+    assert services["api"]["environment"]["UNDERPAINT_METRICS_TOKEN"] == "hush"
+
+
+def test_what_is_mounted_is_there(services: dict[str, Any]) -> None:
+    mounted = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])]
+    assert [path for path in mounted if path.startswith(".") and not (ROOT / path).exists()] == []
+    assert {name for name in mounted if not name.startswith(".")} == set(load()["volumes"])
 
 
 def test_services_of_ours_are_one_image_whose_user_is_not_root(services: dict[str, Any]) -> None:
@@ -122,6 +156,8 @@ class Service:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOSTNAME": socket.gethostname(),
         }
+        for name in {"UNDERPAINT_WORKER_METRICS_PORT", "UNDERPAINT_BEAT_METRICS_PORT"} & set(service["environment"]):
+            self.environment[name] = "0"
         if "UNDERPAINT_PORT" in service["environment"]:
             self.environment["UNDERPAINT_PORT"] = str(port)
         kind, *self._check = service.get("healthcheck", {"test": ["NONE"]})["test"]
