@@ -24,11 +24,13 @@ class Pace(NamedTuple):
         free: jobs that the workers could take at once.
         seconds: from the end of one job to that of the next; None where none has succeeded of late.
         alive: whether any worker is known to be there.
+        max_running: jobs that a key without a number of its own may have running; None: no limit.
     """
 
     free: int
     seconds: float | None
     alive: bool
+    max_running: int | None
 
     def wait(self, position: int) -> float | None:
         """Seconds until the job at this position of the queue is claimed; None where nothing is known."""
@@ -48,9 +50,9 @@ class Pace(NamedTuple):
 class Pacer:
     """Measures the pace, not for every request anew."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, client: redis.asyncio.Redis, max_running: int | None) -> None:
         self._redis = client
-        self._measured = Pace(free=0, seconds=None, alive=False)
+        self._measured = Pace(free=0, seconds=None, alive=False, max_running=max_running)
         self._until = -math.inf
 
     async def now(self, session: AsyncSession) -> Pace:
@@ -60,7 +62,9 @@ class Pacer:
             jobs, seconds, running = (await session.execute(pace.pace())).one()
             there = await self._there()
             slots = sum(worker.get("concurrency", 0) for worker in there)
-            self._measured = Pace(max(0, slots - running), seconds / jobs if seconds else None, bool(there))
+            self._measured = self._measured._replace(
+                free=max(0, slots - running), seconds=seconds / jobs if seconds else None, alive=bool(there)
+            )
         return self._measured
 
     async def _there(self) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from api.waiting import Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
-from store.settings import ApiSettings, MetricsSettings, StoreSettings
+from store.settings import ApiSettings, JobSettings, MetricsSettings, StoreSettings
 from store.targets import Targets
 
 # Threads that may wait for the broker at once: one that hangs must not use up those that do other work.
@@ -81,7 +81,7 @@ async def open_services(
                 waiting=waiting,
                 keys=Keyring(moving, settings.exposed),
                 rates=Rates(client),
-                pacer=Pacer(client),
+                pacer=Pacer(client, JobSettings().max_running_per_key),
                 senders=anyio.CapacityLimiter(SENDERS),
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,

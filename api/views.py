@@ -44,7 +44,8 @@ async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job], 
     found = (await session.scalars(reads.images(ids))).all()
     images = {job_id: list(group) for job_id, group in groupby(found, key=lambda image: image.job_id)}
     queued = [row.id for row in rows if row.state == "queued"]
-    positions = dict((await session.execute(reads.queue_positions(queued))).tuples().all()) if queued else {}
+    places = reads.queue_positions(queued, pace.max_running)
+    positions = dict((await session.execute(places)).tuples().all()) if queued else {}
     return [_job(links, row, images[row.id], positions.get(row.id), pace) for row in rows]
 
 

@@ -22,6 +22,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "heartbeat_seconds": ("worker", "beat"),
     "max_crashes": ("worker", "beat"),
     "preview_cache_seconds": ("worker",),
+    "max_running_per_key": ("api", "worker"),
     "LogSettings": ("api", "worker", "beat"),
     "metrics_host": ("worker", "beat"),
     "worker_metrics_port": ("worker",),

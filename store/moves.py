@@ -109,9 +109,16 @@ def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
     return queued.values(sent_at=func.now()).returning(jobs.c.id)
 
 
-def claim(job_id: UUID | None, worker: str, lease_seconds: float, alone_from: int | None = None) -> Moved:
+def claim(
+    job_id: UUID | None,
+    worker: str,
+    lease_seconds: float,
+    alone_from: int | None = None,
+    max_running: int | None = None,
+) -> Moved:
     """queued -> running under a new attempt, leased to ``worker``: the job whose turn it is (``order.first``), or the
-    one that is named. Of several claims of a job one returns a row.
+    one that is named. Of several claims of a job one returns a row. ``max_running``: jobs that a key without a number
+    of its own may have running; a job that is named is claimed nevertheless.
 
     A job that has crashed ``alone_from`` times runs alone: no row while the worker runs others, or such a one. When it
     is such a job's turn, no other goes before it: the worker gets free for it.
@@ -121,7 +128,7 @@ def claim(job_id: UUID | None, worker: str, lease_seconds: float, alone_from: in
         given["job"] = job_id
     if alone_from is not None:
         given["alone_from"] = alone_from
-    return _claim(named="job" in given, alone="alone_from" in given).params(given)
+    return _claim(named="job" in given, alone="alone_from" in given, max_running=max_running).params(given)
 
 
 def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
@@ -290,8 +297,8 @@ def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) 
 
 
 @cache
-def _claim(*, named: bool, alone: bool) -> Moved:
-    first = jobs.c.id.in_(select(order.first().c.id))
+def _claim(*, named: bool, alone: bool, max_running: int | None) -> Moved:
+    first = jobs.c.id.in_(select(order.first(max_running).c.id))
     me = bindparam("worker_name", type_=jobs.c.worker.type)
     which = jobs.c.id == bindparam("job", type_=jobs.c.id.type) if named else first
     if alone:

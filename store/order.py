@@ -43,25 +43,28 @@ def claims() -> Select[None]:
     return select(func.pg_advisory_xact_lock(_CLAIMS))
 
 
-def first() -> CTE:
+def first(max_running: int | None = None) -> CTE:
     """The job whose turn it is, locked; no row where none can be claimed. Jobs whose deadline has passed and those of
-    a key with ``max_running`` jobs running are passed over, and so are those that somebody else has locked."""
-    return _next().with_for_update(of=jobs, skip_locked=True).cte("first")
+    a key with as many jobs running as may be are passed over, and so are those that somebody else has locked.
+    ``max_running``: the limit of keys that have none of their own."""
+    return _next(max_running).with_for_update(of=jobs, skip_locked=True).cte("first")
 
 
-def left() -> Select[bool]:
-    """Whether a job can be claimed, though maybe not before whoever has locked it lets it go."""
-    return select(_next().exists())
+def left(max_running: int | None = None) -> Select[bool]:
+    """Whether a job can be claimed, though maybe not before whoever has locked it lets it go. ``max_running``: see
+    ``first``."""
+    return select(_next(max_running).exists())
 
 
-def _next() -> Select[UUID]:
+def _next(max_running: int | None) -> Select[UUID]:
+    most = _most(max_running)
     busy = _running()
     waits = and_(jobs.c.state == "queued", or_(jobs.c.deadline_at.is_(None), jobs.c.deadline_at > func.now()))
     heads = select(jobs.c.id, jobs.c.rank_at).where(waits).order_by(jobs.c.rank_at, jobs.c.id).limit(LOOKAHEAD)
 
     of_key = heads.where(jobs.c.key_id == api_keys.c.id).lateral()
     running = func.coalesce(busy.c.running, 0)
-    free = or_(api_keys.c.max_running.is_(None), running < api_keys.c.max_running)
+    free = or_(most.is_(None), running < most)
     keys = api_keys.outerjoin(busy, busy.c.key_id == api_keys.c.id)
     with_key = select(of_key, running.label("running")).select_from(keys.join(of_key, true())).where(free)
 
@@ -78,11 +81,12 @@ def _next() -> Select[UUID]:
 
 
 @cache  # it takes longer to put together than to run
-def line() -> CTE:
+def line(max_running: int | None = None) -> CTE:
     """(id, position) of every queued job; 1 is the next to be claimed.
 
     It is the order in which they would be claimed if no running job ended and none was submitted. When jobs end, the
-    turns of their owners come earlier; jobs of a key that has reached ``max_running`` are counted after all others.
+    turns of their owners come earlier; jobs of a key that has reached its limit are counted after all others.
+    ``max_running``: see ``first``.
     """
     busy = _running()
     waiting = aliased(Job)
@@ -94,7 +98,8 @@ def line() -> CTE:
             waiting.id,
             waiting.rank_at,
             running.label("running"),
-            func.coalesce(running >= api_keys.c.max_running, false()).label("blocked"),
+            # Jobs without a key have no limit, not even that of keys that have none of their own.
+            and_(api_keys.c.id.is_not(None), func.coalesce(running >= _most(max_running), false())).label("blocked"),
         )
         .outerjoin(busy, func.coalesce(busy.c.key_id, _NO_KEY) == func.coalesce(waiting.key_id, _NO_KEY))
         .outerjoin(api_keys, api_keys.c.id == waiting.key_id)
@@ -103,6 +108,11 @@ def line() -> CTE:
     )
     order = (turns.c.blocked, turns.c.running, turns.c.rank_at, turns.c.id)
     return select(turns.c.id, func.row_number().over(order_by=order).label("position")).cte("line")
+
+
+def _most(max_running: int | None) -> ColumnElement[int | None]:
+    """How many jobs of a key may run at once; null: any number."""
+    return func.coalesce(api_keys.c.max_running, max_running)
 
 
 def _running() -> CTE:

@@ -64,9 +64,10 @@ def jobs(
     return query
 
 
-def queue_positions(job_ids: Sequence[UUID]) -> Select[UUID, int]:
-    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed. See ``order.line``."""
-    line = order.line()
+def queue_positions(job_ids: Sequence[UUID], max_running: int | None = None) -> Select[UUID, int]:
+    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed. See ``order.line``.
+    ``max_running``: jobs that a key without a number of its own may have running."""
+    line = order.line(max_running)
     return select(line.c.id, line.c.position).where(line.c.id.in_(job_ids))
 
 

@@ -69,6 +69,10 @@ class JobSettings(_Settings):
     preview_cache_seconds: PositiveInt = 600
     """How long the pictures of a job stay hot in Redis after its newest one, in whole seconds."""
 
+    max_running_per_key: PositiveInt | None = None
+    """Jobs of one key that run at once, where it was given no number of its own; further ones wait. By default as many
+    as there is room for. Workers and API must agree on it: else the places in the queue are wrong."""
+
     @model_validator(mode="after")
     def _heartbeat_fits_lease(self) -> Self:
         if self.heartbeat_seconds >= self.lease_seconds / 2:

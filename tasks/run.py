@@ -64,12 +64,15 @@ def work(worker: Worker) -> None:
 
 
 def _claim(worker: Worker) -> Moved | None:
+    most = worker.jobs.max_running_per_key
+
     def claim(session: Session) -> Moved | Literal["locked", "none"]:
         session.execute(order.claims())
-        row = session.execute(moves.claim(None, worker.name, worker.jobs.lease_seconds)).one_or_none()
+        turn = moves.claim(None, worker.name, worker.jobs.lease_seconds, max_running=most)
+        row = session.execute(turn).one_or_none()
         if row:
             return Moved(*row)
-        return "locked" if session.scalar(order.left()) else "none"
+        return "locked" if session.scalar(order.left(most)) else "none"
 
     for _ in range(LOOKS):
         moved = transact(

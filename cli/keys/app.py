@@ -47,7 +47,7 @@ def create(
         int | None, typer.Option(min=1, help="Requests a minute. By default what the server's settings say.")
     ] = None,
     max_running: Annotated[
-        int | None, typer.Option(min=1, help="Jobs that run at once. By default without a limit of its own.")
+        int | None, typer.Option(min=1, help="Jobs that run at once. By default what the server's settings say.")
     ] = None,
     max_queued: Annotated[
         int | None, typer.Option(min=1, help="Jobs that wait at once. By default what the server's settings say.")

@@ -32,15 +32,15 @@ def submit(driver: Driver, owner: UUID | None = None, priority: Priority = "norm
     return job_id
 
 
-def claim(driver: Driver) -> UUID | None:
-    row = driver.do(moves.claim(None, "worker", 15))
+def claim(driver: Driver, max_running: int | None = None) -> UUID | None:
+    row = driver.do(moves.claim(None, "worker", 15, max_running=max_running))
     return row and row.id
 
 
-def positions(driver: Driver) -> list[UUID]:
+def positions(driver: Driver, max_running: int | None = None) -> list[UUID]:
     """The queued jobs, by position."""
     queued = driver.session.scalars(select(Job.id).where(Job.state == "queued")).all()
-    found = dict(driver.session.execute(reads.queue_positions(queued)).all())
+    found = dict(driver.session.execute(reads.queue_positions(queued, max_running)).all())
     assert sorted(found.values()) == list(range(1, len(queued) + 1))
     return sorted(found, key=lambda job: found[job])
 
@@ -99,6 +99,21 @@ def test_a_key_at_its_limit_is_passed_over(driver: Driver):
     assert positions(driver) == [second]
     driver.do(moves.succeed(first, 1, "exact"))
     assert claims(driver) == [second]
+
+
+def test_the_servers_limit_holds_for_keys_that_have_none_of_their_own(driver: Driver):
+    limited, wider = key(driver), key(driver, max_running=2)
+    first, second = submit(driver, limited, age=100), submit(driver, limited, age=90)
+    wide = [submit(driver, wider, age=50 - n) for n in range(3)]
+    free = [submit(driver, age=20 - n) for n in range(3)]  # nobody's: as many as there are
+    expected = [first, wide[0], free[0], wide[1], free[1], free[2], second, wide[2]]
+    assert positions(driver, max_running=1) == expected
+    taken = list(iter(lambda: claim(driver, max_running=1), None))
+    assert taken == expected[:6]
+    assert driver.session.scalar(order.left()), "without the server's limit the second one could run"
+    assert not driver.session.scalar(order.left(1))
+    assert positions(driver, max_running=1) == [second, wide[2]]
+    assert claim(driver) == second
 
 
 def test_claims_at_once_keep_to_the_limit_and_take_each_job_once(driver: Driver, database: Engine):
