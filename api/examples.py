@@ -59,6 +59,7 @@ def _job(running: bool) -> schemas.Job:
                 residual=0.021 if running else None,
                 rounds=14 if running else 0,
                 evaluations=57 if running else 0,
+                method="srds" if running else None,
                 blocks=10 if running else None,
                 predicted_rounds=18 if running else None,
                 predicted_evaluations=96 if running else None,

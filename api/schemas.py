@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from store.catalog import Defaults, Limits
 from store.generation import Generation
-from store.tables import DeliveryState, EventKind, Failure, Priority, State, Stopped
+from store.tables import DeliveryState, EventKind, Failure, Priority, SampledBy, State, Stopped
 
 
 class _Sent(BaseModel):
@@ -39,6 +39,8 @@ class Image(_Sent):
     """Batched network calls so far."""
     evaluations: int
     """Network evaluations so far."""
+    method: SampledBy | None
+    """By which it is computed: what ``auto`` chose, otherwise what was asked for. Null until it is planned."""
     blocks: int | None
     """Blocks that cut the grid; null before the image is started."""
     predicted_rounds: int | None

@@ -151,6 +151,7 @@ def _image(links: Links, row: tables.Image, ended: bool) -> schemas.Image:
         residual=row.residual,
         rounds=row.rounds,
         evaluations=row.evaluations,
+        method=row.method,
         blocks=row.blocks,
         predicted_rounds=row.predicted_rounds,
         predicted_evaluations=row.predicted_evaluations,

@@ -20,7 +20,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.deliveries import outbox
 from store.moves import held
-from store.tables import EventKind, Stopped, checkpoints, events, images, iterates, jobs
+from store.tables import EventKind, SampledBy, Stopped, checkpoints, events, images, iterates, jobs
 
 
 class LeaseLost(Exception):
@@ -48,6 +48,7 @@ def start_image(
     attempt: int,
     image: int,
     *,
+    method: SampledBy,
     blocks: int,
     predicted_rounds: int,
     predicted_evaluations: int,
@@ -57,7 +58,12 @@ def start_image(
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
     """
-    plan = {"blocks": blocks, "predicted_rounds": predicted_rounds, "predicted_evaluations": predicted_evaluations}
+    plan = {
+        "method": method,
+        "blocks": blocks,
+        "predicted_rounds": predicted_rounds,
+        "predicted_evaluations": predicted_evaluations,
+    }
     return _save_image(session, job_id, attempt, image, plan)
 
 

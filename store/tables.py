@@ -23,6 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 State = Literal["queued", "running", "succeeded", "failed", "canceled"]
 Stopped = Literal["converged", "exact", "max_iterations", "accepted"]
+SampledBy = Literal["srds", "window", "serial"]
 Priority = Literal["low", "normal", "high"]
 EventKind = Literal["state", "iterate", "done"]
 Scope = Literal["submit", "read", "admin"]
@@ -167,6 +168,8 @@ class Image(Base):
     residual: Mapped[float | None]
     rounds: Mapped[int] = mapped_column(server_default=text("0"))
     evaluations: Mapped[int] = mapped_column(server_default=text("0"))
+    method: Mapped[SampledBy | None] = mapped_column(Text)
+    """The one that the image is computed by; None until it is planned."""
     blocks: Mapped[int | None]
     predicted_rounds: Mapped[int | None]
     predicted_evaluations: Mapped[int | None]

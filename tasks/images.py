@@ -126,6 +126,7 @@ class Images:
             lambda session: saves.start_image(
                 session,
                 *(job_id, attempt, image),
+                method=plan.method if self._generation.method == "auto" else self._generation.method,
                 blocks=plan.blocks,
                 predicted_rounds=plan.rounds,
                 predicted_evaluations=plan.evaluations,

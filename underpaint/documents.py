@@ -61,6 +61,8 @@ class Image(_Document):
     residual: float | None = None
     rounds: int = 0
     evaluations: int = 0
+    method: str | None = None
+    """By which it is computed: what ``auto`` chose, otherwise what was asked for; None until it is planned."""
     blocks: int | None = None
     predicted_rounds: int | None = None
     predicted_evaluations: int | None = None

@@ -34,7 +34,7 @@ def test_a_job_from_queue_to_success(client: httpx.Client, submit: Submit, worke
     assert running["started_at"] > running["created_at"]
     image = running["images"][1]
     figures = {"iterate": 1, "residual": 0.1, "rounds": 14, "evaluations": 50}
-    plan = {"blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
+    plan = {"method": "srds", "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
     assert {name: image[name] for name in (*figures, *plan)} == {**figures, **plan}
     assert image["links"]["final"] is None
     assert client.get(image["links"]["latest"]).content == png(1)

@@ -30,7 +30,7 @@ class Worker:
         self._move(moves.claim(UUID(job), "by hand", 60))
 
     def start(self, job: str, image: int = 0) -> None:
-        plan = {"blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
+        plan: Any = {"method": "srds", "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
         with Session(self._engine) as session:
             saves.start_image(session, UUID(job), 1, image, **plan)
 

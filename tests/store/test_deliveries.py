@@ -54,7 +54,7 @@ def test_every_event_that_is_wanted_has_a_delivery(
     job_id, plain = hooked(*kinds), driver.submit()
     for each in (job_id, plain):
         driver.do(moves.claim(each, "worker", 15))
-        plan = {"blocks": 7, "predicted_rounds": 9, "predicted_evaluations": 20}
+        plan: Any = {"method": "srds", "blocks": 7, "predicted_rounds": 9, "predicted_evaluations": 20}
         saves.start_image(driver.session, each, 1, 0, **plan)
         driver.save(each)
         driver.save(each, iterate=1)

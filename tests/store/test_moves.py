@@ -182,7 +182,7 @@ LEAST_EXACT_FIRST: tuple[Stopped, ...] = ("max_iterations", "accepted", "converg
 def finished(driver: Driver, *stopped: Stopped) -> UUID:
     """A succeeded job with two iterates of each image, which stopped for these reasons."""
     job_id = driver.claimed(images=len(stopped))
-    plan = {"blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
+    plan: Any = {"method": "srds", "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
     for image, reason in enumerate(stopped):
         saves.start_image(driver.session, job_id, 1, image, **plan)
         driver.save(job_id, image=image, iterate=0)

@@ -91,13 +91,15 @@ def test_run_that_starts_over_repeats_iterates_without_going_back(driver: Driver
 
 def test_plan_and_end_of_an_image_are_told(driver: Driver):
     job_id = driver.claimed(images=2)
-    saves.start_image(driver.session, job_id, 1, 1, blocks=7, predicted_rounds=30, predicted_evaluations=99)
+    saves.start_image(
+        driver.session, job_id, 1, 1, method="srds", blocks=7, predicted_rounds=30, predicted_evaluations=99
+    )
     seq = saves.finish_image(driver.session, job_id, 1, 1, stopped="converged")
     image = driver.session.scalars(select(Image).where(Image.number == 1)).one()
     assert (image.blocks, image.predicted_rounds, image.predicted_evaluations) == (7, 30, 99)
     assert (image.stopped, image.error) == ("converged", None)
     started, finished = driver.events(job_id)[-2:]
-    plan = {"number": 1, "blocks": 7, "predicted_rounds": 30, "predicted_evaluations": 99}
+    plan = {"number": 1, "method": "srds", "blocks": 7, "predicted_rounds": 30, "predicted_evaluations": 99}
     assert started.data == {"state": "running", "stopped": None, "error": None, "image": plan}
     assert (finished.seq, finished.kind) == (seq, "state")
     assert finished.data["image"] == {"number": 1, "stopped": "converged", "error": None}
@@ -111,7 +113,7 @@ def test_image_that_failed_says_why(driver: Driver):
 
 WRITES: dict[str, Callable[[Driver, UUID], Any]] = {
     "start": lambda driver, job: saves.start_image(
-        driver.session, job, 1, 0, blocks=1, predicted_rounds=1, predicted_evaluations=1
+        driver.session, job, 1, 0, method="srds", blocks=1, predicted_rounds=1, predicted_evaluations=1
     ),
     "iterate": lambda driver, job: driver.save(job, attempt=1, iterate=1, picture=b"late", checkpoint=b"late"),
     "checkpoint": lambda driver, job: saves.save_checkpoint(driver.session, job, 1, 0, 0, b"late"),

@@ -78,7 +78,7 @@ def test_the_serial_method_is_one_block(jobs: Jobs, process: Start, reference: R
     process().run()
     assert jobs.get(job_id).stopped == "exact"
     (image,) = jobs.images(job_id)
-    assert (image.blocks, image.rounds, image.evaluations) == (1, STEPS, STEPS)
+    assert (image.method, image.blocks, image.rounds, image.evaluations) == ("serial", 1, STEPS, STEPS)
     assert (image.predicted_rounds, image.predicted_evaluations) == (STEPS, STEPS)
     _, picture = reference.sample(steps=STEPS, blocks=1, tolerance=0.0)[-1]
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
@@ -108,6 +108,7 @@ def test_auto_is_planned_by_what_rounds_cost_and_says_so(jobs: Jobs, process: St
     for job_id, image in zip(wishes, (fast, cheap), strict=True):
         assert jobs.get(job_id).stopped in ("converged", "exact")
         assert np.abs(jobs.pixels(job_id) - picture).mean() < 3
+        assert image.method in ("window", "srds")
         assert (image.predicted_rounds or 0) >= (image.blocks or 0) >= 4
     assert cheap.predicted_evaluations is not None
     assert cheap.predicted_evaluations <= min(48, fast.predicted_evaluations or 0)

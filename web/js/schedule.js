@@ -19,7 +19,7 @@ export class Schedule {
   }
 
   render(job, image, strip) {
-    const method = methodOf(job);
+    const method = image.method ?? job.request.method;
     const newest = strip.at(-1)?.iterate ?? -1;
     const state = `${job.id}/${image.number}/${image.blocks}/${newest}/${job.state}/${image.stopped}/${method}`;
     if (this.state === state) return;
@@ -93,10 +93,4 @@ function busyBlocks(blocks, newest) {
   if (newest < 0) return "The coarse solution is being made.";
   const first = newest + 1;
   return first >= blocks ? `Block ${blocks} is being refined.` : `Blocks ${first} to ${blocks} are being refined.`;
-}
-
-/** The method that the job goes by, as the API documents `auto`; a solver that cannot do the window takes srds. */
-function methodOf({ request }) {
-  if (request.method !== "auto") return request.method;
-  return request.blocks === null && request.max_iterations === null ? "window" : "srds";
 }
