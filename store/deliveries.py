@@ -113,16 +113,17 @@ def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, d
 
 def settle(
     delivery: UUID, attempts: int, *, state: DeliveryState, status: int | None, error: str | None
-) -> ReturningUpdate[UUID]:
-    """End a delivery that was claimed with this number of attempts: it is delivered, or has failed for good. No row
-    where the claim ran out and somebody else has claimed it."""
+) -> ReturningUpdate[UUID, DeliveryState]:
+    """End a delivery that was claimed with this number of attempts: it is delivered, or has failed for good. Returns
+    (id, state), and no row where the claim ran out and somebody else has claimed it."""
     return _settled(delivery, attempts, state=state, due_at=None, status=status, error=error)
 
 
 def retry(
     delivery: UUID, attempts: int, *, seconds: float, max_age_seconds: float, status: int | None, error: str
-) -> ReturningUpdate[UUID]:
-    """Try a delivery again in so many seconds; one that is older than ``max_age_seconds`` has failed for good."""
+) -> ReturningUpdate[UUID, DeliveryState]:
+    """Try a delivery again in so many seconds; one that is older than ``max_age_seconds`` has failed for good. Returns
+    (id, state); no row as for ``settle``."""
     young = deliveries.c.created_at + literal(timedelta(seconds=max_age_seconds)) > func.now()
     return _settled(
         delivery,
@@ -180,11 +181,16 @@ def _with_kind() -> Select[Delivery, EventKind]:
     return select(Delivery, Event.kind).join(Event, told).execution_options(populate_existing=True)
 
 
-def _settled(delivery: UUID, attempts: int, **values: Any) -> ReturningUpdate[UUID]:
+def _settled(delivery: UUID, attempts: int, **values: Any) -> ReturningUpdate[UUID, DeliveryState]:
     mine = and_(
         deliveries.c.id == delivery,
         deliveries.c.attempts == attempts,
         deliveries.c.state == "pending",
         deliveries.c.claimed_until.is_not(None),
     )
-    return update(deliveries).where(mine).values(claimed_until=None, **values).returning(deliveries.c.id)
+    return (
+        update(deliveries)
+        .where(mine)
+        .values(claimed_until=None, **values)
+        .returning(deliveries.c.id, deliveries.c.state)
+    )

@@ -40,7 +40,7 @@ class Clock(Scheduler):
         super().setup_schedule()
         settings = MetricsSettings()
         serve(_metrics().registry, settings.metrics_host, settings.beat_metrics_port)
-        self._webhooks = Service(StoreSettings(), WebhookSettings())
+        self._webhooks = Service(StoreSettings(), WebhookSettings(), _metrics())
         self._webhooks.start()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the janitor counts, in the process of beat."""
+"""What the janitor and the sender of webhooks count, in the process of beat."""
 
 from prometheus_client import Counter, Gauge
 
@@ -21,6 +21,13 @@ class JanitorMetrics:
             "underpaint_jobs_resent", "Times that the broker was sent a queued job again.", registry=registry
         )
         self.pruned = Counter("underpaint_jobs_pruned", "Jobs that were deleted for their age.", registry=registry)
+        self.webhook_attempts = Counter(
+            "underpaint_webhook_attempts",
+            "Attempts at webhook deliveries, by outcome: delivered, retried (it is tried again later), failed (it is "
+            "not), refused (the address is not allowed, so nothing was sent) or disabled (the receiver wants no more).",
+            ["outcome"],
+            registry=registry,
+        )
         self.swept = Gauge(
             "underpaint_janitor_last_sweep_timestamp_seconds",
             "When the janitor last did all of its work, in seconds since 1970.",

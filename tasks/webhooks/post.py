@@ -27,6 +27,8 @@ class Outcome:
 
     status: int | None
     error: str | None
+    refused: bool = False
+    """Whether nothing was sent, as this server does not allow the address."""
 
     @property
     def gone(self) -> bool:
@@ -60,14 +62,15 @@ class Poster:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """POST once. Never fails: what went wrong is in the outcome."""
         if fault := self._targets.fault(url):  # what is allowed may have changed since it was taken
-            return Outcome(None, f"the URL {fault}")
+            return Outcome(None, f"the URL {fault}", refused=True)
         try:
             async with asyncio.timeout(self._seconds):
                 return _outcome(await self._status(httpx.URL(url), headers, body))
         except Forbidden as error:
             # Where the name leads is not the client's to know: it may be the inside of our network.
             log.warning("a webhook was not sent: %s", error)
-            return Outcome(None, "the name leads to a private or special address, which this server does not allow")
+            told = "the name leads to a private or special address, which this server does not allow"
+            return Outcome(None, told, refused=True)
         except (TimeoutError, httpcore.TimeoutException):
             return Outcome(None, f"there was no answer within {self._seconds:g} s")
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:

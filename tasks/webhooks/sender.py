@@ -16,7 +16,8 @@ from store import deliveries, reads, webhook_secrets
 from store.handling import StoredWebhook
 from store.links import JobLinks
 from store.settings import WebhookSettings
-from store.tables import Event
+from store.tables import DeliveryState, Event
+from tasks.metrics_janitor import JanitorMetrics
 from tasks.transactions import AWAY, reason
 from tasks.webhooks import message
 from tasks.webhooks.post import Outcome, Poster
@@ -40,10 +41,17 @@ def pause(attempts: int) -> float:
 class Sender:
     """Sends what is due until it is told to stop."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], settings: WebhookSettings, poster: Poster) -> None:
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        settings: WebhookSettings,
+        poster: Poster,
+        metrics: JanitorMetrics,
+    ) -> None:
         self._sessions = sessions
         self._settings = settings
         self._poster = poster
+        self._metrics = metrics
         self._busy: Counter[str] = Counter()
         """Attempts that are being made, by host."""
         self._done = asyncio.Event()
@@ -123,16 +131,28 @@ class Sender:
         told = {"status": outcome.status, "error": outcome.error}
         async with self._sessions.begin() as session:
             if outcome.error is None:
-                await session.execute(deliveries.settle(claimed.id, claimed.attempts, state="delivered", **told))
+                settling = deliveries.settle(claimed.id, claimed.attempts, state="delivered", **told)
             elif outcome.gone or claimed.attempts >= self._settings.webhook_attempts:
-                await session.execute(deliveries.settle(claimed.id, claimed.attempts, state="failed", **told))
+                settling = deliveries.settle(claimed.id, claimed.attempts, state="failed", **told)
             else:
                 again = {"seconds": pause(claimed.attempts), "max_age_seconds": self._settings.webhook_max_age_seconds}
-                await session.execute(deliveries.retry(claimed.id, claimed.attempts, **again, **told))
+                settling = deliveries.retry(claimed.id, claimed.attempts, **again, **told)
+            settled = (await session.execute(settling)).one_or_none()
             if outcome.gone:
                 for statement in deliveries.disable(claimed.job_id, outcome.error or ""):
                     await session.execute(statement)
+        if settled:  # else the claim ran out, and another sender counts its own attempt
+            self._metrics.webhook_attempts.labels(_counted(outcome, settled.state)).inc()
         if outcome.error is not None:
             log.warning(
                 "job %s: attempt %d at delivery %s: %s", claimed.job_id, claimed.attempts, claimed.id, outcome.error
             )
+
+
+def _counted(outcome: Outcome, state: DeliveryState) -> str:
+    """What the metric calls an attempt after which the delivery is in this state."""
+    if outcome.refused:
+        return "refused"
+    if outcome.gone:
+        return "disabled"
+    return "retried" if state == "pending" else state

@@ -8,6 +8,7 @@ from celery.utils.log import get_logger
 
 from store.database import async_engine, async_sessions
 from store.settings import StoreSettings, WebhookSettings
+from tasks.metrics_janitor import JanitorMetrics
 from tasks.webhooks.post import Poster
 from tasks.webhooks.sender import AT_ONCE, Sender
 
@@ -21,9 +22,10 @@ log = get_logger(__name__)
 class Service:
     """Sends webhooks from `start` to `stop`."""
 
-    def __init__(self, store: StoreSettings, settings: WebhookSettings) -> None:
+    def __init__(self, store: StoreSettings, settings: WebhookSettings, metrics: JanitorMetrics) -> None:
         self._store = store
         self._settings = settings
+        self._metrics = metrics
         # A daemon: an end that nobody announced must not wait for it. What it leaves is done by the next one.
         self._thread = Thread(target=lambda: asyncio.run(self._main()), name="webhooks", daemon=True)
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -61,7 +63,7 @@ class Service:
                     async with Poster(
                         self._settings.targets, self._settings.webhook_timeout_seconds, AT_ONCE
                     ) as poster:
-                        await Sender(async_sessions(engine), self._settings, poster).run()
+                        await Sender(async_sessions(engine), self._settings, poster, self._metrics).run()
                 except Exception:
                     log.exception("no webhooks are sent for %g s", AGAIN_SECONDS)
                     await asyncio.sleep(AGAIN_SECONDS)

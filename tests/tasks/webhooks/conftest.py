@@ -17,6 +17,7 @@ from store.database import async_engine, async_sessions
 from store.generation import Generation
 from store.handling import Handling, StoredWebhook
 from store.settings import WebhookSettings
+from tasks.metrics_janitor import JanitorMetrics
 from tasks.webhooks.post import Poster
 from tasks.webhooks.sender import AT_ONCE, Sender
 from tests.tasks.jobs import Jobs
@@ -30,10 +31,16 @@ class Sending:
 
     def __init__(self, url: str, settings: WebhookSettings, tls: ssl.SSLContext) -> None:
         self._url, self._settings, self._tls = url, settings, tls
+        self._metrics = JanitorMetrics()
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(self._run())
         self._thread = Thread(target=self._end_of_task)
         self._thread.start()
+
+    def counted(self) -> dict[str, float]:
+        """How many attempts ended in each way."""
+        (family,) = self._metrics.webhook_attempts.collect()
+        return {sample.labels["outcome"]: sample.value for sample in family.samples}
 
     def close(self) -> None:
         """End; may be called again."""
@@ -54,7 +61,7 @@ class Sending:
             async with Poster(
                 self._settings.targets, self._settings.webhook_timeout_seconds, AT_ONCE, self._tls
             ) as poster:
-                await Sender(async_sessions(engine), self._settings, poster).run()
+                await Sender(async_sessions(engine), self._settings, poster, self._metrics).run()
         finally:
             await engine.dispose()
 

@@ -116,14 +116,14 @@ def test_the_secret_is_the_keys_or_the_kept_one(
 def test_what_was_refused_is_sent_again_as_the_same(
     database: Engine,
     receiver: Make,
-    sending: Callable[..., object],
+    sending: Callable[..., Any],
     hooked: Hooked,
     settled: Callable[[UUID], Delivery],
 ) -> None:
     there = receiver()
     there.answers = [(500, {}), (204, {})]
     job = hooked(there.url)
-    sending()
+    sender = sending()
     failed = settled(job)
     assert (failed.state, failed.status, failed.error) == ("pending", 500, "the answer was 500, not 2xx")
     assert failed.due_at is not None
@@ -133,29 +133,32 @@ def test_what_was_refused_is_sent_again_as_the_same(
     first, second = there.wait(2)
     until(lambda: settled(job).state == "delivered")
     assert (settled(job).attempts, settled(job).status, settled(job).error) == (2, 204, None)
+    until(lambda: sender.counted() == {"retried": 1, "delivered": 1})
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert first.body == second.body
 
 
 def test_after_the_last_attempt_it_has_failed(
-    receiver: Make, sending: Callable[..., object], hooked: Hooked, settled: Callable[[UUID], Delivery]
+    receiver: Make, sending: Callable[..., Any], hooked: Hooked, settled: Callable[[UUID], Delivery]
 ) -> None:
     there = receiver()
     there.answers = [(503, {})]
     job = hooked(there.url)
-    sending(webhook_attempts=1)
+    sender = sending(webhook_attempts=1)
     assert (settled(job).state, settled(job).due_at) == ("failed", None)
+    until(lambda: sender.counted() == {"failed": 1})
 
 
 def test_410_ends_the_webhook(
-    jobs: Jobs, receiver: Make, sending: Callable[..., object], hooked: Hooked, outbox: Any
+    jobs: Jobs, receiver: Make, sending: Callable[..., Any], hooked: Hooked, outbox: Any
 ) -> None:
     there = receiver()
     there.answers = [(410, {})]
     job = hooked(there.url, "state", "done")
     jobs.do(moves.claim(job, "worker", 60))
-    sending()
+    sender = sending()
     until(lambda: [row.state for row in outbox(job)] == ["failed"] * 2)
+    until(lambda: sender.counted() == {"disabled": 1})
     jobs.do(moves.cancel(job))
     jobs.do(moves.canceled(job, 1))
     assert [row.state for row in outbox(job)] == ["failed"] * 4
@@ -201,14 +204,15 @@ def test_a_receiver_that_does_not_answer(
 
 
 def test_a_private_address_by_name_is_refused(
-    receiver: Make, sending: Callable[..., object], hooked: Hooked, settled: Callable[[UUID], Delivery], names: Any
+    receiver: Make, sending: Callable[..., Any], hooked: Hooked, settled: Callable[[UUID], Delivery], names: Any
 ) -> None:
     there = receiver(name="inside.example")
     names("inside.example", "127.0.0.1")
     job = hooked(f"https://inside.example:{there.port}/hook")
-    sending(webhook_allow="")
+    sender = sending(webhook_allow="")
     assert "private or special address" in (settled(job).error or "")
     assert there.received == []
+    until(lambda: sender.counted() == {"refused": 1})
 
 
 def test_a_name_that_leads_inside_the_second_time_is_refused(
@@ -266,6 +270,7 @@ def test_plain_http_only_where_it_is_allowed(
     job = hooked(there.url)
     refusing = sending()
     assert "must begin with https" in (settled(job).error or "")
+    until(lambda: refusing.counted() == {"refused": 1})
     refusing.close()
     due_now(database)
     sending(webhook_http=True)
