@@ -49,8 +49,10 @@ def restore(data_dir: Path, file: Path) -> None:
     """Puts what ``backup`` has written in the place of all that is there, and brings its tables up to date.
 
     Raises:
-        Explained: somebody uses the database, or it does not work. Then it is as it was.
+        Explained: there is no such file, somebody uses the database, or it does not work. Then it is as it was.
     """
+    if file != STANDARD and not file.is_file():
+        raise Explained(f"There is no file {file}: name one that `underpaint backup` has written.")
     with_database(data_dir, lambda url: _restore(url, file))
 
 

@@ -142,12 +142,7 @@ def backup(
 
 @app.command(rich_help_panel=SERVER)
 def restore(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            exists=True, dir_okay=False, allow_dash=True, help="Of `underpaint backup`; - is standard input."
-        ),
-    ],
+    file: Annotated[Path, typer.Argument(help="Of `underpaint backup`; - is standard input.")],
     data_dir: DataDirectory = Path(".underpaint"),
 ) -> None:
     """Put what is in FILE in the place of the whole database. Nothing else may use it meanwhile."""

@@ -60,6 +60,9 @@ def test_it_comes_back(url: str, generation: Callable[..., Generation], tmp_path
         assert (ran.returncode, b"in use" in ran.stderr) == (1, True)
     assert jobs(engine) == {old, new}
 
+    ran = command(url, "restore", str(tmp_path / "none.dump"))
+    assert (ran.returncode, b"no file" in ran.stderr) == (1, True)
+
     whole = file.read_bytes()
     ran = command(url, "restore", "-", stdin=whole[: len(whole) - 2000])
     assert (ran.returncode, b"as it was" in ran.stderr) == (1, True)
