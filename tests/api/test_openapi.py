@@ -27,6 +27,7 @@ from tests.api.worker import Worker
 
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 PICTURE = "/v1/jobs/{job_id}/images/{image}/iterates/{iterate}"
+REFINE = "/v1/jobs/{job_id}/refine"
 EVENTS = "/v1/jobs/{job_id}/events"
 
 
@@ -121,8 +122,8 @@ def test_schemathesis_finds_nothing(
     workers.announce(valkey, "one", {}, 300)
     # With a key: then it also sees that nothing is answered without one.
     client = holder("schemathesis")
-    job = client.post("/v1/jobs", json={"prompt": "red heart"}).json()["id"]
-    while client.get(f"/v1/jobs/{job}").json()["state"] != "succeeded":
+    job, draft = [client.post("/v1/jobs", json={"prompt": "red heart"}).json()["id"] for _ in range(2)]
+    while any(client.get(f"/v1/jobs/{each}").json()["state"] != "succeeded" for each in (job, draft)):
         pass
     # Only a worker makes pictures and ends jobs: these are there.
     parameters = {"path.job_id": job, "path.image": 0, "path.iterate": "latest"}
@@ -137,6 +138,10 @@ def test_schemathesis_finds_nothing(
         include-name = "GET {EVENTS}"
         [operations.parameters]
         "path.job_id" = {json.dumps(job)}
+        [[operations]]
+        include-name = "POST {REFINE}"
+        [operations.parameters]
+        "path.job_id" = {json.dumps(draft)}
         """
     )
     run = ["run", f"{client.base_url.join('/openapi.json')}", "--checks", "all"]

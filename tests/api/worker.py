@@ -25,14 +25,15 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._attempts: dict[str, int] = {}
 
     def claim(self, job: str) -> None:
-        self._move(moves.claim(UUID(job), "by hand", 60))
+        self._attempts[job] = self._move(moves.claim(UUID(job), "by hand", 60))
 
     def start(self, job: str, image: int = 0) -> None:
         plan: Any = {"method": "srds", "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
         with Session(self._engine) as session:
-            saves.start_image(session, UUID(job), 1, image, **plan)
+            saves.start_image(session, UUID(job), self._attempts[job], image, **plan)
 
     def save(self, job: str, iterate: int, picture: bytes | None, image: int = 0, final: bool = False) -> Saved:
         figures: dict[str, Any] = {
@@ -42,19 +43,19 @@ class Worker:
         }
         rest = {"picture": picture, "checkpoint": b"states", "final": final}
         with Session(self._engine) as session:
-            return saves.save_iterate(session, UUID(job), 1, image, iterate, **figures, **rest)
+            return saves.save_iterate(session, UUID(job), self._attempts[job], image, iterate, **figures, **rest)
 
     def finish(self, job: str, stopped: Stopped = "converged", images: int = 1) -> None:
         with Session(self._engine) as session:
             for image in range(images):
-                saves.finish_image(session, UUID(job), 1, image, stopped=stopped)
-        self._move(moves.succeed(UUID(job), 1, stopped))
+                saves.finish_image(session, UUID(job), self._attempts[job], image, stopped=stopped)
+        self._move(moves.succeed(UUID(job), self._attempts[job], stopped))
 
     def fail(self, job: str, error: str) -> None:
-        self._move(moves.fail(UUID(job), 1, error))
+        self._move(moves.fail(UUID(job), self._attempts[job], error))
 
     def cancel(self, job: str) -> None:
-        self._move(moves.canceled(UUID(job), 1))
+        self._move(moves.canceled(UUID(job), self._attempts[job]))
 
     def run(self, job: str, images: int = 1, stopped: Stopped = "converged") -> None:
         """From claim to success, with two previews and the final picture of each image."""
@@ -65,7 +66,10 @@ class Worker:
                 self.save(job, iterate, png(iterate), image, final=iterate == 2)
         self.finish(job, stopped, images)
 
-    def _move(self, move: Any) -> None:
+    def _move(self, move: Any) -> int:
+        """The attempt under which the job moved."""
         with Session(self._engine) as session:
-            assert session.execute(move).one_or_none(), "the move was not legal"
+            moved = session.execute(move).one_or_none()
+            assert moved, "the move was not legal"
             session.commit()
+            return moved.attempt
