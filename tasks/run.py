@@ -65,10 +65,13 @@ def work(worker: Worker) -> None:
 
 def _claim(worker: Worker) -> Moved | None:
     most = worker.jobs.max_running_per_key
+    # The last try of a job is its own: what brings the worker down then is nobody else's fault. Calls that find nothing
+    # meanwhile are sent again by the janitor.
+    last = worker.jobs.max_crashes - 1
 
     def claim(session: Session) -> Moved | Literal["locked", "none"]:
         session.execute(order.claims())
-        turn = moves.claim(None, worker.name, worker.jobs.lease_seconds, max_running=most)
+        turn = moves.claim(None, worker.name, worker.jobs.lease_seconds, last, max_running=most)
         row = session.execute(turn).one_or_none()
         if row:
             return Moved(*row)

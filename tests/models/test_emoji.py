@@ -96,7 +96,7 @@ def data(tmp_path: Path) -> tuple[Path, Path]:
 def train(*arguments: str | Path) -> str:
     command = [sys.executable, "-m", "models.train_emoji", "--threads", "1", "train", *map(str, arguments)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
