@@ -179,5 +179,6 @@ def _srds(
         time = blocks * alone * cost(1) + rest * cost(max(1, round(width)))
         if max_iterations is not None:
             made = predict(steps, blocks, min(expected, max_iterations), slots)
-        if time < WORTHWHILE * serial * cost(1):
+        # The exact image is certain by then, and its previews are better.
+        if time < (1 if exact else WORTHWHILE) * serial * cost(1):
             yield time, replace(made, width=slots, preview_first=alone)

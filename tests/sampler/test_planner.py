@@ -46,6 +46,8 @@ def test_on_a_device_that_is_full_it_is_the_serial_sampler_with_a_preview(steps,
 def test_with_room_it_is_the_window_and_without_ddim_srds_in_parallel():
     window = choose(100, 16, tolerance=5e-3, windows=True)
     assert (window.method, window.width, window.preview_first) == ("window", 16, False)
+    exact = choose(100, 16, tolerance=0, windows=True)
+    assert (exact.method, exact.rounds, exact.width) == ("srds", 100, 16)
     srds = choose(100, 16, tolerance=5e-3)
     assert (srds.method, srds.preview_first) == ("srds", False)
     assert srds.rounds < 35
