@@ -80,7 +80,7 @@ def _underpaint(steps: int, width: int) -> Iterator[Setting]:
             f"tolerance={tolerance:g}",
             True,
             lambda solver, noise, tolerance=tolerance: Underpaint(
-                start(choose(steps, width, tolerance=tolerance, windows=True), solver, noise, tolerance=tolerance),
+                start(choose(steps, width, tolerance=tolerance), solver, noise, tolerance=tolerance),
                 width,
             ),
         )

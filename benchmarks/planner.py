@@ -1,8 +1,8 @@
 """What `auto` loses at the worst: `python -m benchmarks.planner`.
 
 Counts, on devices whose rounds of w evaluations take 1 + s (w - 1) times one of a single evaluation; nothing is timed.
-Every choice of problem, N, s, tolerance and width runs alone in an engine, with the window allowed and not. Shown is
-the time to the image over that of the serial sampler: with the preview's own cost, and without it.
+Every choice of problem, N, s, tolerance and width runs alone in an engine. Shown is the time to the image over that of
+the serial sampler: with the preview's own cost, and without it.
 """
 
 from itertools import product
@@ -38,14 +38,12 @@ def spent(problem: Tree, steps: int, plan: Plan, tolerance: float, slots: int, c
 
 def main() -> None:
     rows: list[tuple[float, float, Any]] = []
-    for modes, steps, slope, tolerance, slots, windows in product(
-        MODES, STEPS, SLOPES, TOLERANCES, WIDTHS, (False, True)
-    ):
+    for modes, steps, slope, tolerance, slots in product(MODES, STEPS, SLOPES, TOLERANCES, WIDTHS):
 
         def cost(width: int, slope: float = slope) -> float:
             return 1 + slope * (width - 1)
 
-        plan = choose(steps, slots, tolerance=tolerance, cost=cost, windows=windows)
+        plan = choose(steps, slots, tolerance=tolerance, cost=cost)
         took = spent(Tree(modes), steps, plan, tolerance, slots, cost)
         about = f"modes {modes:g} | {steps} | {slope:g} | {tolerance:g} | {slots} | {plan.method} | {plan.width}"
         rows.append((took / steps, (took - plan.blocks + 1) / steps, about))

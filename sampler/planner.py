@@ -11,7 +11,7 @@ from torch import Tensor
 from sampler.cost import Curve, flat, has_room
 from sampler.parareal import Parareal
 from sampler.plan import Convergence, Plan, choose_blocks, expected_iterates, predict, predict_window
-from sampler.solvers import DDIM, Solver
+from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Trajectory
 from sampler.window import Window, crowded
 
@@ -33,26 +33,24 @@ def choose(
     *,
     tolerance: float,
     cost: Curve = flat,
-    windows: bool = False,
     max_iterations: int | None = None,
     wish: Wish = "latency",
     convergence: Convergence | None = None,
 ) -> Plan:
-    """The plan for one image.
+    """The plan for one image: the window, but for drafts and where every iterate down to the exact one is wanted.
 
     Args:
         steps: N.
         slots: evaluations that a round of the engine may hold.
         tolerance, max_iterations: when the image is finished, see `Parareal`.
         cost: of a round by its width.
-        windows: whether the window may be used: the solver must be DDIM.
         wish: "latency": the plan that is expected to be finished first. "cost": of those that take hardly more
             evaluations than the fewest, the one that is finished first.
         convergence: what SRDS is expected to do; None is the rule of thumb.
     """
-    windows = windows and max_iterations is None
-    plans = list(_windows(steps, slots, tolerance, cost)) if windows else []
-    if not windows or tolerance == 0:
+    draft = max_iterations is not None
+    plans = [] if draft else list(_windows(steps, slots, tolerance, cost))
+    if draft or tolerance == 0:
         plans += _srds(steps, slots, tolerance, max_iterations, cost, convergence)
     if wish == "cost":
         fewest = min(plan.evaluations for _, plan in plans)
@@ -84,7 +82,7 @@ def plan(
         return predict_window(steps, slots)
     if method == "auto" and blocks is None:
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
-        return choose(steps, slots, cost=cost, wish=wish, windows=isinstance(solver, DDIM), **how)
+        return choose(steps, slots, cost=cost, wish=wish, **how)
     expected = expected_iterates(tolerance)
     blocks = blocks or choose_blocks(steps, slots, expected)
     expected = blocks if tolerance == 0 else expected
@@ -103,7 +101,7 @@ def start(
     """The trajectory that a plan describes, from noise (c, h, w).
 
     Raises:
-        ValueError: an argument out of range, or a window over a solver that is not DDIM.
+        ValueError: an argument out of range.
     """
     how: Any = {"tolerance": tolerance, "preview_first": plan.preview_first, "cost": cost}
     if plan.method == "window":

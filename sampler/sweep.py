@@ -9,17 +9,19 @@ window after it are predicted. A round evaluates them all, then
 and the window slides past the points that were evaluated close enough to where they came to lie, at least past one: so
 the sweep is never slower than the serial sampler, and with tolerance 0 it is the serial sampler. New points are
 predicted from what the round said of x0, carried on in log(alpha / sigma). With slope 0 in eps and stale instead of
-predicted points this is the Picard window of ParaDiGMS (Shih et al. 2023).
+predicted points this is the Picard window of ParaDiGMS (Shih et al. 2023). States are the solver's (m, c, h, w): the
+history of a multistep solver goes along.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from sampler.solvers import DDIM, Prediction, predictions
-from sampler.solvers.base import like
+from sampler.solvers import Prediction, Solver, predictions
+from sampler.solvers.base import like, saying
 
 # What sigma * d eps / d x is taken for where nothing is known yet, and how far it is trusted where it was measured.
 THETA, LOWEST, HIGHEST = 0.3, -1.0, 3.0
@@ -29,10 +31,10 @@ CARRY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of one grid point.
+    """What is known of one point.
 
     Attributes:
-        x: (c, h, w), where the network was asked last.
+        x: (m, c, h, w), the state where the network was asked last.
         output: (c, h, w), what it said.
         theta: sigma * d eps / d x along the way that the point moved.
     """
@@ -43,17 +45,21 @@ class Seen:
 
 
 class Sweep:
-    """The window algorithm over one grid: a state machine that asks for evaluations and takes outputs.
+    """The window algorithm over some points of a grid: a state machine that asks for evaluations and takes outputs.
 
     Attributes:
-        frontier: the first point that is not known to the tolerance's accuracy; N when all are.
-        x: the states at the frontier and at the predicted points after it, (c, h, w) each, by point.
+        points: the grid points that are visited, from 0 to N; all others count these from 0 on.
+        frontier: the first point that is not known to the tolerance's accuracy; the last one when all are.
+        x: the states at the frontier and at the predicted points after it, (m, c, h, w) each, by point.
         seen: the points that were evaluated, by point, until `forget`.
         drift: the farthest that an accepted state lay from where its output was taken, RMS over the noise's.
     """
 
-    def __init__(self, solver: DDIM, start: Tensor, *, width: int, tolerance: float) -> None:
+    def __init__(
+        self, solver: Solver, start: Tensor, *, width: int, tolerance: float, points: Sequence[int] | None = None
+    ) -> None:
         self.solver = solver
+        self.points = points or range(solver.grid.steps + 1)
         self.width = width
         self.tolerance = tolerance
         self.frontier = 0
@@ -63,13 +69,18 @@ class Sweep:
 
     @property
     def done(self) -> bool:
-        """Whether the last point is known; `x[N]` is the image then."""
-        return self.frontier == self.solver.grid.steps
+        """Whether the last point is known; the first entry of its state is the image then."""
+        return self.frontier == self.last
+
+    @property
+    def last(self) -> int:
+        """The point of the image."""
+        return len(self.points) - 1
 
     def ready(self) -> list[int]:
         """The points to evaluate in the next round, at most `width`, first ones first."""
-        last = min(self.frontier + self.width, self.solver.grid.steps)
-        return [point for point in range(self.frontier, last) if point in self.x]
+        end = min(self.frontier + self.width, self.last)
+        return [point for point in range(self.frontier, end) if point in self.x]
 
     def take(self, points: Sequence[int], outputs: Tensor) -> None:
         """Take the outputs (b, c, h, w) of the first `points` that were ready, in their order."""
@@ -90,52 +101,49 @@ class Sweep:
         self.seen = {point: seen for point, seen in self.seen.items() if point >= self.frontier - 1}
 
     def step(self, z: Tensor, point: int, end: int, theta: float | None = None) -> Tensor:
-        """From `z` at a point that was seen to the point `end`, with the output to expect at `z`; by the slope `theta`,
-        where it is given."""
-        return _step(self.solver, z, self._output(z, point, theta), point, end)
+        """From the state `z` at a point that was seen to the point `end`, with the output to expect at `z`; by the
+        slope `theta`, where it is given."""
+        return self._step(z, self._output(z, point, theta), point, end)
+
+    def _step(self, z: Tensor, output: Tensor, point: int, end: int) -> Tensor:
+        start, to = (torch.tensor([self.points[n]]) for n in (point, end))
+        return self.solver.step(z[None], output[None], start, to)[0]
 
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
-        """Add to `z` the points of the window that lie after `newest + 1`: DDIM steps with the x0 to expect at each.
-
-        `z' = ratio z + gain x0` at every point, so that all of them are one product of matrices.
-        """
-        grid = self.solver.grid
-        start, end = newest + 1, min(self.frontier + self.width, grid.steps) - 1
+        """Add to `z` the points of the window that lie after `newest + 1`, by the x0 to expect at each."""
+        start, end = newest + 1, min(self.frontier + self.width, self.last)
         if start >= end:
             return
-        x0 = self._x0(z[newest], newest).flatten()
-        change = x0 - self._x0(z[first], first).flatten()
-        ahead = torch.zeros(end - start).double()
-        if newest > first:  # at point 0 the logarithm may be -inf, and nothing is carried on from there
-            log = (grid.alpha / grid.sigma).log()
-            ahead = CARRY * (log[start:end] - log[newest]) / (log[newest] - log[first])
-        expected = x0 + ahead.to(x0)[:, None] * change
-        if self.solver.clip is not None:
-            expected = expected.clamp(-self.solver.clip, self.solver.clip)
-        ratio = grid.sigma_to[start:end] / grid.sigma[start:end]
-        gain = grid.alpha_to[start:end] - grid.alpha[start:end] * ratio
-        kept = ratio.cumprod(0)
-        gains = (kept[:, None] / kept * gain).tril()
-        states = kept.to(x0)[:, None] * z[start].flatten() + gains.to(x0) @ expected
-        z |= zip(range(start + 1, end + 1), states.view(-1, *z[start].shape), strict=True)
+        log = [math.log(alpha / sigma) if alpha else -math.inf for alpha, sigma in map(self._level, range(end))]
+        x0, before = self._x0(z[newest], newest), self._x0(z[first], first)
+        span = log[newest] - log[first]
+        for point in range(start, end):
+            ahead = CARRY * (log[point] - log[newest]) / span if span > 0 else 0.0
+            output = saying(x0 + ahead * (x0 - before), z[point][0], *self._level(point), self.solver.prediction)
+            z[point + 1] = self._step(z[point], output, point, point + 1)
+
+    def _level(self, point: int) -> tuple[float, float]:
+        """(alpha, sigma) on departure from a point."""
+        at = self.points[point]
+        return float(self.solver.grid.alpha[at]), float(self.solver.grid.sigma[at])
 
     def _output(self, z: Tensor, point: int, theta: float | None = None) -> Tensor:
-        seen, grid = self.seen[point], self.solver.grid
+        seen = self.seen[point]
         if z is seen.x:  # as always at the frontier, where alpha may be 0
             return seen.output
-        alpha, sigma = float(grid.alpha[point]), float(grid.sigma[point])
         theta = seen.theta if theta is None else theta
-        return seen.output + slope(theta, alpha, sigma, self.solver.prediction) * (z - seen.x)
+        return seen.output + slope(theta, *self._level(point), self.solver.prediction) * (z[0] - seen.x[0])
 
     def _x0(self, z: Tensor, point: int) -> Tensor:
-        grid = self.solver.grid
-        alpha, sigma = grid.alpha[point].to(z), grid.sigma[point].to(z)
-        return predictions(z, self._output(z, point), alpha, sigma, self.solver.prediction)[0]
+        alpha, sigma = torch.tensor(self._level(point), dtype=z.dtype, device=z.device)
+        return predictions(z[0], self._output(z, point), alpha, sigma, self.solver.prediction)[0]
 
     def _see(self, points: Sequence[int], outputs: Tensor) -> None:
         now = {point: Seen(self.x[point], output, THETA) for point, output in zip(points, outputs, strict=True)}
         again = [point for point in points if point in self.seen]
-        measured = secants(self.solver, again, [now[p] for p in again], [self.seen[p] for p in again])
+        measured = secants(
+            self.solver, [self.points[p] for p in again], [now[p] for p in again], [self.seen[p] for p in again]
+        )
         thetas = dict(zip(again, measured, strict=True))
         for point, seen in now.items():
             inherited = self.seen.get(point - 1, seen).theta
@@ -145,19 +153,17 @@ class Sweep:
         """RMS of the way from where each output was taken to `z`, over that of the noise at the point."""
         if not points:
             return []
-        away = torch.stack([z[point] - self.seen[point].x for point in points]).square().mean((1, 2, 3)).sqrt()
-        return [float(one) for one in away.double().cpu() / self.solver.grid.sigma[list(points)]]
+        away = torch.stack([z[point][0] - self.seen[point].x[0] for point in points]).square().mean((1, 2, 3)).sqrt()
+        return [float(one) for one in away.double().cpu() / self.solver.grid.sigma[[self.points[p] for p in points]]]
 
 
-def _step(solver: DDIM, x: Tensor, output: Tensor, point: int, end: int) -> Tensor:
-    return solver.step(x[None, None], output[None], torch.tensor([point]), torch.tensor([end]))[0, 0]
-
-
-def secants(solver: DDIM, points: Sequence[int], now: Sequence[Seen], before: Sequence[Seen]) -> list[float]:
-    """Theta at each point from its last two evaluations: sigma <d eps, d x> / <d x, d x>, within bounds."""
+def secants(solver: Solver, points: Sequence[int], now: Sequence[Seen], before: Sequence[Seen]) -> list[float]:
+    """Theta at each grid point from its last two evaluations: sigma <d eps, d x> / <d x, d x>, within bounds."""
     if not points:
         return []
-    x, output = (torch.stack(part) for part in zip(*((seen.x, seen.output) for seen in (*now, *before)), strict=True))
+    x, output = (
+        torch.stack(part) for part in zip(*((seen.x[0], seen.output) for seen in (*now, *before)), strict=True)
+    )
     grid, at = solver.grid, list(points) * 2
     eps = predictions(x, output, like(grid.alpha[at], x), like(grid.sigma[at], x), solver.prediction)[1]
     dx, deps = (part[: len(points)] - part[len(points) :] for part in (x, eps))

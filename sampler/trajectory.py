@@ -60,7 +60,7 @@ class Iterate:
     evaluations: int
 
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

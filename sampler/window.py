@@ -10,15 +10,14 @@ Where it costs something, the fine window is as wide as pays (`cost`).
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from sampler.cost import Curve, flat, has_room
-from sampler.grid import Grid, block_edges
-from sampler.solvers import DDIM, Solver
+from sampler.grid import block_edges
+from sampler.solvers import Solver
 from sampler.sweep import Seen, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
@@ -33,6 +32,8 @@ CROWDING = 1.5
 COARSE_POINTS = 5
 # So many full rounds tell whether the window has the width that pays.
 ROUNDS_SEEN = 3
+# How much of the serial sampler's time may be lost on a window that does not pay.
+LOSS = 0.05
 
 
 class Window(Trajectory):
@@ -55,7 +56,7 @@ class Window(Trajectory):
         """Start from noise.
 
         Args:
-            solver: DDIM, over the grid of N steps.
+            solver: the fine solver, with its grid of N steps.
             noise: (c, h, w), unit normal; also fixes the device of all states.
             width: evaluations a round that this sample asks for at the most.
             tolerance: how far from where it came to lie a point may have been evaluated, RMS over that of the noise
@@ -65,30 +66,29 @@ class Window(Trajectory):
             blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
             preview_first: whether the coarse grid is swept alone, before anything else is offered.
             cost: of a round by its width. The window is halved when it gains less than the serial sampler would have
-                in the same time, and widened again, up to `width`, while all of its points are accepted.
+                in the same time, and widened again, up to `width`, while all of its points are accepted. Once it has
+                lost a share `LOSS` of what the serial sampler takes, it goes on as that one.
 
         Raises:
-            ValueError: an argument out of range, or a solver that is not DDIM; the message says which.
+            ValueError: an argument out of range; the message says which.
         """
         super().__init__()
-        if not isinstance(solver, DDIM):
-            raise ValueError(f"the window method needs the DDIM solver, not {type(solver).__name__}")
         if width < 1:
             raise ValueError(f"width must be 1 or more, not {width}")
         if not tolerance >= 0:
             raise ValueError(f"tolerance must be 0 or more, not {tolerance}")
-        start = solver.initial(noise)[0]
+        start = solver.initial(noise)
         steps = solver.grid.steps
         self.edges = block_edges(steps, blocks or crowded(steps, max(1, round(steps**0.5))))
         self.width = width
         self.preview_first = preview_first
         self._cost = cost
         self._fine = Sweep(solver, start, width=width, tolerance=tolerance)
-        coarse = replace(solver, grid=coarsened(solver.grid, self.edges))
         narrow = max(1, min(width, len(self.edges) // COARSE_POINTS)) if has_room(cost, 2) else 1
-        self._coarse = Sweep(coarse, start, width=narrow, tolerance=COARSE_TOLERANCE)
+        self._coarse = Sweep(solver, start, width=narrow, tolerance=COARSE_TOLERANCE, points=self.edges)
         self._preview = preview
         self._gains: deque[int] = deque(maxlen=ROUNDS_SEEN)
+        self._lost = 0.0
 
     @property
     def drift(self) -> float:
@@ -122,9 +122,9 @@ class Window(Trajectory):
             self._fine.forget()
             self._adapt(len(fine), self._fine.frontier - before)
         if self._fine.done:
-            return self._complete(self._fine.x[self._fine.solver.grid.steps])
+            return self._complete(self._fine.x[self._fine.last])
         if coarse and self._coarse.done:
-            return self._complete(self._coarse.x[len(self.edges) - 1])
+            return self._complete(self._coarse.x[self._coarse.last])
         shown = self.newest.number if self.newest else 0
         if not coarse and self._preview and PREVIEWS * self._fine.frontier >= (shown + 1) * self.edges[-1]:
             return self._complete(self._predicted(fine[-1]))
@@ -167,10 +167,9 @@ class Window(Trajectory):
         """
         checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
         about, tensors = checkpoint.description, checkpoint.tensors
-        any_state = next(iter(tensors.values()))
         self = cls(
             solver,
-            torch.zeros_like(any_state),
+            torch.zeros_like(tensors[f"fine/{about['frontiers'][1]}/x"][0]),
             width=width,
             tolerance=tolerance,
             preview=about["preview"],
@@ -200,11 +199,16 @@ class Window(Trajectory):
         return self
 
     def _evaluation(self, name: str, sweep: Sweep, point: int) -> Evaluation:
-        return Evaluation((name, point), sweep.x[point], float(sweep.solver.grid.timestep[point]))
+        timestep = float(sweep.solver.grid.timestep[sweep.points[point]])
+        return Evaluation((name, point), sweep.x[point][0], timestep)
 
     def _adapt(self, evaluated: int, accepted: int) -> None:
         """Make the fine window as wide as pays, by what its latest rounds have gained."""
         sweep, gains = self._fine, self._gains
+        self._lost += self._cost(evaluated) - accepted
+        if self._lost > LOSS * sweep.last:
+            sweep.width = 1
+            return
         if evaluated < sweep.width:
             return
         gains.append(accepted)
@@ -221,7 +225,7 @@ class Window(Trajectory):
             gains.clear()
 
     def _predicted(self, point: int) -> Tensor:
-        """The image, from the newest point that was evaluated on and through the coarse grid's outputs."""
+        """The image's state, from the newest point that was evaluated on and through the coarse grid's outputs."""
         ahead = [n for n, edge in enumerate(self.edges) if edge > point]
         x = self._fine.x[point + 1] if point + 1 == self.edges[ahead[0]] else None
         if x is None:
@@ -234,7 +238,8 @@ class Window(Trajectory):
         """Where the fine sweep came to lie at its newest evaluated point."""
         return self._fine.x.get(point, self._fine.seen[point].x)
 
-    def _complete(self, sample: Tensor) -> list[Iterate]:
+    def _complete(self, state: Tensor) -> list[Iterate]:
+        sample = state[0]
         if not bool(torch.isfinite(sample).all()):
             self.fail("the image is not finite: try a lower guidance scale, or float32")
             return []
@@ -260,16 +265,3 @@ def crowded(steps: int, blocks: int) -> list[int]:
     spare = steps - blocks
     edges = [n + round(spare * (1 - (1 - n / blocks) ** CROWDING)) for n in range(blocks + 1)]
     return [end - start for start, end in pairwise(edges)]
-
-
-def coarsened(grid: Grid, edges: Sequence[int]) -> Grid:
-    """The grid that visits only the points `edges` (the first 0, the last N) of a grid."""
-    starts, ends = torch.tensor(edges[:-1]), torch.tensor(edges[1:]) - 1
-    return replace(
-        grid,
-        timestep=grid.timestep[starts],
-        alpha=grid.alpha[starts],
-        sigma=grid.sigma[starts],
-        alpha_to=grid.alpha_to[ends],
-        sigma_to=grid.sigma_to[ends],
-    )

@@ -22,6 +22,11 @@ class Solver(Protocol):
         """The grid that `start` and `end` index."""
         ...
 
+    @property
+    def prediction(self) -> Prediction:
+        """What the network's output means."""
+        ...
+
     def initial(self, noise: Tensor) -> Tensor:
         """The state (m, c, h, w) at point 0, from unit noise (c, h, w)."""
         ...
@@ -53,6 +58,17 @@ def predictions(x: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor, kind: P
     if kind == "velocity":
         return x - sigma * output, x + alpha * output
     return output, (x - alpha * output) / sigma
+
+
+def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) -> Tensor:
+    """The network output that would say `x0` of `x`: what `predictions` takes apart. `sigma` is greater than 0."""
+    if kind == "epsilon":
+        return (x - alpha * x0) / sigma
+    if kind == "v_prediction":
+        return (alpha * x - x0) / sigma
+    if kind == "velocity":
+        return (x - x0) / sigma
+    return x0
 
 
 def like(coefficients: Tensor, state: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Stochastic DDIM and DDPM: the noise of every grid step is fixed by the seed, so that Parareal has one solution."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,10 @@ class Stochastic:
         return float(self.direction[start] * after[0]), noise.to(x)
 
 
+@lru_cache(maxsize=128)  # a window takes the same steps round after round
 def step_noise(seed: int, point: int, shape: torch.Size) -> Tensor:
-    """Unit normal noise of the grid step from `point`, the same on every device and in any order of steps."""
+    """Unit normal noise of the grid step from `point`, the same on every device and in any order of steps. Shared: not
+    to be written to."""
     generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, point]))
     return torch.tensor(generator.standard_normal(tuple(shape), dtype=np.float32))
 

@@ -17,7 +17,9 @@ from sampler import (
     Grid,
     Heun,
     Parareal,
+    Status,
     Stochastic,
+    Window,
     ddpm_grid,
     doubled,
     sigma_grid,
@@ -85,6 +87,24 @@ def test_iterates_converge_long_before_the_last_block(name):
     serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
     errors = [relative_error(i.sample, serial.sample) for i in run(network, Parareal(solver, noise(), blocks=6), 10**9)]
     assert errors[4] < 0.05
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_window_with_tolerance_0_is_the_serial_solution(name):
+    network, solver, _ = made(name, 13)
+    serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
+    window = Window(solver, noise(), width=5)
+    assert relative_error(run(network, window, 5)[-1].sample, serial.sample) < 1e-5
+    assert (window.status, window.drift) == (Status.EXACT, 0)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "clip" not in name])  # whose map is not smooth
+def test_the_window_comes_close_to_the_serial_solution_in_fewer_rounds(name):
+    network, solver, _ = made(name, 13 if "dynamic" in name else 48)
+    serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
+    window = Window(solver, noise(), width=8, tolerance=0.02, preview=False)
+    assert relative_error(run(network, window, 8)[-1].sample, serial.sample) < 0.02
+    assert window.rounds < 0.75 * solver.grid.steps
 
 
 def cosine(steps):
