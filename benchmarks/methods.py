@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, Peer, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts
 from benchmarks.peers.srds import Distance
-from sampler import DDIM, Parareal, choose_blocks
+from sampler import DDIM, Parareal, Trajectory, choose_blocks
 from sampler.planner import choose, start
 
 WINDOW_TOLERANCES = (0.5, 0.1, 0.02, 0.005, 0.001)
@@ -79,12 +79,15 @@ def _underpaint(steps: int, width: int) -> Iterator[Setting]:
             "auto",
             f"tolerance={tolerance:g}",
             True,
-            lambda solver, noise, tolerance=tolerance: Underpaint(
-                start(choose(steps, width, tolerance=tolerance), solver, noise, tolerance=tolerance),
-                width,
-            ),
+            lambda solver, noise, tolerance=tolerance: Underpaint(_auto(solver, noise, width, tolerance), width),
         )
     blocks = choose_blocks(steps, width)
     yield Setting(
         "srds", f"B={blocks}", False, lambda solver, noise: Underpaint(Parareal(solver, noise, blocks=blocks), width)
     )
+
+
+def _auto(solver: DDIM, noise: Tensor, width: int, tolerance: float) -> Trajectory:
+    """What the planner chooses where rounds have room; a window shows all that it has, as those of the peers do."""
+    plan = choose(solver.grid.steps, width, tolerance=tolerance)
+    return start(plan, solver, noise, tolerance=tolerance, shown=solver.grid.steps)

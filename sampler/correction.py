@@ -35,9 +35,9 @@ def bounded(correction: Tensor, moved: Tensor, scale: float, ratio: float) -> Te
     """
     unanswered = scale * moved
     answer = unanswered - correction
-    along = _along(answer, unanswered)  # theta (1 - s'/s)
-    flow = 1 - ratio ** (along / (1 - ratio))
-    return unanswered - torch.where(along > 1 - ratio, flow / along, 1.0) * answer
+    part = along(answer, unanswered)  # theta (1 - s'/s)
+    flow = 1 - ratio ** (part / (1 - ratio))
+    return unanswered - torch.where(part > 1 - ratio, flow / part, 1.0) * answer
 
 
 def secant(fine: Tensor, fine_before: Tensor, correction: Tensor) -> Tensor:
@@ -47,10 +47,10 @@ def secant(fine: Tensor, fine_before: Tensor, correction: Tensor) -> Tensor:
         fine, fine_before: F of the newest boundary that was solved from, and of the one before it, (c, h, w).
         correction: what was said of the move between the two.
     """
-    return _along(fine - fine_before, correction).clamp(LOWEST, HIGHEST)
+    return along(fine - fine_before, correction).clamp(LOWEST, HIGHEST)
 
 
-def _along(u: Tensor, v: Tensor) -> Tensor:
-    """<u, v> / <v, v>, a scalar; 1 where v is 0."""
+def along(u: Tensor, v: Tensor) -> Tensor:
+    """How much of `v` there is in `u`: <u, v> / <v, v>, a scalar; 1 where v is 0."""
     square = v.square().sum()
     return torch.where(square > 0, (u * v).sum() / square, 1.0)

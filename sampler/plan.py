@@ -113,14 +113,14 @@ def choose_blocks(steps: int, width: int, iterates: int = 2) -> int:
     return best.blocks if best.rounds < steps else max(1, round(steps**0.5))
 
 
-def predict_window(steps: int, width: int) -> Plan:
+def predict_window(steps: int, width: int, blocks: int, *, preview_first: bool) -> Plan:
     """The expected cost of the window method at a tolerance of some hundredths, the coarse grid's preview included.
 
-    An estimate, not a bound: fitted to the shipped model (`python -m benchmarks.window`), whose rounds beyond N / w
-    come to 1.5 + 2 w / sqrt(N), each with half a window of evaluations that are made again.
+    An estimate, not a bound, fitted to the shipped model (`python -m benchmarks.window`): the rounds beyond N / w come
+    to 1.5 (1 + w / sqrt(N)), at the most 6, each with half a window of evaluations that are made again.
     """
-    coarse = max(1, round(steps**0.5))
-    again = 1.5 + 2 * width / steps**0.5
-    rounds = min(steps, steps / width + again) + max(1.0, coarse / min(width, 2))
+    again = 0.0 if width == 1 else min(6.0, 1.5 + 1.5 * width / steps**0.5)
+    coarse = blocks - 1
+    rounds = min(steps, steps / width + again) + (coarse if preview_first else coarse / width)
     evaluations = round(steps + again * width / 2) + coarse
-    return Plan(coarse, round(rounds), evaluations, "window", width, preview_first=True)
+    return Plan(blocks, math.ceil(rounds), evaluations, "window", width, preview_first)

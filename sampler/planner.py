@@ -1,6 +1,5 @@
 """What `auto` chooses: the method, the blocks, and how wide, by what a round costs and how fast SRDS has converged."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from sampler.parareal import Parareal
 from sampler.plan import Convergence, Plan, choose_blocks, expected_iterates, predict, predict_window
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Trajectory
-from sampler.window import Window, crowded
+from sampler.window import SHOWN, Window, crowded
 
 Method = Literal["auto", "srds", "window", "serial"]
 Wish = Literal["latency", "cost"]
@@ -79,7 +78,7 @@ def plan(
     if method == "serial":
         return predict(steps, 1, 1, slots)
     if method == "window":
-        return predict_window(steps, slots)
+        return predict_window(steps, slots, max(1, round(steps**0.5)), preview_first=True)
     if method == "auto" and blocks is None:
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
         return choose(steps, slots, cost=cost, wish=wish, **how)
@@ -96,9 +95,10 @@ def start(
     *,
     tolerance: float,
     max_iterations: int | None = None,
+    shown: int = SHOWN,
     cost: Curve = flat,
 ) -> Trajectory:
-    """The trajectory that a plan describes, from noise (c, h, w).
+    """The trajectory that a plan describes, from noise (c, h, w); `shown` is the window's.
 
     Raises:
         ValueError: an argument out of range.
@@ -106,7 +106,7 @@ def start(
     how: Any = {"tolerance": tolerance, "preview_first": plan.preview_first, "cost": cost}
     if plan.method == "window":
         blocks = crowded(solver.grid.steps, plan.blocks)
-        return Window(solver, noise, width=plan.width or solver.grid.steps, blocks=blocks, **how)
+        return Window(solver, noise, width=plan.width or solver.grid.steps, blocks=blocks, shown=shown, **how)
     return Parareal(solver, noise, blocks=plan.blocks, max_iterations=max_iterations, width=plan.width, **how)
 
 
@@ -138,24 +138,16 @@ def _preview_blocks(steps: int, cost: Curve) -> int:
 
 
 def _windows(steps: int, slots: int, tolerance: float, cost: Curve) -> Iterator[tuple[float, Plan]]:
-    """The window at every width, with the time that it is expected to take, in rounds of one evaluation.
-
-    An estimate, not a bound: fitted to the shipped model (`python -m benchmarks.window`), whose rounds beyond N / w
-    come to 1.5 + 2 w / sqrt(N), each with half a window of evaluations that are made again.
-    """
+    """The window at every width, with the time that it is expected to take, in rounds of one evaluation."""
     blocks = _preview_blocks(steps, cost)
     for width in range(1, (1 if tolerance == 0 else min(slots, steps)) + 1):
-        again = 0.0 if width == 1 else 1.5 + 2 * width / steps**0.5
-        rounds = min(steps, steps / width + again)
-        if width > 1 and has_room(cost, width):
-            # The fine sweep goes on in the room that the coarse one leaves.
-            time, coarse = rounds * cost(width), 0.0
-        else:
-            time, coarse = rounds * cost(width) + (blocks - 1) * cost(1), blocks - 1
-        evaluations = round(min(steps, rounds * width) + again * width / 2) + blocks - 1
+        # Where there is room the fine sweep goes on in what the coarse one leaves.
         alone = not has_room(cost, width) or width == 1
+        made = predict_window(steps, width, blocks, preview_first=alone)
+        coarse = alone * (blocks - 1)
+        time = (made.rounds - coarse) * cost(width) + coarse * cost(1)
         if width == 1 or time < WORTHWHILE * (steps + blocks - 1) * cost(1):
-            yield time, Plan(blocks, math.ceil(rounds + coarse), evaluations, "window", width, preview_first=alone)
+            yield time, made
 
 
 def _srds(

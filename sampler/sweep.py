@@ -8,25 +8,31 @@ window after it are predicted. A round evaluates them all, then
 
 and the window slides past the points that were evaluated close enough to where they came to lie, at least past one: so
 the sweep is never slower than the serial sampler, and with tolerance 0 it is the serial sampler. New points are
-predicted from what the round said of x0, carried on in log(alpha / sigma). With slope 0 in eps and stale instead of
+predicted from what the round said of x0, which is carried on as a sweep over fewer points that is ahead (the guide) saw
+it change, or by half of its trend in log(alpha / sigma). With slope 0 in eps and stale instead of
 predicted points this is the Picard window of ParaDiGMS (Shih et al. 2023). States are the solver's (m, c, h, w): the
 history of a multistep solver goes along.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from sampler.correction import along
+from sampler.grid import Grid
 from sampler.solvers import Prediction, Solver, predictions
 from sampler.solvers.base import like, saying
 
 # What sigma * d eps / d x is taken for where nothing is known yet, and how far it is trusted where it was measured.
 THETA, LOWEST, HIGHEST = 0.3, -1.0, 3.0
-# How much of the change of x0 across a round's points is carried on to the points after them.
+# How much of the change of x0 across a round's points is carried on to the points after them, where nothing is known of
+# these; and bounds on how much more x0 may change than the guide's.
 CARRY = 0.5
+LEAST, MOST = 0.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,17 @@ class Sweep:
     """
 
     def __init__(
-        self, solver: Solver, start: Tensor, *, width: int, tolerance: float, points: Sequence[int] | None = None
+        self,
+        solver: Solver,
+        start: Tensor,
+        *,
+        width: int,
+        tolerance: float,
+        points: Sequence[int] | None = None,
+        guide: "Sweep | None" = None,
     ) -> None:
         self.solver = solver
+        self.guide = guide
         self.points = points or range(solver.grid.steps + 1)
         self.width = width
         self.tolerance = tolerance
@@ -109,18 +123,40 @@ class Sweep:
         start, to = (torch.tensor([self.points[n]]) for n in (point, end))
         return self.solver.step(z[None], output[None], start, to)[0]
 
+    def x0_at(self, at: int) -> Tensor:
+        """What was said of x0, (c, h, w), at the grid point `at`: between points that were evaluated by log(alpha /
+        sigma), after the last of them as there."""
+        seen = sorted(self.seen)
+        above = min(bisect_left(seen, at, key=self.points.__getitem__), len(seen) - 1)
+        below, above = seen[max(above - 1, 0)], seen[above]
+        x0 = self._x0(self.seen[above].x, above)
+        low, here, high = (_log(self.solver.grid, point) for point in (self.points[below], at, self.points[above]))
+        if here >= high or low == -math.inf:
+            return x0
+        return torch.lerp(self._x0(self.seen[below].x, below), x0, (here - low) / (high - low))
+
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
         """Add to `z` the points of the window that lie after `newest + 1`, by the x0 to expect at each."""
-        start, end = newest + 1, min(self.frontier + self.width, self.last)
-        if start >= end:
-            return
-        log = [math.log(alpha / sigma) if alpha else -math.inf for alpha, sigma in map(self._level, range(end))]
-        x0, before = self._x0(z[newest], newest), self._x0(z[first], first)
-        span = log[newest] - log[first]
-        for point in range(start, end):
-            ahead = CARRY * (log[point] - log[newest]) / span if span > 0 else 0.0
-            output = saying(x0 + ahead * (x0 - before), z[point][0], *self._level(point), self.solver.prediction)
+        ahead = range(newest + 1, min(self.frontier + self.width, self.last))
+        x0 = self._x0(z[newest], newest)
+        changes = self._changes(ahead, first, newest, x0 - self._x0(z[first], first))
+        for point, change in zip(ahead, changes, strict=True):
+            output = saying(x0 + change, z[point][0], *self._level(point), self.solver.prediction)
             z[point + 1] = self._step(z[point], output, point, point + 1)
+
+    def _changes(self, ahead: Sequence[int], first: int, newest: int, changed: Tensor) -> Iterator[Tensor]:
+        """How x0 is expected to change from `newest` to each of the points `ahead`, where from `first` to `newest` it
+        has `changed` so."""
+        guide = self.guide
+        if guide and guide.points[max(guide.seen)] > self.points[newest]:
+            here = guide.x0_at(self.points[newest])
+            scale = along(changed, here - guide.x0_at(self.points[first])).clamp(LEAST, MOST)
+            yield from (scale * (guide.x0_at(self.points[point]) - here) for point in ahead)
+        else:
+            start, here, *log = (_log(self.solver.grid, self.points[point]) for point in (first, newest, *ahead))
+            # From point 0, where it may be -inf, nothing is carried on.
+            known = here > start > -math.inf
+            yield from (CARRY * (there - here) / (here - start) * changed if known else 0 * changed for there in log)
 
     def _level(self, point: int) -> tuple[float, float]:
         """(alpha, sigma) on departure from a point."""
@@ -155,6 +191,12 @@ class Sweep:
             return []
         away = torch.stack([z[point][0] - self.seen[point].x[0] for point in points]).square().mean((1, 2, 3)).sqrt()
         return [float(one) for one in away.double().cpu() / self.solver.grid.sigma[[self.points[p] for p in points]]]
+
+
+def _log(grid: Grid, at: int) -> float:
+    """log(alpha / sigma) at a grid point; -inf where alpha is 0."""
+    alpha, sigma = float(grid.alpha[at]), float(grid.sigma[at])
+    return math.log(alpha / sigma) if alpha else -math.inf
 
 
 def secants(solver: Solver, points: Sequence[int], now: Sequence[Seen], before: Sequence[Seen]) -> list[float]:

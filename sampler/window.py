@@ -1,7 +1,7 @@
 """The window trajectory: for narrow width, where refining far blocks from wrong starts would waste most of it.
 
-First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine grid; each time another quarter of it
-is known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The last
+First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine grid; each time another part of it is
+known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The last
 iterate is the image. See `sampler.sweep` for the algorithm.
 
 Where a round's width costs nothing, the fine sweep takes the room that the coarse one leaves (`preview_first=False`).
@@ -21,7 +21,7 @@ from sampler.solvers import Solver
 from sampler.sweep import Seen, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
-PREVIEWS = 4
+SHOWN = 4
 # The coarse grid is a preview and a source of predictions: being a tenth of the noise away does it no harm.
 COARSE_TOLERANCE = 0.1
 # The slope, as sigma * d eps / d x, by which the coarse grid's outputs are carried over to where the fine sweep leads.
@@ -51,6 +51,7 @@ class Window(Trajectory):
         preview: bool = True,
         blocks: int | Sequence[int] | None = None,
         preview_first: bool = True,
+        shown: int = SHOWN,
         cost: Curve = flat,
     ) -> None:
         """Start from noise.
@@ -65,9 +66,11 @@ class Window(Trajectory):
             preview: whether to sweep the coarse grid; without it the image is the only iterate.
             blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
             preview_first: whether the coarse grid is swept alone, before anything else is offered.
+            shown: in how many parts the fine grid is shown: an iterate each time that another one is known.
             cost: of a round by its width. The window is halved when it gains less than the serial sampler would have
-                in the same time, and widened again, up to `width`, while all of its points are accepted. Once it has
-                lost a share `LOSS` of what the serial sampler takes, it goes on as that one.
+                in the same time, and widened again, up to `width`, while all of its points are accepted. While it has
+                lost more than the share `LOSS` of the serial sampler's time, half of it at once and half on the way,
+                it is as narrow as that one.
 
         Raises:
             ValueError: an argument out of range; the message says which.
@@ -83,10 +86,12 @@ class Window(Trajectory):
         self.width = width
         self.preview_first = preview_first
         self._cost = cost
-        self._fine = Sweep(solver, start, width=width, tolerance=tolerance)
         narrow = max(1, min(width, len(self.edges) // COARSE_POINTS)) if has_room(cost, 2) else 1
         self._coarse = Sweep(solver, start, width=narrow, tolerance=COARSE_TOLERANCE, points=self.edges)
+        guide = self._coarse if preview else None
+        self._fine = Sweep(solver, start, width=width, tolerance=tolerance, guide=guide)
         self._preview = preview
+        self._shown = shown
         self._gains: deque[int] = deque(maxlen=ROUNDS_SEEN)
         self._lost = 0.0
 
@@ -114,6 +119,9 @@ class Window(Trajectory):
         fine = [point for sweep, point in keys if sweep == "fine"]
         if coarse:
             self._coarse.take(coarse, outputs[: len(coarse)])
+            # What was said there is a secant's other end when the fine sweep comes by.
+            for point in coarse:
+                self._fine.seen.setdefault(self.edges[point], self._coarse.seen[point])
         if coarse[:1] == [0]:  # the fine grid starts at the same point
             fine, outputs = [0], outputs[:1]
         if fine:
@@ -126,7 +134,7 @@ class Window(Trajectory):
         if coarse and self._coarse.done:
             return self._complete(self._coarse.x[self._coarse.last])
         shown = self.newest.number if self.newest else 0
-        if not coarse and self._preview and PREVIEWS * self._fine.frontier >= (shown + 1) * self.edges[-1]:
+        if not coarse and self._preview and self._shown * self._fine.frontier >= (shown + 1) * self.edges[-1]:
             return self._complete(self._predicted(fine[-1]))
         return []
 
@@ -144,6 +152,7 @@ class Window(Trajectory):
             edges=self.edges,
             preview=self._preview,
             preview_first=self.preview_first,
+            shown=self._shown,
             frontiers=(self._coarse.frontier, self._fine.frontier),
             drift=self._fine.drift,
             thetas=thetas,
@@ -175,6 +184,7 @@ class Window(Trajectory):
             preview=about["preview"],
             blocks=[end - start for start, end in pairwise(about["edges"])],
             preview_first=about["preview_first"],
+            shown=about["shown"],
             cost=cost,
         )
         for name, sweep, frontier in zip(
@@ -206,7 +216,7 @@ class Window(Trajectory):
         """Make the fine window as wide as pays, by what its latest rounds have gained."""
         sweep, gains = self._fine, self._gains
         self._lost += self._cost(evaluated) - accepted
-        if self._lost > LOSS * sweep.last:
+        if self._lost > LOSS * (sweep.last + sweep.frontier) / 2:
             sweep.width = 1
             return
         if evaluated < sweep.width:

@@ -51,10 +51,11 @@ def test_few_steps_are_fine():
     assert all(1 <= choose_blocks(steps, width) <= steps for steps in range(1, 8) for width in (1, 2, 16))
 
 
+@pytest.mark.parametrize("preview_first", [False, True])
 @pytest.mark.parametrize(("steps", "width"), [(25, 4), (100, 4), (100, 16), (400, 16)])
-def test_the_window_is_expected_to_cost_about_what_it_does(steps, width):
-    expected = plan.predict_window(steps, width)
-    trajectory = Window(solver(steps), noise(), width=width, tolerance=0.02)
+def test_the_window_is_expected_to_cost_about_what_it_does(steps, width, preview_first):
+    expected = plan.predict_window(steps, width, round(steps**0.5), preview_first=preview_first)
+    trajectory = Window(solver(steps), noise(), width=width, tolerance=0.02, preview_first=preview_first)
     run(Mixture(), trajectory, width)
     assert trajectory.rounds == pytest.approx(expected.rounds, rel=0.35, abs=3)
     assert trajectory.evaluations == pytest.approx(expected.evaluations, rel=0.35)
