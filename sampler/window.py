@@ -132,7 +132,7 @@ class Window(Trajectory):
         if self._fine.done:
             return self._complete(self._fine.x[self._fine.last])
         if coarse and self._coarse.done:
-            return self._complete(self._coarse.x[self._coarse.last])
+            return self._complete(self._predicted(fine[-1]) if fine else self._coarse.x[self._coarse.last])
         shown = self.newest.number if self.newest else 0
         if not coarse and self._preview and self._shown * self._fine.frontier >= (shown + 1) * self.edges[-1]:
             return self._complete(self._predicted(fine[-1]))

@@ -83,10 +83,13 @@ def test_the_fine_sweep_takes_the_room_that_the_coarse_one_leaves():
     alone = window(model, 100, width=16, tolerance=0.01)
     together = window(model, 100, width=16, tolerance=0.01, preview_first=False)
     first, also_first = run(model, alone, 16)[0], run(model, together, 16)[0]
-    assert torch.equal(first.sample, also_first.sample)
+    exact = serial(model, 100)
     assert first.rounds == also_first.rounds
+    # It is what can be told from both sweeps, of which the fine one has already begun.
+    assert also_first.evaluations > first.evaluations
+    assert relative_error(also_first.sample, exact) < 0.05
     assert together.rounds <= alone.rounds - first.rounds + 2
-    assert relative_error(together.newest.sample, serial(model, 100)) < 0.01
+    assert relative_error(together.newest.sample, exact) < 0.01
 
 
 def test_a_window_that_gains_nothing_becomes_narrow_and_a_good_one_wide_again():
