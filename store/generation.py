@@ -65,7 +65,7 @@ class Generation(BaseModel):
     def windowed(self) -> bool:
         """Whether this may be sampled through the window, which knows neither blocks nor a number of iterates.
 
-        With method auto it depends on the model's solver as well.
+        With method auto and tolerance 0 it is SRDS where the worker's rounds have room.
         """
         free = self.blocks is None and self.max_iterations is None
         return self.method == "window" or (self.method == "auto" and free)
