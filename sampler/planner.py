@@ -18,7 +18,7 @@ Method = Literal["auto", "srds", "window", "serial"]
 Wish = Literal["latency", "cost"]
 
 # A preview's share of the serial sampler's evaluations, at the most, where it delays the image; but so many blocks.
-PREVIEW_SHARE, FEWEST_BLOCKS = 1 / 12, 4
+PREVIEW_SHARE, FEWEST_BLOCKS = 1 / 15, 4
 # What anything but the serial path must be expected to need of that one's time, and in how many iterates at the least:
 # where it converges badly it loses more than that.
 WORTHWHILE, FEWEST_ITERATES = 0.85, 2
