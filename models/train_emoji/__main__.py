@@ -25,6 +25,7 @@ def train(args: argparse.Namespace) -> None:
         pipeline = new_pipeline([name for names in described.names for name in names])
 
     some = described.every(8)
+    size = (args.batch,) if args.batch else ()
 
     def saved_with(figure: str, measure: Callable[[], float]) -> Callable[[str], None]:
         def checkpoint(progress: str) -> None:
@@ -36,11 +37,11 @@ def train(args: argparse.Namespace) -> None:
     psnr = saved_with("reconstruction dB", lambda: reconstruction_psnr(pipeline.vae, some.pictures))
     velocity = saved_with("velocity error", lambda: denoiser_loss(pipeline, some))
     if args.autoencoder:
-        train_autoencoder(pipeline.vae, emoji.pictures, args.autoencoder, psnr, args.every)
+        train_autoencoder(pipeline.vae, emoji.pictures, args.autoencoder, psnr, args.every, *size)
     if args.decoder:
-        train_decoder(pipeline.vae, described.pictures, args.decoder, psnr, args.every)
+        train_decoder(pipeline.vae, described.pictures, args.decoder, psnr, args.every, *size)
     if args.denoiser:
-        train_denoiser(pipeline, described, args.denoiser, args.seed, velocity, args.every)
+        train_denoiser(pipeline, described, args.denoiser, args.seed, velocity, args.every, *size)
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -70,6 +71,7 @@ def main() -> None:
     command.add_argument("--resume", type=Path, help="pipeline folder to go on from; without it all weights are new")
     for stage in ("autoencoder", "decoder", "denoiser"):
         command.add_argument(f"--{stage}", type=Budget.parse, metavar="70m|2000", help="minutes or steps; none: skip")
+    command.add_argument("--batch", type=int, help="pictures a step; by default each stage has its own")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--every", type=float, default=5.0, help="minutes between checkpoints")
 

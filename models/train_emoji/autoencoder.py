@@ -10,17 +10,19 @@ Autoencoder = Any
 """A diffusers AutoencoderKL, whose own annotations fit no call of it."""
 
 BATCH = 16
+"""Pictures a step, unless the caller says otherwise."""
+
 NOISE = 0.25
 """Most noise on the latents that the decoder learns from, not scaled: those that a denoiser makes are not exact."""
 
 
 def train_autoencoder(
-    vae: Autoencoder, pictures: torch.Tensor, budget: Budget, checkpoint: Checkpoint, every: float
+    vae: Autoencoder, pictures: torch.Tensor, budget: Budget, checkpoint: Checkpoint, every: float, size: int = BATCH
 ) -> None:
     """Train encoder and decoder on ``pictures`` (n, 3, 64, 64) and their mirror images; sets the scaling factor."""
 
     def loss() -> torch.Tensor:
-        batch = pictures[torch.randint(0, len(pictures), (BATCH,))]
+        batch = pictures[torch.randint(0, len(pictures), (size,))]
         batch = batch.flip(3) if torch.rand(()) < 0.5 else batch
         posterior = vae.encode(batch).latent_dist
         decoded = vae.decode(posterior.sample()).sample
@@ -34,7 +36,7 @@ def train_autoencoder(
 
 
 def train_decoder(
-    vae: Autoencoder, pictures: torch.Tensor, budget: Budget, checkpoint: Checkpoint, every: float
+    vae: Autoencoder, pictures: torch.Tensor, budget: Budget, checkpoint: Checkpoint, every: float, size: int = BATCH
 ) -> None:
     """Train only the decoder, on noisy latents of ``pictures``: the latents keep their meaning, a denoiser stays valid.
 
@@ -43,8 +45,8 @@ def train_decoder(
     latents = encode(vae, pictures)
 
     def loss() -> torch.Tensor:
-        chosen = torch.randint(0, len(pictures), (BATCH,))
-        noise = torch.randn(BATCH, *latents.shape[1:]) * NOISE * torch.rand(BATCH, 1, 1, 1)
+        chosen = torch.randint(0, len(pictures), (size,))
+        noise = torch.randn(size, *latents.shape[1:]) * NOISE * torch.rand(size, 1, 1, 1)
         return _difference(vae.decode(latents[chosen] + noise).sample.float(), pictures[chosen])
 
     parameters = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]

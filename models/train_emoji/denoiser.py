@@ -14,10 +14,17 @@ from models.train_emoji.data import Emoji, caption
 from models.train_emoji.fit import Budget, Checkpoint, fit
 
 BATCH = 64
+"""Pictures a step, unless the caller says otherwise."""
 
 
 def train_denoiser(
-    pipeline: StableDiffusionPipeline, emoji: Emoji, budget: Budget, seed: int, checkpoint: Checkpoint, every: float
+    pipeline: StableDiffusionPipeline,
+    emoji: Emoji,
+    budget: Budget,
+    seed: int,
+    checkpoint: Checkpoint,
+    every: float,
+    size: int = BATCH,
 ) -> None:
     """Train text encoder and UNet to predict the velocity (Salimans and Ho 2022, arXiv 2202.00512, section 4).
 
@@ -31,10 +38,10 @@ def train_denoiser(
     choose = random.Random(seed)
 
     def loss() -> torch.Tensor:
-        chosen = torch.randint(0, len(latents), (BATCH,))
+        chosen = torch.randint(0, len(latents), (size,))
         words = [caption(emoji.names[i], choose) for i in chosen.tolist()]
-        t = torch.randint(0, schedule.config.num_train_timesteps, (BATCH,))
-        return _velocity_error(pipeline, schedule, latents[chosen], words, t, torch.randn(BATCH, *latents.shape[1:]))
+        t = torch.randint(0, schedule.config.num_train_timesteps, (size,))
+        return _velocity_error(pipeline, schedule, latents[chosen], words, t, torch.randn(size, *latents.shape[1:]))
 
     fit([*unet.parameters(), *text.parameters()], loss, budget, 6e-4, checkpoint, every)
 
