@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-tools
 
 .DEFAULT_GOAL := help
 .PHONY: help up test bench docs check format-check format lint types imports constraints clean
@@ -18,35 +19,35 @@ up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 test: check ## Run every check and every test
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-bench: $(STAMP) ## Measure all of it, beside others, and write docs/benchmarks (some minutes; more by flags)
+bench: $(TOOLS) ## Measure all of it, beside others, and write docs/benchmarks (some minutes; more by flags)
 	$(BIN)/python -m benchmarks docs/benchmarks
 
-docs: $(STAMP) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
+docs: $(TOOLS) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
 	@echo "file://$(CURDIR)/build/site/index.html"
 
 check: format-check lint types imports ## Run every check, but no test
 
-format-check: $(STAMP)
+format-check: $(TOOLS)
 	$(BIN)/ruff format --check .
 
-format: $(STAMP) ## Put the code into the common format, and mend what ruff can mend
+format: $(TOOLS) ## Put the code into the common format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lint: $(STAMP) ## Look for likely mistakes (ruff)
+lint: $(TOOLS) ## Look for likely mistakes (ruff)
 	$(BIN)/ruff check .
 
-types: $(STAMP) ## Check the types (pyright)
+types: $(TOOLS) ## Check the types (pyright)
 	$(BIN)/pyright --warnings
 
-imports: $(STAMP) ## Check who imports whom (import-linter)
+imports: $(TOOLS) ## Check who imports whom (import-linter)
 	$(BIN)/lint-imports
 
 # What only other Pythons need than the one that the file is written with.
 ELSEWHERE := async-timeout==5.0.1 ; python_full_version < "3.11.3"
 
-constraints: $(STAMP) ## Write constraints.txt anew from what is installed in .venv
+constraints: $(TOOLS) ## Write constraints.txt anew from what is installed in .venv
 	@{ echo '# Every dependency, pinned. Written by `make constraints` from the environment that the tests passed in.'; \
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude underpaint \
 	| grep -v -i '^nvidia' | sed 's/+[a-z0-9]*$$//'; echo '$(ELSEWHERE)'; } > constraints.new
@@ -57,7 +58,10 @@ clean: ## Remove the environment and all caches; the data in .underpaint stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip runs only after one of these files has changed, so that a second `make up` is quick. An environment whose making
-# was interrupted has no stamp and is completed.
+# was interrupted has no stamp and is completed. What runs comes first, and the tools for tests, checks, figures and
+# documentation only with the first target that needs them.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Underpaint needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`."; \
@@ -65,5 +69,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 		echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV), which takes some minutes the first time, and only then"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(INSTALL) .
 	@touch $(STAMP)
+
+$(TOOLS): $(STAMP)
+	@echo "Installing tools for tests, checks and documentation into $(VENV), the first time only"
+	@$(INSTALL) '.[dev]'
+	@touch $(TOOLS)
