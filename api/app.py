@@ -14,7 +14,7 @@ from api.metrics_middleware import Measured
 from api.middleware import BodyLimit, Head
 from api.problems import DatabaseGone, Forbidden, Misdirected, ServerError, TooManyRequests, Unauthorized
 from api.request_ids import RequestIds
-from api.routes import control, deliveries, events, health, iterates, jobs, metrics, models, openai, refine
+from api.routes import control, deliveries, events, health, iterates, jobs, metrics, models, openai, refine, shares
 from api.security import AnswerHeaders, HeadLimit
 from api.services import open_services
 from api.version import VERSION
@@ -68,7 +68,7 @@ def create_app(
 
     anywhere = openapi.responses(Unauthorized, Misdirected, TooManyRequests, ServerError, DatabaseGone)
     guarded = openapi.responses(Unauthorized, Forbidden, Misdirected, TooManyRequests, ServerError, DatabaseGone)
-    for part in (jobs, events, control, refine, iterates, deliveries):
+    for part in (jobs, events, control, refine, iterates, deliveries, shares):
         app.include_router(part.router, dependencies=[Depends(guard)], responses=guarded)
     app.include_router(openai.router, dependencies=[Depends(guard)])
     app.include_router(models.router, dependencies=[Depends(identify)], responses=anywhere)

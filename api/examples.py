@@ -107,6 +107,8 @@ ITERATES = schemas.Iterates(
         for number, residual, rounds, evaluations, elapsed in ((0, None, 10, 10, 0.8), (1, 0.021, 14, 57, 1.2))
     ]
 )
+_TOKEN = "us_bU3c2yO7Gk8r1sXwq0PzV5nT4mLhJdE6fA9iCoKyZxQ"
+SHARE = schemas.Share(token=_TOKEN, links=schemas.ShareLinks(page=_LINKS.page(_ID, _TOKEN)))
 _DELIVERY = UUID("5d0c6f0a-3f56-4a8e-8f0e-0c2f5a1f9b11")
 DELIVERY = schemas.Delivery(
     id=_DELIVERY,

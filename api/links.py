@@ -30,3 +30,7 @@ class Links(JobLinks):
 
     def send(self, job: UUID, delivery: UUID) -> str:
         return f"{self.deliveries(job)}/{delivery}/send"
+
+    def page(self, job: UUID, token: str) -> str:
+        """The page that shows a job that was shared. What is behind the # goes to no server, and into no log."""
+        return f"{self.base}/#job={job}&share={token}"

@@ -146,6 +146,19 @@ class Iterates(_Sent):
     iterates: list[Iterate]
 
 
+class ShareLinks(_Sent):
+    page: str
+    """The page of the server, showing the job to whoever opens it."""
+
+
+class Share(_Sent):
+    """What others need to look at a job."""
+
+    token: str
+    """Sent as ``share`` in the query."""
+    links: ShareLinks
+
+
 class DeliveryLinks(_Sent):
     send: str
 

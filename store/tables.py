@@ -254,6 +254,16 @@ class IdempotencyKey(Base):
     __table_args__ = (Index("ix_idempotency_keys_oldest", "created_at"),)
 
 
+class Share(Base):
+    """A job that others may look at, who have a link with the token. It goes with the job."""
+
+    __tablename__ = "shares"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"), primary_key=True)
+    token: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+
+
 class ServerSecret(Base):
     """A secret that the server made for itself and keeps."""
 

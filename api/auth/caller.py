@@ -8,9 +8,13 @@ from store.tables import ApiKey, Scope
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever sent a request. ``key`` is None where the server has no keys, and everybody may do everything."""
+    """Whoever sent a request. ``key`` is None where the server has no keys, and everybody may do everything.
+
+    ``guest`` is whoever may read one job, because it was shared with a link, and nothing else.
+    """
 
     key: ApiKey | None
+    guest: bool = False
 
     @property
     def key_id(self) -> UUID | None:
@@ -20,7 +24,7 @@ class Caller:
     @property
     def sees_all(self) -> bool:
         """Whether the caller may see the jobs of others."""
-        return self.key is None or "admin" in self.key.scopes
+        return not self.guest and (self.key is None or "admin" in self.key.scopes)
 
     @property
     def owner(self) -> UUID | None:
@@ -29,7 +33,10 @@ class Caller:
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller's key allows this. An admin may do everything."""
+        if self.guest:
+            return scope == "read"
         return self.key is None or scope in self.key.scopes or "admin" in self.key.scopes
 
 
 ANYBODY = Caller(None)
+GUEST = Caller(None, guest=True)

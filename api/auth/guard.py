@@ -2,7 +2,8 @@
 
 ``guard`` is a dependency of every router whose routes have to do with jobs, and so cannot be forgotten by one of them:
 whoever asks must have a key that works, that was not used too often, that allows the method, and that owns the job in
-the path. What somebody may not see is answered exactly like what is not there.
+the path; or a link to that job, where the route may be used with one. What somebody may not see is answered exactly
+like what is not there, and a link that opens nothing as if it had not been sent.
 """
 
 from http import HTTPMethod
@@ -14,11 +15,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 
 from api import views
-from api.auth.caller import Caller
+from api.auth import shares
+from api.auth.caller import GUEST, Caller
 from api.auth.hosts import make_sure_of_host
 from api.auth.keyring import CHALLENGE
-from api.problems import Forbidden, TooManyRequests
-from api.services import WithServices
+from api.problems import Forbidden, NoSuchJob, TooManyRequests, Unauthorized
+from api.services import Services, WithServices
 from store import reads
 from store.tables import Scope
 
@@ -49,24 +51,34 @@ async def identify(
         make_sure_of_host(request, services.settings)
     else:
         quota = caller.key.requests_per_minute or services.settings.requests_per_minute
-        standing = await services.rates.count(caller.key.id, quota)
-        request.state.standing = standing  # for the header of the answer
-        if standing and not standing.allowed:
-            raise TooManyRequests(
-                f"This key may send {quota} requests a minute: send the next one after {standing.seconds} s.",
-                headers={"Retry-After": str(standing.seconds)},
-            )
+        await _count(request, services, caller.key.id, quota, "This key")
     return caller
 
 
-async def guard(request: Request, services: WithServices, caller: Annotated[Caller, Depends(identify)]) -> Caller:
+async def guard(
+    request: Request,
+    services: WithServices,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+) -> Caller:
     """A dependency: who asks, and may do so.
 
     Raises:
-        Unauthorized, Misdirected, TooManyRequests: see ``identify``.
+        Unauthorized, Misdirected, TooManyRequests: see ``identify``; all guests of a job count together.
         Forbidden: the key lacks the scope.
         NoSuchJob: the job in the path is not there, or somebody else's.
     """
+    try:
+        return await _keyed(request, services, credentials)
+    except (Unauthorized, Forbidden, NoSuchJob):
+        job = await shares.opens(request, services)
+        if job is None:
+            raise
+        await _count(request, services, job, services.settings.requests_per_minute, "The link to this job")
+        return GUEST
+
+
+async def _keyed(request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+    caller = await identify(request, services, credentials)
     _allow(caller, "read" if request.method in READING else "submit")
     if "job_id" in request.path_params and not caller.sees_all:
         await _own(services, caller, request.path_params["job_id"])
@@ -74,6 +86,16 @@ async def guard(request: Request, services: WithServices, caller: Annotated[Call
 
 
 WithCaller = Annotated[Caller, Depends(guard)]
+
+
+async def _count(request: Request, services: Services, whose: UUID, quota: int, what: str) -> None:
+    standing = await services.rates.count(whose, quota)
+    request.state.standing = standing  # for the header of the answer
+    if standing and not standing.allowed:
+        raise TooManyRequests(
+            f"{what} may send {quota} requests a minute: send the next one after {standing.seconds} s.",
+            headers={"Retry-After": str(standing.seconds)},
+        )
 
 
 def _allow(caller: Caller, scope: Scope) -> None:

@@ -40,6 +40,11 @@ class Keyring:
         self._reading: asyncio.Task[None] | None = None
         self._noted: dict[str, float] = {}
 
+    @property
+    def needed(self) -> bool:
+        """Whether a key is needed, as far as is known."""
+        return self._needed
+
     async def caller(self, presented: str | None) -> Caller:
         """Who sent a request that came with this key, or with none.
 

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Header, Query, Response
 
 from api import examples, views
+from api.auth.shares import BY_LINK
 from api.openapi import responses
 from api.parameters import JobId
 from api.problems import InvalidRequest, NoSuchJob
@@ -43,6 +44,7 @@ EVENT = {
         _200={"content": {"text/event-stream": {"itemSchema": EVENT, "example": examples.STREAM}}},
         _204={"description": "The job has ended and the client has all its events: do not come back."},
     ),
+    dependencies=[BY_LINK],
 )
 async def stream_events(
     job_id: JobId,

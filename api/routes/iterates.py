@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import examples, pictures, schemas, views
+from api.auth.shares import BY_LINK
 from api.conditional import unchanged
 from api.openapi import header, responses
 from api.parameters import IfNoneMatch, ImageNumber, IterateNumber, JobId
@@ -35,6 +36,7 @@ FOREVER = "private, max-age=31536000, immutable"
         },
         _304={"description": "Nothing has changed since `If-None-Match`."},
     ),
+    dependencies=[BY_LINK],
 )
 async def list_iterates(
     job_id: JobId, services: WithServices, links: WithLinks, response: Response, if_none_match: IfNoneMatch = None
@@ -73,6 +75,7 @@ async def list_iterates(
         },
         _304={"description": "It is the picture that `If-None-Match` names."},
     ),
+    dependencies=[BY_LINK],
 )
 async def get_picture(
     job_id: JobId,

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import examples, pagination, schemas, views
 from api.auth.guard import WithCaller
+from api.auth.shares import BY_LINK
 from api.body import JsonBody, is_json
 from api.conditional import unchanged
 from api.openapi import header, responses
@@ -154,11 +155,13 @@ async def list_jobs(
         },
         _304={"description": "The job is as `If-None-Match` knows it."},
     ),
+    dependencies=[BY_LINK],
 )
 async def get_job(
     job_id: JobId,
     request: Request,
     services: WithServices,
+    caller: WithCaller,
     links: WithLinks,
     wait: WithWait,
     response: Response,
@@ -181,4 +184,5 @@ async def get_job(
     if unchanged(if_none_match, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     response.headers.update(headers)
-    return view
+    # Addresses of webhooks often hold secrets.
+    return view.model_copy(update={"webhook": None}) if caller.guest else view

@@ -40,6 +40,16 @@ def test_everything_runs(running: Running) -> None:
     assert logs == {"api.log", "worker.log", "beat.log", "postgres.log", "valkey.log"}
 
 
+def test_the_log_tells_of_requests_but_not_of_what_opens_a_job(running: Running) -> None:
+    path = "/v1/jobs/00000000-0000-4000-8000-000000000000"
+    httpx.get(f"{running.url}{path}", params={"share": "us_hush"}, trust_env=False)
+    end = time.monotonic() + 10
+    while f"GET {path} " not in (log := (running.folder / "logs" / "api.log").read_text()):
+        assert time.monotonic() < end, log
+        time.sleep(0.05)
+    assert "hush" not in log
+
+
 def test_a_second_one_on_the_same_data_is_refused(running: Running) -> None:
     told = refused("--data-dir", str(running.folder), "--port", "0")
     assert f"already running on {running.folder}" in told

@@ -44,19 +44,21 @@ def client(address: str, authority: Path, log: Path) -> Iterator[httpx.Client]:
     """A client that trusts nobody but ``authority``, once the proxy answers."""
     host, port = address.removeprefix("https://").split(":")
     end = time.monotonic() + 30
-    while not authority.exists() or not answers(host, int(port)):
+    while not authority.exists() or not answers(host, int(port), authority):
         assert time.monotonic() < end, log.read_text()
-        time.sleep(0.05)
+        time.sleep(0.1)
     trust = ssl.create_default_context(cafile=authority)
     with httpx.Client(base_url=address, verify=trust, trust_env=False, timeout=60) as made:
         yield made
 
 
-def answers(host: str, port: int) -> bool:
+def answers(host: str, port: int, authority: Path) -> bool:
+    """Whether it listens, and has its certificate."""
     try:
-        with socket.create_connection((host, port), timeout=1):
+        with socket.create_connection((host, port), timeout=1) as connection:
+            ssl.create_default_context(cafile=authority).wrap_socket(connection, server_hostname=host).close()
             return True
-    except OSError:
+    except OSError:  # an SSLError is one
         return False
 
 

@@ -17,7 +17,7 @@ from store.database import sync_engine
 
 REPOSITORY = Path(__file__).parents[2]
 TABLES = {"jobs", "images", "iterates", "checkpoints", "events", "alembic_version"}
-TABLES |= {"api_keys", "idempotency_keys", "server_secrets", "webhook_deliveries"}
+TABLES |= {"api_keys", "idempotency_keys", "server_secrets", "shares", "webhook_deliveries"}
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 
 from store import keys
 from tests.api.serving import serving
-from tests.web.studio import Studio
+from tests.api.worker import Worker
+from tests.web.studio import Studio, in_state, sees
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -58,3 +59,43 @@ def test_a_key_is_asked_for_kept_and_limited(
         page.keyboard.press("Enter")
         expect(page.locator(".chip").first).to_be_visible()
         expect(page.locator(".gallery li")).to_have_count(0)  # those jobs are another key's
+
+
+def test_a_link_shows_a_job_to_somebody_without_a_key(
+    browser: Browser, postgres_url: str, redis_url: str, database: Engine, tmp_path: Path
+) -> None:
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
+    own = made(database, "own")
+    with serving(tmp_path / "log", **settings) as address, Studio.opened(browser, address) as studio:
+        studio.api.headers["Authorization"] = f"Bearer {own}"
+        studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        studio.forgive("status of 401")
+        job = studio.submit("pizza", steps=4)
+        Worker(database).run(job["id"])
+        page = studio.context.new_page()
+        page.goto(f"{address}/#job={job['id']}")
+        page.get_by_role("textbox", name="API key").fill(own)
+        page.keyboard.press("Enter")
+        in_state(page, "succeeded")
+        page.get_by_role("button", name="Share").click()
+        expect(page.locator(".notice")).to_contain_text("The link is copied. Whoever has it can look at this picture.")
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link.startswith(f"{address}/#job={job['id']}&share=us_")
+
+        with Studio.opened(browser, address) as guest:
+            guest.api.headers["Authorization"] = f"Bearer {own}"
+            guest.forgive("status of 401")
+            theirs = guest.context.new_page()
+            theirs.goto(link)
+            in_state(theirs, "succeeded")
+            sees(theirs, 1)
+            expect(theirs.get_by_role("heading", name="pizza")).to_be_visible()
+            expect(theirs.get_by_role("button", name="Download")).to_be_visible()
+            expect(theirs.get_by_role("button", name="Delete")).to_have_count(0)
+            expect(theirs.get_by_label("What should it show?")).to_be_hidden()
+            expect(theirs.locator("#key-form")).to_be_hidden()  # nobody is asked for a key
+            page.get_by_role("button", name="Stop sharing").click()
+            expect(page.locator(".notice")).to_have_text("The link opens nothing any more.")
+            theirs.reload()
+            in_state(theirs, "missing")
+            expect(theirs.locator(".state")).to_have_text("The link opens nothing any more, or it is not complete.")

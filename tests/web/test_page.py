@@ -211,7 +211,7 @@ def test_the_link_of_a_job_shows_it(studio: Studio, page: Page) -> None:
     studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{studio.server}/#job={job['id']}")
     in_state(page, "succeeded")
-    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Share").click()
     expect(page.locator(".notice")).to_have_text("The link is copied.")
     link = page.evaluate("navigator.clipboard.readText()")
     other = studio.context.new_page()

@@ -1,5 +1,6 @@
 // What can be done with the job that is shown: only what its state allows.
 
+import { guest } from "./api.js";
 import { el } from "./dom.js";
 
 /** Fills `root` with the buttons for `work`. They are replaced only when they change, so that focus stays. */
@@ -21,6 +22,11 @@ export function actionsFor(root, work, doing) {
 function* choices({ job, pinned, strips }) {
   const stopping = job.cancel_requested || job.accept_requested;
   const any = [...strips.values()].some((strip) => strip.length > 0);
+  if (guest()) {
+    if (pinned !== null) yield { name: "follow", label: "Back to the newest" };
+    if (any) yield { name: "download", label: "Download" };
+    return;
+  }
   if (job.state === "running" && any)
     yield {
       name: "accept",
@@ -44,7 +50,7 @@ function* choices({ job, pinned, strips }) {
     ];
   if (any) yield { name: "download", label: "Download" };
   yield { name: "reuse", label: "Reuse settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
-  yield { name: "share", label: "Copy link", kind: "quiet" };
+  yield { name: "share", label: "Share", kind: "quiet", hint: "Copy a link that shows this picture to whoever has it" };
   if (!["queued", "running"].includes(job.state)) yield { name: "remove", label: "Delete", kind: "quiet" };
 }
 

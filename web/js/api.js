@@ -3,7 +3,7 @@
 
 import { found, lost } from "./connection.js";
 import { key } from "./key.js";
-import { url } from "./where.js";
+import { jobInAddress, tokenInAddress, url } from "./where.js";
 
 /** An answer that says what went wrong (RFC 9457). */
 export class Problem extends Error {
@@ -27,7 +27,7 @@ export async function request(path, { method = "GET", headers = {}, json, signal
   if (json !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(url(path), {
+    response = await fetch(url(method === "GET" ? opened(path) : path), {
       method,
       headers: sent,
       body: json === undefined ? undefined : JSON.stringify(json),
@@ -45,6 +45,16 @@ export async function request(path, { method = "GET", headers = {}, json, signal
   if (response.ok || response.status === 304) return response;
   throw new Problem(response.status, await body(response), seconds(response.headers.get("Retry-After")), sentWith);
 }
+
+/** The path with the token of the link that the page was opened by, where it is of the job that this was shared for. */
+function opened(path) {
+  const token = tokenInAddress();
+  if (!token || !path.startsWith(`v1/jobs/${jobInAddress()}`)) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}share=${encodeURIComponent(token)}`;
+}
+
+/** Whether the page was opened by a link to one job, without a key: then there is nothing else to see or to do. */
+export const guest = () => tokenInAddress() !== null && !key();
 
 /** What an error of the network is to the page. */
 export function broken(error, signal) {
@@ -94,6 +104,11 @@ export const accept = (id) => json(`v1/jobs/${id}/accept`, { method: "POST" });
 export const cancel = (id) => json(`v1/jobs/${id}/cancel`, { method: "POST" });
 
 export const refine = (id, wanted) => json(`v1/jobs/${id}/refine`, { method: "POST", json: wanted });
+
+/** The token by which others may look at a job. */
+export const share = async (id) => (await json(`v1/jobs/${id}/share`, { method: "POST" })).token;
+
+export const unshare = (id) => request(`v1/jobs/${id}/share`, { method: "DELETE" });
 
 export const remove = (id) => request(`v1/jobs/${id}`, { method: "DELETE" });
 

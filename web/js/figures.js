@@ -61,8 +61,8 @@ export class Figures {
 
   render() {
     const job = this.work?.job;
-    // A job that ended before its first picture has none.
-    const some = Boolean(job) && !(this.work.ended && job.images.every(({ iterate }) => iterate === null));
+    // A job has none before it runs, nor if it ended before its first picture.
+    const some = Boolean(job) && (job.state === "running" || job.images.some(({ iterate }) => iterate !== null));
     this.content.hidden = !some;
     byId("intro").hidden = some;
     if (!some) return;

@@ -31,7 +31,7 @@ export class Gallery {
 
   /** Reads the newest page again; what was read of older ones stays. */
   async refresh() {
-    if (this.reading) return;
+    if (this.reading || api.guest()) return;
     this.reading = true;
     try {
       const { jobs, next_cursor: cursor } = await api.jobs(null, PAGE);

@@ -8,6 +8,7 @@ import { Easel } from "./easel.js";
 import { Figures } from "./figures.js";
 import { follow } from "./follow.js";
 import { Gallery } from "./gallery.js";
+import { key } from "./key.js";
 import { setUpKey } from "./key-form.js";
 import { dismiss, failed, notice, watchConnection } from "./notices.js";
 import { download } from "./pictures.js";
@@ -62,6 +63,12 @@ function show(id) {
   watch(shown.work, shown.aborter.signal);
 }
 
+/** Brings the top of an element into view, where the form or the gallery has pushed it out of it. */
+function reveal(element) {
+  const { top } = element.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) element.scrollIntoView();
+}
+
 /** Follows the job that is shown, from now to its end. */
 async function watch(work, signal) {
   let said = "";
@@ -87,8 +94,9 @@ async function watch(work, signal) {
     await follow(work.id, on, signal);
   } catch (error) {
     if (signal.aborted) return;
-    if (error instanceof api.Problem && error.status === 404) {
-      work.missing = error.message;
+    const closed = api.guest() && error.status === 401;
+    if (error instanceof api.Problem && (error.status === 404 || closed)) {
+      work.missing = closed ? "The link opens nothing any more, or it is not complete." : error.message;
       work.job = null;
       work.changed();
       gallery.remove(work.id);
@@ -125,17 +133,33 @@ function further(job) {
   return { tolerance: Number((reached / 10).toPrecision(2)) };
 }
 
-async function share({ id }) {
-  const link = jobUrl(id);
+/** Copies a link to a job. On a server with keys that opens the job to whoever has it, and can be taken back. */
+async function share(work) {
+  let link;
   try {
-    await navigator.clipboard.writeText(link);
-    announce("The link is copied.");
-    notice("share", "The link is copied.", { kind: "good" });
-    setTimeout(() => dismiss("share"), 3000);
-  } catch {
-    const field = el("input", { readonly: true, value: link, "aria-label": "Link to this picture" });
-    notice("share", "Copy this link:", { kind: "good", actions: [field, el("button", { class: "quiet", type: "button", onclick: () => dismiss("share") }, "Close")] });
-    field.select();
+    link = jobUrl(work.id, key() && (await api.share(work.id)));
+  } catch (error) {
+    failed("share", error, () => share(work));
+    return;
+  }
+  const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+  const whose = key() ? " Whoever has it can look at this picture." : "";
+  const field = !copied && el("input", { readonly: true, value: link, "aria-label": "Link to this picture" });
+  const stop = key() && el("button", { class: "quiet", type: "button", onclick: () => unshare(work) }, "Stop sharing");
+  const close = (field || stop) && el("button", { class: "quiet", type: "button", onclick: () => dismiss("share") }, "Close");
+  const said = copied ? `The link is copied.${whose}` : `Copy this link.${whose}`;
+  notice("share", said, { kind: "good", actions: [field, stop, close].filter(Boolean) });
+  if (field) field.select();
+  if (!close) setTimeout(() => dismiss("share"), 3000);
+}
+
+async function unshare(work) {
+  try {
+    await api.unshare(work.id);
+    notice("share", "The link opens nothing any more.", { kind: "good" });
+    setTimeout(() => dismiss("share"), 4000);
+  } catch (error) {
+    failed("share", error, () => unshare(work));
   }
 }
 
@@ -161,6 +185,8 @@ async function explain(work) {
 }
 
 async function begin() {
+  document.body.classList.toggle("guest", api.guest());
+  if (api.guest()) return;
   try {
     composer.offer(await api.models());
     dismiss("models");
@@ -171,7 +197,11 @@ async function begin() {
 }
 
 connection.addEventListener("change", () => isReachable() && composer.models.length === 0 && begin());
-addEventListener("hashchange", () => show(jobInAddress()));
+addEventListener("hashchange", () => {
+  if (document.body.classList.contains("guest") !== api.guest()) begin();
+  show(jobInAddress());
+  if (shown) reveal(byId("easel"));
+});
 watchConnection();
 setUpKey(() => {
   gallery.clear();
