@@ -8,7 +8,7 @@ import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 # Enough work for a person, or a test, to do something meanwhile.
-LONG: dict[str, Any] = {"steps": 400, "blocks": 10, "tolerance": 0}
+LONG: dict[str, Any] = {"steps": 250, "blocks": 10, "tolerance": 0}
 # Six iterates in few steps.
 SHORT: dict[str, Any] = {"steps": 12, "blocks": 5, "tolerance": 0}
 
