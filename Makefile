@@ -15,9 +15,12 @@ help: ## List the targets
 up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 	@exec $(BIN)/underpaint up
 
-# A process a core, each with a PostgreSQL and a Valkey of its own; more than four would mostly start servers.
+# A process more than there are cores, since tests wait for other processes now and then; each has a PostgreSQL and a
+# Valkey of its own, so more than four would mostly start servers.
+PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
+
 test: check ## Run every check and every test
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
 
 bench: $(TOOLS) ## Measure all of it, beside others, and write docs/benchmarks (some minutes; more by flags)
 	$(BIN)/python -m benchmarks docs/benchmarks

@@ -3,11 +3,9 @@
 import asyncio
 import base64
 import io
-import re
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,7 +21,6 @@ SLOW: dict[str, Any] = {"seed": 7, "steps": 50, "blocks": 10, "tolerance": 0.0, 
 ENDLESS: dict[str, Any] = {**SLOW, "steps": 900}
 QUICK: dict[str, Any] = {"seed": 7, "steps": 8, "method": "srds"}
 LAST = "image_generation.completed"
-PAGE = Path(__file__).parents[2] / "docs" / "openai.md"
 
 HEART: dict[str, Any] = {"prompt": "red heart", "model": "emoji"}
 
@@ -203,16 +200,3 @@ def test_a_stream_with_an_idempotency_key_can_be_left(client: openai.OpenAI, pla
     assert again.response.headers["underpaint-job"] == first.response.headers["underpaint-job"]
     assert again.response.headers["idempotency-replayed"] == "true"
     assert len(plain.get("/v1/jobs").json()["jobs"]) == 1
-
-
-def test_the_page_runs_as_it_stands(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        exec(compile(code.replace("http://127.0.0.1:8000", api.address), "page", "exec"), names)
-        assert capsys.readouterr().out
-    names["client"].close()
-    shown = [pixels((tmp_path / name).read_bytes()) for name in ("heart.png", "cat-0.png", "cat-1.png", "cat.png")]
-    assert {picture.shape for picture in shown} == {(64, 64, 3)}
