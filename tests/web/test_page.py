@@ -245,11 +245,13 @@ def test_a_deleted_job_is_gone(studio: Studio, page: Page) -> None:
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
     in_state(page, "empty")
+    expect(page.locator(".blank")).to_contain_text("An empty canvas")
     assert studio.api.get(f"/v1/jobs/{job['id']}").status_code == 404
     expect(page.locator(f'[data-job="{job["id"]}"]')).to_have_count(0)
     page.goto(f"{studio.server}/#job={job['id']}")
     in_state(page, "missing")
     expect(page.locator(".state")).to_contain_text("it was deleted, or it never was")
+    expect(page.locator(".blank")).to_have_text("No picture")
 
 
 def test_the_api_reference(studio: Studio) -> None:

@@ -13,12 +13,7 @@ export class Easel {
     this.layers = [el("img", { class: "layer", alt: "" }), el("img", { class: "layer", alt: "" })];
     this.canvas = el("div", { class: "canvas" }, ...this.layers);
     this.frame = el("figure", { class: "frame" }, this.canvas);
-    this.blank = el(
-      "p",
-      { class: "blank" },
-      el("strong", {}, "An empty canvas"),
-      "Ask for a picture. The first one is rough but whole, and comes almost at once; then it sharpens.",
-    );
+    this.blank = el("p", { class: "blank" }, el("strong"), " ");
     this.canvas.append(this.blank);
     this.bar = el("progress", { class: "bar", max: 1, value: 0, "aria-label": "Rounds of those expected", hidden: true });
     this.title = byId("picture-title");
@@ -61,6 +56,8 @@ export class Easel {
       this.bar.hidden = true;
       this.actions.replaceChildren();
       this.blank.hidden = false;
+      text(this.blank.firstChild, work?.missing ? "No picture" : work ? "" : "An empty canvas");
+      text(this.blank.lastChild, work ? "" : EMPTY);
       return;
     }
     text(this.title, job.request.prompt);
@@ -188,6 +185,8 @@ export class Easel {
     }
   }
 }
+
+const EMPTY = "Ask for a picture. The first one is rough but whole, and comes almost at once; then it sharpens.";
 
 const alt = (job, { iterate, final }) =>
   `${job.request.prompt}: ${final ? "the finished picture" : `iterate ${iterate}, ${iterate === 0 ? "rough" : "sharper"}`}`;
