@@ -11,7 +11,7 @@ from benchmarks.peers.srds import Distance
 from sampler import DDIM, Parareal, Trajectory, choose_blocks
 from sampler.planner import choose, start
 
-WINDOW_TOLERANCES = (0.5, 0.1, 0.02, 0.005, 0.001)
+AUTO_TOLERANCES = (0.5, 0.1, 0.02, 0.005, 0.001, 0.0002, 0.0)
 MOST_CORES = 32
 
 
@@ -74,7 +74,7 @@ def settings(steps: int, width: int, distance: Distance) -> Iterator[Setting]:
 
 
 def _underpaint(steps: int, width: int) -> Iterator[Setting]:
-    for tolerance in WINDOW_TOLERANCES:
+    for tolerance in AUTO_TOLERANCES:
         yield Setting(
             "auto",
             f"tolerance={tolerance:g}",
