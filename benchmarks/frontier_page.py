@@ -22,9 +22,10 @@ not depend on the machine. All methods run on the same denoiser, grid and DDIM s
 
 **Reached** means: from this round on, what the method would show as the whole image stays within the error (RMS of
 the difference to the serial sampler's image over RMS, in latent space) until it stops by its own rule. Every sample
-must get there; figures are means over {samples} samples. What is shown is the newest iterate for Underpaint, the
-newest iterate or output for SRDS and CHORDS, and for methods whose window does not reach the end yet one DDIM step to
-it from the window's last point, which costs nothing. No method gets more rounds than the serial sampler takes. "-" is
+must get there; figures are means over {samples} samples. What is shown is the newest iterate or output for SRDS and
+CHORDS. Methods whose window does not reach the end yet show what they can tell of the image at no evaluation, after
+every round: Underpaint's window by the outputs of its coarse grid (`Window(..., shown=N)`; once that grid is swept),
+others by one DDIM step from the window's last point. No method gets more rounds than the serial sampler takes. "-" is
 not reached. A searched setting is broken off once its error is below 2e-4.
 
 Each method runs with its published settings and with a small search. The best setting is chosen for each point of the
@@ -32,7 +33,7 @@ table *after* the fact, which no user could do: it is the best that can be said 
 
 | method | source | published setting | searched |
 |---|---|---|---|
-| `auto` | Underpaint: the window ([algorithm.md](../algorithm.md)) | | tolerance {tolerances} |
+| `auto` | Underpaint: the window; for tolerance 0 SRDS ([algorithm.md](../algorithm.md)) | | tolerance {tolerances} |
 | `srds` | Underpaint: pipelined, shared evaluations | | B by the planner |
 | SRDS | Selvam, Merchant, Ermon 2024, [arXiv 2412.08292](https://arxiv.org/abs/2412.08292), algorithm 1 \
 | B = sqrt(N), mean change of the image (0..255) below 0.1 | |
