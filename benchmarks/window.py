@@ -76,8 +76,8 @@ def main() -> None:
         "Written by `python -m benchmarks.window docs/window.md`, on the shipped model: means over "
         f"{len(PROMPTS)} prompts with a seed each. The error is relative to the serial sampler's image (RMS over RMS, "
         "latent space). N is the number of evaluations that the serial sampler takes (Heun's 25 steps are 49).\n\n"
-        "The coarse grid, which gives the first preview and guides the window, is part of the figures: it is swept in the "
-        "rounds of the fine one, as `auto` does where rounds have room.\n\n"
+        "The coarse grid, which gives the first preview and guides the window, is part of the figures: it is swept in "
+        "the rounds of the fine one, as `auto` does where rounds have room.\n\n"
         f"{table(model, SETTINGS, preview=True)}\n\nWithout the coarse grid (`preview=False`):\n\n"
         f"{table(model, BARE, preview=False)}\n"
     )
