@@ -1,10 +1,10 @@
-"""Simulated devices of fixed latency: does the engine reach the speed-up that the formula gives?
+"""Simulated devices of fixed latency: does the engine reach the speed-up that its rounds, counted beforehand, give?
 
     python -m benchmarks.devices docs/benchmarks
 
 A round of n evaluations on D devices sleeps for `ceil(n / D)` times the latency, as it would take them; everything else
-is the real engine, on a denoiser that costs next to nothing. So what is missing of the formula's speed-up is what the
-engine itself costs.
+is the real engine, on a denoiser that costs next to nothing. So what is missing of that speed-up is what
+the engine itself costs.
 """
 
 import argparse
@@ -29,10 +29,9 @@ Written by `python -m benchmarks.devices docs/benchmarks` from [devices.json](de
 
 N = {steps}; a device takes {latency:g} ms for an evaluation of a latent of 4 x 64 x 64, and a sleep stands for it; all
 else is the real engine. Speed-up is over N times the latency, what the serial sampler takes at the least; the target is
-95 % of what the formula gives (`sampler.predict`). Where there are more rounds than by the formula: it counts all
-slots of all rounds as used, and what is ready did not always fill them. What is missing of 100 % asleep is the
-engine's own time, and waiting for a processor that other work has; the last column is the engine's processor time,
-which does not depend on that.
+95 % of what the rounds counted beforehand give (`sampler.predict`, in the number of blocks that takes the fewest). What
+is missing of 100 % asleep is the engine's own time, and waiting for a processor that other work has; the last column is
+the engine's processor time, which depends less on that.
 
 {table}"""
 
@@ -76,12 +75,12 @@ def timed(devices: Devices, steps: int, blocks: int, iterate: int) -> tuple[floa
 def measure(steps: int, numbers: Sequence[int], latency: float) -> list[dict[str, Any]]:
     """Iterate 2 of SRDS on each number of devices, and the exact iterate on the most, beside the serial sampler."""
     found: list[dict[str, Any]] = []
-    wanted = [(number, choose_blocks(steps, number), 2) for number in numbers]
+    wanted = [(number, choose_blocks(steps, number, 2, last=2), 2) for number in numbers]
     exact = round(steps**0.5)
     for number, blocks, iterate in [*wanted, (steps, exact, exact)]:
         devices = Devices(number, latency)
         seconds, processor, rounds, evaluations = timed(devices, steps, blocks, iterate)
-        formula = predict(steps, blocks, iterate, number)
+        formula = predict(steps, blocks, iterate, number, last=iterate)
         row = {"devices": number, "blocks": blocks, "iterate": iterate, "rounds": rounds, "evaluations": evaluations}
         row |= {"formula_rounds": formula.rounds, "seconds": seconds, "processor": processor}
         found.append(row | {"formula": steps / formula.rounds, "measured": steps * latency / seconds})
@@ -106,8 +105,8 @@ def page(found: dict[str, Any]) -> str:
         )
         for row in found["rows"]
     ]
-    head = ("devices", "B", "iterate", "rounds by formula", "rounds", "evaluations", "speed-up by formula",
-            "measured", "of the formula's", "asleep", "engine, ms a round")  # fmt: skip
+    head = ("devices", "B", "iterate", "rounds counted", "rounds", "evaluations", "speed-up counted",
+            "measured", "of the counted", "asleep", "engine, ms a round")  # fmt: skip
     return TEXT.format(
         machine=about(found), steps=found["steps"], latency=1000 * found["latency"], table=table(head, rows)
     )

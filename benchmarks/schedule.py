@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from sampler import DDIM, Grid, Parareal, plan
+from sampler import DDIM, Grid, Parareal, dataflow
 
 STEPS, BLOCKS, LAST = 25, 5, 3
 CELL, LEFT, TOP, GAP = 22, 96, 34, 46
@@ -72,7 +72,7 @@ def draw() -> Image.Image:
     columns = max(cell.round for _, cells, _ in panels for cell in cells) + 2
     picture = Image.new("RGB", (LEFT + columns * CELL, height), "white")
     pen = ImageDraw.Draw(picture)
-    expected = [plan.rounds([STEPS // BLOCKS] * BLOCKS, p) for p in range(LAST + 1)]
+    expected = [dataflow.rounds([STEPS // BLOCKS] * BLOCKS, p) for p in range(LAST + 1)]
     y = 10
     for width, cells, complete in panels:
         name = "unbounded" if width == 10**6 else str(width)

@@ -1,4 +1,4 @@
-"""Pipelined SRDS: Parareal over the blocks of the grid, as a dataflow without barriers.
+"""Pipelined SRDS: Parareal over the blocks of the grid, as a dataflow without barriers (`sampler.dataflow`).
 
 Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv 2412.08292).
 
@@ -20,7 +20,7 @@ of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exa
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -29,34 +29,31 @@ from torch import Tensor
 
 from sampler.correction import bounded, secant
 from sampler.cost import Curve, flat
+from sampler.dataflow import Dataflow, Key, evaluations
 from sampler.grid import block_edges
-from sampler.plan import CONTRACTION, evaluations
+from sampler.plan import CONTRACTION
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
 Correction = Literal["secant", "plain"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Node:
     """Block i in iterate p: what is known of G and F from the boundary x[i, p].
 
     Attributes:
-        fine: the state of the fine solve, (m, c, h, w) float32: x[i, p] while `done` is 0, F(x[i, p]) at the end.
-        done: fine steps taken.
+        fine: the state of the fine solve, (m, c, h, w) float32: x[i, p] at first, F(x[i, p]) at the end.
         start: x[i, p], (m, c, h, w).
-        coarse: G(x[i, p]), known as soon as `done` is 1.
+        coarse: G(x[i, p]), known as soon as one step was taken.
         said: what made x[i+1, p]: the correction from x[i, p-1] to x[i, p], before it was scaled, and F(x[i, p-1]);
             (2, c, h, w).
-        settled: not to be solved: its start is as good as that of the iterate before.
     """
 
     fine: Tensor
     start: Tensor
-    done: int = 0
     coarse: Tensor | None = None
     said: Tensor | None = None
-    settled: bool = False
 
 
 class Parareal(Trajectory):
@@ -113,11 +110,11 @@ class Parareal(Trajectory):
         self.preview_first = preview_first
         self._cost = cost
         self._alone = False
-        self.last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
-        self._needed = evaluations([b - a for a, b in pairwise(self.edges)], self.last)
-        self._pace = 0
+        self._timesteps = [float(timestep) for timestep in solver.grid.timestep]
+        last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
+        self._flow = Dataflow([b - a for a, b in pairwise(self.edges)], last)
         start = solver.initial(noise)
-        self._nodes: dict[tuple[int, int], Node] = {(0, 0): Node(start, start)}
+        self._nodes: dict[Key, Node] = {(0, 0): Node(start, start)}
 
     @property
     def blocks(self) -> int:
@@ -128,35 +125,27 @@ class Parareal(Trajectory):
         """See `Trajectory.ready`: the coarse chain, then the serial path, then lower iterates and earlier blocks."""
         if self.status is not Status.RUNNING:
             return []
-        serial_last = self.blocks if self._alone or self._exact_comes_first() else self.last
-        keys = [(i, p) for (i, p), node in self._nodes.items() if self._wants_evaluation(i, p, node, serial_last)]
-        keys.sort(key=self._urgency)
-        if self.preview_first and self.newest is None:
-            keys = keys[:1]
-        return [self._evaluation(key) for key in keys[: 1 if self._alone else self.width]]
+        narrow = self._alone or (self.preview_first and self.newest is None)
+        keys = self._flow.ready(1 if narrow else self.width, exact=self._alone)
+        return [self._evaluation(key) for key in keys]
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""
-        self.rounds += 1
-        self.evaluations += len(evaluations)
-        self._pace = len(evaluations)
-        keys: list[tuple[int, int]] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
+        keys: list[Key] = [evaluation.key for evaluation in evaluations]  # pyright: ignore[reportAssignmentType]
         self._step(keys, outputs)
+        known = self._flow.take(keys)
+        self.rounds, self.evaluations = self.rounds + 1, self._flow.spent
         completed: dict[int, Tensor] = {}
-        # A first evaluation gave G(x[i, p]), a last one F(x[i, p]): the boundaries that waited for it are known.
-        waiting = [(i, q) for i, p in keys for q in (p, p + 1)]
-        for i, q in waiting:
-            boundary = self._boundary(i, q)
-            if boundary is None:
+        for i, p in known:
+            state = self._boundary(i - 1, p)
+            if (i - 1, p) in self._flow.settled:
+                self._nodes[i - 1, p].fine = state
+            if i == self.blocks:
+                completed[p] = state
                 continue
-            node = self._nodes[i, q] if i >= q else None
-            if node and node.settled:
-                self._nodes[i, q] = replace(node, fine=boundary, done=self._length(i))
-                waiting.append((i, q + 1))
-            if i + 1 == self.blocks:
-                completed[q] = boundary
-            else:
-                self._nodes[i + 1, q] = Node(boundary, boundary, settled=self._settled(i + 1, q, boundary))
+            self._nodes[i, p] = Node(state, state)
+            if self._hardly_moved(i, p):
+                self._flow.settled.add((i, p))
         return [iterate for p in sorted(completed) if (iterate := self._complete(p, completed[p])) is not None]
 
     def checkpoint(self) -> Checkpoint:
@@ -167,8 +156,8 @@ class Parareal(Trajectory):
             for name in ("fine", "start", "coarse", "said")
             if (part := getattr(node, name)) is not None
         }
-        done = {f"{i}/{p}": node.done for (i, p), node in self._nodes.items()}
-        settled = [f"{i}/{p}" for (i, p), node in self._nodes.items() if node.settled]
+        done = {f"{i}/{p}": self._flow.done[i, p] for i, p in self._nodes}
+        settled = [f"{i}/{p}" for i, p in self._nodes if (i, p) in self._flow.settled]
         return self._checkpoint(
             tensors,
             edges=self.edges,
@@ -211,104 +200,81 @@ class Parareal(Trajectory):
             preview_first=about["preview_first"],
             cost=cost,
         )
-        self._nodes = {}
-        for name, done in about["done"].items():
-            i, p = (int(part) for part in name.split("/"))
-            fine, start = tensors[f"{name}/fine"], tensors[f"{name}/start"]
-            coarse, said = tensors.get(f"{name}/coarse"), tensors.get(f"{name}/said")
-            self._nodes[i, p] = Node(fine, start, done, coarse, said, name in about["settled"])
         self._restore(checkpoint)
+        self._nodes = {}
+        done: dict[Key, int] = {}
+        for name, steps in about["done"].items():
+            i, p = (int(part) for part in name.split("/"))
+            parts = {part: tensors.get(f"{name}/{part}") for part in ("fine", "start", "coarse", "said")}
+            self._nodes[i, p] = Node(**parts)  # pyright: ignore[reportArgumentType]
+            done[i, p] = steps
+        settled = {key for key in done if f"{key[0]}/{key[1]}" in about["settled"]}
+        newest = self.newest.number if self.newest else -1
+        self._flow = Dataflow(
+            lengths, self._flow.last, done=done, settled=settled, newest=newest, spent=self.evaluations
+        )
         if self.newest is not None:
             self._stop_at(self.newest)
         return self
 
-    def _wants_evaluation(self, i: int, p: int, node: Node, serial_last: int) -> bool:
-        last = serial_last if i == p else self.last
-        return p <= last and (node.done == 0 or (node.done < self._length(i) and p < last and not node.settled))
-
-    def _settled(self, i: int, p: int, start: Tensor) -> bool:
-        """Whether block i is not solved in iterate p, its start having hardly moved. An exact block always is."""
+    def _hardly_moved(self, i: int, p: int) -> bool:
+        """Whether block i starts where it did in the iterate before, so that it is not solved again. An exact block
+        always is."""
         before = self._nodes.get((i, p - 1))
         if self.block_tolerance == 0 or before is None or i == p:
             return False
-        return residual(start[0], before.start[0]) <= self.block_tolerance
-
-    def _exact_comes_first(self) -> bool:
-        """Whether the serial path, a step a round, ends before the last iterate at the pace of the latest round."""
-        if self.newest is None or not self._pace:
-            return False
-        return self._to_exact() < (self._needed - self.evaluations) / self._pace
-
-    def _to_exact(self) -> int:
-        """The steps that are left of the serial path."""
-        block, node = max((i, node) for (i, p), node in self._nodes.items() if i == p)
-        return self.edges[-1] - self.edges[block] - node.done
+        return residual(self._nodes[i, p].start[0], before.start[0]) <= self.block_tolerance
 
     def _alone_is_sooner(self, iterate: Iterate, before: Iterate | None) -> bool:
         """Whether the serial path, a narrow round a step, is expected to end before the iterates that are still
         needed, at the rate of the latest two."""
-        if iterate.residual is None or not self._pace:
+        pace, to_exact = self._flow.pace, self._flow.to_exact()
+        if iterate.residual is None or not pace:
             return False
         rate = CONTRACTION if before is None or not before.residual else iterate.residual / before.residual
-        last = self.last
+        last = self._flow.last
         if self.tolerance > 0 and rate < 1:
             last = min(last, iterate.number + math.ceil(math.log(self.tolerance / iterate.residual, rate)))
-        left = evaluations([b - a for a, b in pairwise(self.edges)], last) - self.evaluations
-        rounds = min(left / self._pace, self._to_exact())
-        return self._to_exact() < rounds * self._cost(self._pace)
+        left = evaluations(self._flow.lengths, last) - self.evaluations
+        return to_exact < min(left / pace, to_exact) * self._cost(pace)
 
-    def _urgency(self, key: tuple[int, int]) -> tuple[int, int, int]:
-        """Sorts what is ready (DESIGN: "who goes first")."""
-        i, p = key
-        if p == 0 and self._nodes[key].done == 0:  # the coarse chain
-            return 0, p, i
-        return (1 if i == p else 2), p, i  # of all (i, i) only the serial path is ever unfinished
+    def _point(self, key: Key) -> int:
+        """The grid point at which a node is evaluated next."""
+        return self.edges[key[0]] + self._flow.done[key]
 
-    def _evaluation(self, key: tuple[int, int]) -> Evaluation:
-        node = self._nodes[key]
-        timestep = float(self.solver.grid.timestep[self.edges[key[0]] + node.done])
-        return Evaluation(key, node.fine[0], timestep)
+    def _evaluation(self, key: Key) -> Evaluation:
+        return Evaluation(key, self._nodes[key].fine[0], self._timesteps[self._point(key)])
 
-    def _length(self, i: int) -> int:
-        return self.edges[i + 1] - self.edges[i]
-
-    def _step(self, keys: list[tuple[int, int]], outputs: Tensor) -> None:
+    def _step(self, keys: Sequence[Key], outputs: Tensor) -> None:
         """One fine step of every node in `keys`; from a boundary the same outputs also give its coarse step."""
         nodes = [self._nodes[key] for key in keys]
         states = torch.stack([node.fine for node in nodes])
-        start = torch.tensor([self.edges[i] + node.done for (i, _), node in zip(keys, nodes, strict=True)])
-        fine = self.solver.step(states, outputs, start, start + 1)
-        for key, node, state in zip(keys, nodes, fine, strict=True):
-            self._nodes[key] = replace(node, fine=state, done=node.done + 1)
+        start = torch.tensor([self._point(key) for key in keys])
+        for node, state in zip(nodes, self.solver.step(states, outputs, start, start + 1), strict=True):
+            node.fine = state
 
-        first = [n for n, node in enumerate(nodes) if node.done == 0]
+        first = [n for n, key in enumerate(keys) if self._flow.done[key] == 0]
         if first:
             end = torch.tensor([self.edges[keys[n][0] + 1] for n in first])
             coarse = self.solver.step(states[first], outputs[first], start[first], end)
             for n, state in zip(first, coarse, strict=True):
-                self._nodes[keys[n]] = replace(self._nodes[keys[n]], coarse=state)
+                nodes[n].coarse = state
 
-    def _boundary(self, i: int, p: int) -> Tensor | None:
-        """x[i+1, p], where it has just become known; None where something is missing or it was known before."""
-        wanted = p <= self.last or i + 1 == p
-        known = (i + 1, p) in self._nodes or (self.newest is not None and p <= self.newest.number)
-        if known or not wanted:
-            return None
-        here = self._nodes.get((i, p))
-        if p == 0:
-            return here.coarse if here else None
-        before = self._nodes.get((i, p - 1))
-        if before is None or before.done < self._length(i):
-            return None
-        if i == p - 1:  # the block starts from an exact boundary: so does the next
+    def _boundary(self, i: int, p: int) -> Tensor:
+        """x[i+1, p], which has just become known."""
+        here, before = self._nodes.get((i, p)), self._nodes.get((i, p - 1))
+        if here is None:  # the block starts from an exact boundary: so does the next
+            assert before is not None
             return before.fine
-        if here is None or here.coarse is None or before.coarse is None:
-            return None
+        assert here.coarse is not None
+        if before is None:  # p is 0
+            return here.coarse
+        assert before.coarse is not None
         correction = here.coarse - before.coarse
         if self.correction == "plain":
             return before.fine + correction
         said = bounded(correction[0], here.start[0] - before.start[0], *self._reach(i))
-        self._nodes[i, p] = replace(here, said=torch.stack([said, before.fine[0]]))
+        here.said = torch.stack([said, before.fine[0]])
         trust = (
             1.0
             if before.said is None
@@ -332,7 +298,8 @@ class Parareal(Trajectory):
         before = self.newest
         change = None if before is None else residual(state[0], before.sample)
         self.newest = Iterate(p, state[0], change, self.rounds, self.evaluations)
-        self._nodes = {key: node for key, node in self._nodes.items() if key[1] >= p}
+        self._flow.complete(p)
+        self._nodes = {key: self._nodes[key] for key in self._flow.done}
         self._stop_at(self.newest)
         if self.status is Status.RUNNING:
             self._alone = self._alone or self._alone_is_sooner(self.newest, before)
@@ -343,7 +310,7 @@ class Parareal(Trajectory):
             self._end(Status.EXACT)
         elif iterate.residual is not None and iterate.residual <= self.tolerance and self.tolerance > 0:
             self._end(Status.CONVERGED)
-        elif iterate.number >= self.last:
+        elif iterate.number >= self._flow.last:
             self._end(Status.MAX_ITERATIONS)
         elif self._accepted:
             self._end(Status.ACCEPTED)

@@ -1,22 +1,18 @@
-"""How many blocks, and what a sample will cost: rounds and evaluations of pipelined SRDS, by formula.
-
-T(p) = (B - p) + (the p longest blocks), the rounds until iterate p is complete with unbounded width: every way through
-the dataflow to x[B, p] crosses p blocks by fine steps and the others by one coarse step.
-
-E(p) = sum over q <= p of (B - q)  +  sum over q < p and i >= q of (S_i - 1), the evaluations that iterate p needs:
-each node (block i, iterate q <= i) is evaluated at its boundary, and those before iterate p in the rest of the block.
-"""
+"""How many blocks, and what a sample will cost: rounds and evaluations of pipelined SRDS, counted beforehand."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
+from sampler.dataflow import Dataflow
 from sampler.grid import block_edges
 
 # The first residual on the shipped model with about sqrt(N) blocks; each next one is about a tenth of it.
 FIRST_RESIDUAL, CONTRACTION = 0.05, 0.1
+# The numbers of blocks that are tried: all up to this one, and from there on each that is larger by such a part.
+CLOSE = 32
 # How much the latest residual counts among all that were seen.
 LEARNED = 0.2
 
@@ -64,18 +60,6 @@ class Convergence:
             self.contraction *= (min(residual / before, 0.9) / self.contraction) ** LEARNED
 
 
-def rounds(lengths: Sequence[int], iterate: int) -> int:
-    """T(p): the rounds until iterate `p` is complete with unbounded width, for blocks of these lengths."""
-    return len(lengths) - iterate + sum(sorted(lengths, reverse=True)[:iterate])
-
-
-def evaluations(lengths: Sequence[int], iterate: int) -> int:
-    """E(p): the evaluations that iterate `p` needs, for blocks of these lengths."""
-    blocks = len(lengths)
-    shared = sum(blocks - q for q in range(iterate + 1))
-    return shared + sum(length - 1 for q in range(iterate) for length in lengths[q:])
-
-
 def expected_iterates(tolerance: float, seen: Convergence | None = None) -> int:
     """How many iterates it takes until the residual is at most `tolerance`: as was seen, or as a rule of thumb.
 
@@ -87,30 +71,72 @@ def expected_iterates(tolerance: float, seen: Convergence | None = None) -> int:
     return 1 + max(0, math.ceil(math.log(tolerance / seen.first, seen.contraction) - 1e-9))
 
 
-def predict(steps: int, blocks: int, iterates: int, width: int) -> Plan:
-    """The cost of `iterates` Parareal iterates of a grid of `steps` steps in `blocks` blocks.
+@lru_cache(maxsize=1024)
+def predict(
+    steps: int, blocks: int, iterates: int, width: int, last: int | None = None, preview_first: bool = False
+) -> Plan:
+    """What an iterate of SRDS takes, alone in an engine: exactly what `Parareal` will have spent when it is complete.
 
-    Rounds are the larger of the dataflow's length and of what the width can hold (the coarse chain runs alone),
-    and never more than N + B - 1, where the serial path ends.
+    Args:
+        steps, blocks: N and B.
+        iterates: p of that iterate. Where the exact image comes first, it is that one.
+        width: of the engine.
+        last: the trajectory's `max_iterations`. Without a limit (None) a part of each round goes on to later iterates.
+        preview_first: see `Parareal`.
     """
-    edges = block_edges(steps, blocks)
-    lengths = [b - a for a, b in pairwise(edges)]
-    iterates = min(iterates, blocks)
-    needed = evaluations(lengths, iterates)
-    by_width = blocks + -(-(needed - blocks) // width)
-    bound = steps + blocks - 1
-    return Plan(blocks, min(bound, max(rounds(lengths, iterates), by_width)), needed)
+    lengths = [end - start for start, end in pairwise(block_edges(steps, blocks))]
+    flow = Dataflow(lengths, blocks if last is None else min(last, blocks))
+    wanted, rounds = min(iterates, flow.last), 0
+    while True:
+        now = 1 if preview_first and flow.newest < 0 else width
+        keys = flow.ready(now)
+        complete = [p for i, p in flow.take(keys) if i == blocks]
+        rounds += 1
+        if complete and max(complete) >= wanted:
+            return Plan(blocks, rounds, flow.spent)
+        if complete:
+            flow.complete(max(complete))
+        rounds += flow.take_again(keys, now)
 
 
-def choose_blocks(steps: int, width: int, iterates: int = 2) -> int:
+@lru_cache(maxsize=1024)
+def choose_blocks(steps: int, width: int, iterates: int = 2, last: int | None = None) -> int:
     """The number of blocks for which the iterate that is expected to be the last is complete in the fewest rounds.
 
     With ample width that is near sqrt(p N). Where the width is too narrow for refinement to beat the serial sampler,
     it is sqrt(N): the first preview then comes after that many rounds, and the exact image after N + sqrt(N) - 1.
+    `last` is the trajectory's `max_iterations`; one that is lower than `iterates` does not count: a draft is refined
+    less, but it is cut as well as others.
     """
-    plans = [predict(steps, blocks, iterates, width) for blocks in range(1, steps + 1)]
-    best = min(plans, key=lambda plan: (plan.rounds, plan.evaluations))
-    return best.blocks if best.rounds < steps else max(1, round(steps**0.5))
+    last = None if last is None else max(last, iterates)
+    best = Plan(max(1, round(steps**0.5)), steps, 0)
+    for least, blocks in sorted((at_least(steps, blocks, iterates, width), blocks) for blocks in candidates(steps)):
+        if least >= (best.rounds, best.evaluations):
+            break
+        plan = predict(steps, blocks, iterates, width, last)
+        if (plan.rounds, plan.evaluations) < (best.rounds, best.evaluations):
+            best = plan
+    return best.blocks
+
+
+def candidates(steps: int) -> list[int]:
+    """The numbers of blocks worth a try: rounds hardly differ between one and the next."""
+    tried = [1]
+    while (blocks := tried[-1] + 1 + tried[-1] // CLOSE) <= steps:
+        tried.append(blocks)
+    return tried
+
+
+def at_least(steps: int, blocks: int, iterates: int, width: int) -> tuple[int, int]:
+    """The rounds and evaluations that an iterate takes at the least: T(p), or E(p) in full rounds; and E(p).
+
+    See `sampler.dataflow`; the blocks are as equal as they can be, the longer ones first.
+    """
+    short, longer = divmod(steps, blocks)
+    p = min(iterates, blocks)
+    starts = [q * short + min(q, longer) for q in range(p + 1)]
+    needed = sum(steps - start for start in starts[:p]) + blocks - p
+    return max(blocks - p + starts[p], math.ceil(needed / width)), needed
 
 
 def predict_window(steps: int, width: int, blocks: int, *, preview_first: bool) -> Plan:

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from sampler.cost import Curve, flat, has_room
 from sampler.parareal import Parareal
-from sampler.plan import Convergence, Plan, choose_blocks, expected_iterates, predict, predict_window
+from sampler.plan import (
+    Convergence,
+    Plan,
+    at_least,
+    candidates,
+    choose_blocks,
+    expected_iterates,
+    predict,
+    predict_window,
+)
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Trajectory
 from sampler.window import SHOWN, Window, crowded
@@ -83,9 +92,8 @@ def plan(
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
         return choose(steps, slots, cost=cost, wish=wish, **how)
     expected = expected_iterates(tolerance)
-    blocks = blocks or choose_blocks(steps, slots, expected)
-    expected = blocks if tolerance == 0 else expected
-    return predict(steps, blocks, expected if max_iterations is None else min(expected, max_iterations), slots)
+    blocks = blocks or choose_blocks(steps, slots, expected, max_iterations)
+    return predict(steps, blocks, blocks if tolerance == 0 else expected, slots, max_iterations)
 
 
 def start(
@@ -159,16 +167,40 @@ def _srds(
     yield serial * cost(1), Plan(preview, serial, serial, width=1, preview_first=True)
     expected = max(FEWEST_ITERATES, expected_iterates(tolerance, seen))
     exact = tolerance == 0 and max_iterations is None
-    wanted = [choose_blocks(steps, slots, expected)] if exact else range(min(FEWEST_BLOCKS, steps), steps + 1)
-    for blocks in wanted:
-        made = predict(steps, blocks, blocks if exact else expected, slots)
-        alone = not has_room(cost, round(made.evaluations / made.rounds))
-        # Alone, the coarse chain is of narrow rounds, and the rest of as wide ones as there is work for.
-        rest = made.rounds - blocks if alone else made.rounds
-        width = (made.evaluations - blocks if alone else made.evaluations) / max(1, rest)
-        time = blocks * alone * cost(1) + rest * cost(max(1, round(width)))
-        if max_iterations is not None:
-            made = predict(steps, blocks, min(expected, max_iterations), slots)
-        # The exact image is certain by then, and its previews are better.
-        if time < (1 if exact else WORTHWHILE) * serial * cost(1):
-            yield time, replace(made, width=slots, preview_first=alone)
+    if exact:
+        # It is certain by then, and its previews are better.
+        best, wanted = serial * cost(1), [(0.0, choose_blocks(steps, slots, expected))]
+    else:
+        best, tried = WORTHWHILE * serial * cost(1), [b for b in candidates(steps) if b >= min(FEWEST_BLOCKS, steps)]
+        wanted = sorted((_time(*at_least(steps, blocks, expected, slots), cost), blocks) for blocks in tried)
+    found = None
+    for least, blocks in wanted:
+        if least >= best:
+            break
+        time, plan = _refined(steps, blocks, blocks if exact else expected, slots, cost)
+        if time < best:
+            best, found = time, plan
+    if found is None:
+        return
+    if max_iterations is not None:
+        counted = predict(
+            steps, found.blocks, min(expected, max_iterations), slots, max_iterations, found.preview_first
+        )
+        found = replace(counted, width=slots, preview_first=found.preview_first)
+    yield best, found
+
+
+def _refined(steps: int, blocks: int, iterates: int, slots: int, cost: Curve) -> tuple[float, Plan]:
+    """The time of an iterate in so many blocks, refined as widely as the engine lets it; the coarse chain goes alone
+    where that makes its rounds cheaper."""
+    made = predict(steps, blocks, iterates, slots)
+    if has_room(cost, round(made.evaluations / made.rounds)):
+        return _time(made.rounds, made.evaluations, cost), replace(made, width=slots)
+    made = predict(steps, blocks, iterates, slots, preview_first=True)
+    rest = _time(made.rounds - blocks, made.evaluations - blocks, cost)
+    return blocks * cost(1) + rest, replace(made, width=slots, preview_first=True)
+
+
+def _time(rounds: int, evaluations: int, cost: Curve) -> float:
+    """Of rounds that are about equally wide."""
+    return rounds * cost(max(1, round(evaluations / max(1, rounds))))

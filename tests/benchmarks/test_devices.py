@@ -23,7 +23,7 @@ def test_a_round_takes_as_long_as_its_fullest_device(number, evaluations, naps):
 @pytest.mark.parametrize("iterate", [1, 2, 4])
 def test_rounds_are_those_of_the_formula_where_no_device_is_missing(iterate):
     *_, rounds, evaluations = devices.timed(devices.Devices(16, latency=0), 16, 4, iterate)
-    expected = predict(16, 4, iterate, 16)
+    expected = predict(16, 4, iterate, 16, last=iterate)
     assert (rounds, evaluations) == (expected.rounds, expected.evaluations)
 
 

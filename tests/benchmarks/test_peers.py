@@ -8,7 +8,7 @@ from benchmarks.drive import Run, drive
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts, published_starts
 from benchmarks.problems import SHAPE, Anything, Tree
-from sampler import DDIM, Parareal, Window, ddim_grid, load_model, plan
+from sampler import DDIM, Parareal, Window, dataflow, ddim_grid, load_model
 from tests.sampler.conftest import EMOJI
 
 STEPS = 16
@@ -179,7 +179,7 @@ def test_srds_takes_the_rounds_of_its_schedule_and_gives_the_iterates_of_pararea
         assert error(pipelined[p][1], iterate.sample) < 1e-6
         # An iteration is its fine steps, and then a coarse sweep over the blocks that are not exact.
         assert barriers[p][0] == 5 + sum(5 + (5 - q) for q in range(1, p + 1))
-        assert pipelined[p][0] == plan.rounds([5] * 5, p)
+        assert pipelined[p][0] == dataflow.rounds([5] * 5, p)
 
 
 def test_srds_stops_at_its_tolerance(tree):

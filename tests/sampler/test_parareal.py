@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status, plan
+from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status, dataflow
 from sampler.grid import block_edges
 from tests.sampler.problems import Mixture, Schedule, noise, relative_error, run, solver
 
@@ -80,8 +80,8 @@ def test_rounds_and_evaluations_follow_the_formulas_for_any_blocks(lengths, data
     schedule = Schedule()
     trajectory = Parareal(solver(sum(lengths)), noise(), blocks=lengths, max_iterations=last)
     iterates = schedule.follow(Mixture(), trajectory, UNBOUNDED)
-    assert [iterate.rounds for iterate in iterates] == [plan.rounds(lengths, p) for p in range(last + 1)]
-    assert iterates[-1].evaluations == trajectory.evaluations == plan.evaluations(lengths, last)
+    assert [iterate.rounds for iterate in iterates] == [dataflow.rounds(lengths, p) for p in range(last + 1)]
+    assert iterates[-1].evaluations == trajectory.evaluations == dataflow.evaluations(lengths, last)
     # Node (i, q): q <= i only (frozen prefix); all S_i steps below the last iterate, the shared evaluation alone in it.
     expected = {
         (i, q): (length if q < last else 1) for i, length in enumerate(lengths) for q in range(min(i, last) + 1)
@@ -99,7 +99,7 @@ def test_evaluations_by_the_time_an_iterate_is_complete(steps, blocks):
         expected = 0
         for i, length in enumerate(lengths):
             for q in range(min(i, last) + 1):
-                known = plan.rounds(lengths[:i], q)
+                known = dataflow.rounds(lengths[:i], q)
                 expected += min(max(iterate.rounds - known, 0), length if q < last else 1)
         assert iterate.evaluations == expected
 
