@@ -59,6 +59,15 @@ class _Job:
     evaluation: Evaluation
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What a call gave one trajectory: its evaluations and, in their order, the outputs (b, c, h, w)."""
+
+    seat: _Seat
+    evaluations: list[Evaluation]
+    outputs: Tensor
+
+
 @dataclass(slots=True)
 class Engine:
     """Drives any number of trajectories over one model, `width` evaluations a round.
@@ -107,8 +116,9 @@ class Engine:
         self.statistics.rounds += 1
         self.statistics.slots += self.width
         self.statistics.evaluations += len(jobs)
-        outputs = self._evaluate(jobs)
-        progress = [self._deliver(seat, outputs) for seat in {id(job.seat): job.seat for job in jobs}.values()]
+        shares = {id(share.seat): share for share in self._evaluate(jobs)}
+        taking = {id(job.seat): job.seat for job in jobs}
+        progress = [self._deliver(seat, shares.get(key)) for key, seat in taking.items()]
         self._seats = [seat for seat in self._seats if seat.trajectory.status is Status.RUNNING]
         return ended + [p for p in progress if p.iterates or p.status is not Status.RUNNING]
 
@@ -119,22 +129,22 @@ class Engine:
         rest = [_Job(seat, evaluation) for seat, evaluations in ready for evaluation in evaluations[1:]]
         return (first + rest)[: self.width]
 
-    def _evaluate(self, jobs: list[_Job]) -> dict[int, list[tuple[Evaluation, Tensor]]]:
+    def _evaluate(self, jobs: list[_Job]) -> list[_Share]:
         """Run the round, one call for each group that can share one; a sample that cannot be evaluated fails."""
         groups: dict[Hashable, list[_Job]] = {}
         for job in jobs:
             groups.setdefault((job.evaluation.x.shape, job.seat.condition.signature), []).append(job)
-        outputs: dict[int, list[tuple[Evaluation, Tensor]]] = {}
+        shares: list[_Share] = []
         for kind, group in groups.items():
             began = perf_counter()
-            pairs = self._call(group)
-            if len(pairs) == len(group):
+            evaluated, outputs = self._call(group)
+            if len(evaluated) == len(group):
                 self.cost.note(kind, len(group), perf_counter() - began)
-            for job, output in pairs:
-                outputs.setdefault(id(job.seat), []).append((job.evaluation, output))
-        return outputs
+            shares += _shares(evaluated, outputs)
+        return shares
 
-    def _call(self, jobs: list[_Job]) -> list[tuple[_Job, Tensor]]:
+    def _call(self, jobs: list[_Job]) -> tuple[list[_Job], Tensor]:
+        """Those that could be evaluated, and their outputs (b, c, h, w)."""
         x = torch.stack([job.evaluation.x for job in jobs])
         timestep = torch.tensor([job.evaluation.timestep for job in jobs], dtype=torch.float64)
         try:
@@ -145,25 +155,26 @@ class Engine:
         except Exception as error:
             # Whose fault it was shows when each is evaluated alone: the others go on.
             if len(jobs) > 1:
-                return [pair for job in jobs for pair in self._call([job])]
+                alone = [self._call([job]) for job in jobs]
+                return [job for part, _ in alone for job in part], torch.cat([output for _, output in alone])
             jobs[0].seat.trajectory.fail(f"the model failed: {type(error).__name__}: {error}")
-            return []
-        finite = torch.isfinite(output).flatten(1).all(1).cpu()
+            return [], x[:0]
+        # A sum is finite where all its terms are, and takes one pass.
+        finite = torch.isfinite(output.flatten(1).sum(1, dtype=torch.float32)).tolist()
         for job, good in zip(jobs, finite, strict=True):
-            if not bool(good):
+            if not good:
                 job.seat.trajectory.fail(
                     f"the model returned a non-finite value at timestep {job.evaluation.timestep:g}: "
                     "try float32 or bfloat16, or a lower guidance scale"
                 )
-        return list(zip(jobs, output.float(), strict=True))
+        return jobs, output.float()
 
-    def _deliver(self, seat: _Seat, outputs: dict[int, list[tuple[Evaluation, Tensor]]]) -> Progress:
+    def _deliver(self, seat: _Seat, share: _Share | None) -> Progress:
         trajectory = seat.trajectory
-        pairs = outputs.get(id(seat), [])
-        if trajectory.status is not Status.RUNNING or not pairs:
+        if trajectory.status is not Status.RUNNING or share is None:
             return self._progress(seat, [])
-        evaluations, before = [evaluation for evaluation, _ in pairs], trajectory.newest
-        iterates = trajectory.take(evaluations, torch.stack([output for _, output in pairs]))
+        before = trajectory.newest
+        iterates = trajectory.take(share.evaluations, share.outputs)
         for iterate in iterates if isinstance(trajectory, Parareal) else ():
             if iterate.residual is not None:
                 self.convergence.note(iterate.number, iterate.residual, before.residual if before else None)
@@ -174,3 +185,16 @@ class Engine:
         trajectory = seat.trajectory
         checkpoint = trajectory.checkpoint() if iterates else None
         return Progress(trajectory, tuple(iterates), checkpoint, trajectory.status)
+
+
+def _shares(jobs: list[_Job], outputs: Tensor) -> list[_Share]:
+    """The outputs (b, c, h, w) of a call, for each trajectory its own; copied only where they do not lie together."""
+    rows: dict[int, list[int]] = {}
+    for row, job in enumerate(jobs):
+        rows.setdefault(id(job.seat), []).append(row)
+    shares: list[_Share] = []
+    for own in rows.values():
+        first, end = own[0], own[-1] + 1
+        part = outputs[first:end] if end - first == len(own) else outputs[own]
+        shares.append(_Share(jobs[first].seat, [jobs[row].evaluation for row in own], part))
+    return shares

@@ -71,6 +71,35 @@ def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) 
     return x0
 
 
+def factors(departs: Tensor, arrives: Tensor, kind: Prediction) -> Tensor:
+    """(a, b) such that `alpha' x0 + sigma' eps = a x + b output`, for x0 and eps as `predictions` has them.
+
+    Two passes over the samples instead of a step's ten.
+
+    Args:
+        departs: (alpha, sigma), (2, b) float64.
+        arrives: (alpha', sigma'), (2, b) float64.
+
+    Returns:
+        (2, b) float64.
+    """
+    alpha, sigma = departs
+    alpha_to, sigma_to = arrives
+    if kind == "epsilon":
+        kept = alpha_to / alpha
+        gain = sigma_to - kept * sigma
+    elif kind == "v_prediction":
+        kept = alpha_to * alpha + sigma_to * sigma
+        gain = sigma_to * alpha - alpha_to * sigma
+    elif kind == "velocity":
+        kept = alpha_to + sigma_to
+        gain = sigma_to * alpha - alpha_to * sigma
+    else:
+        kept = sigma_to / sigma
+        gain = alpha_to - kept * alpha
+    return torch.stack([kept, gain])
+
+
 def like(coefficients: Tensor, state: Tensor) -> Tensor:
     """Float64 coefficients (..., b) on the CPU, ready to multiply samples (b, c, h, w): (..., b, 1, 1, 1)."""
     return coefficients.to(state.device, state.dtype)[..., None, None, None]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, like, predictions
+from sampler.solvers.base import Prediction, arrival, departure, factors, like, predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,11 @@ class DDIM:
 
     def step(self, state: Tensor, output: Tensor, start: Tensor, end: Tensor) -> Tensor:
         """See `Solver.step`."""
-        alpha, sigma = like(departure(self.grid, start), state)
-        alpha_to, sigma_to = like(arrival(self.grid, end), state)
+        departs, arrives = departure(self.grid, start), arrival(self.grid, end)
+        if self.clip is None:
+            kept, gain = like(factors(departs, arrives, self.prediction), state)
+            return (kept * state[:, 0] + gain * output).unsqueeze(1)
+        alpha, sigma = like(departs, state)
+        alpha_to, sigma_to = like(arrives, state)
         x0, eps = predictions(state[:, 0], output, alpha, sigma, self.prediction)
-        if self.clip is not None:
-            x0 = x0.clamp(-self.clip, self.clip)
-        return (alpha_to * x0 + sigma_to * eps).unsqueeze(1)
+        return (alpha_to * x0.clamp(-self.clip, self.clip) + sigma_to * eps).unsqueeze(1)
