@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,28 +65,30 @@ class Studio:
         Raises:
             RuntimeError: one failed; the message says why.
         """
-        answers: SimpleQueue[tuple[int, Answer]] = SimpleQueue()
         began = perf_counter()
-        for number, request in enumerate(requests):
-            self.engine.add(self._order(self.card.resolve(request), number, answers))
-        first: dict[int, float] = {}
-        made: dict[int, Pictured] = {}
-        while len(made) < len(requests):
-            number, answer = answers.get()
+        mail: list[SimpleQueue[Answer]] = [SimpleQueue() for _ in requests]
+        for request, answers in zip(requests, mail, strict=True):
+            self.engine.add(self._order(self.card.resolve(request), answers))
+        with ThreadPoolExecutor(len(requests)) as threads:  # one for each job, as in a worker
+            return list(threads.map(partial(self._follow, began, decode), mail))
+
+    def _follow(self, began: float, decode: bool, answers: "SimpleQueue[Answer]") -> Pictured:
+        first: float | None = None
+        while True:
+            answer = answers.get()
             if answer.status is Status.FAILED:
                 raise RuntimeError(answer.error)
             for iterate in answer.iterates:
                 if decode:
-                    self.engine.model.decode(iterate.sample[None])
-                first.setdefault(number, perf_counter() - began)
+                    self.engine.picture(iterate)
+                first = first or perf_counter() - began
             if answer.status is not Status.RUNNING and answer.newest is not None:
                 seconds = perf_counter() - began
-                made[number] = Pictured(first[number], seconds, answer.newest)
-        return [made[number] for number in range(len(requests))]
+                return Pictured(first or seconds, seconds, answer.newest)
 
-    def _order(self, generation: Generation, number: int, answers: SimpleQueue[tuple[int, Answer]]) -> Order:
+    def _order(self, generation: Generation, answers: "SimpleQueue[Answer]") -> Order:
         prepare = partial(begin, uuid4(), generation, {0: Start(None, planned=True, checkpoint=None)}, lambda *_: None)
-        return Order((0,), prepare, lambda answer: answers.put((number, answer)))
+        return Order((0,), prepare, answers.put)
 
 
 def cases(card: ModelCard) -> list[dict[str, Any]]:

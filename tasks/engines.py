@@ -13,11 +13,13 @@ from time import perf_counter
 from typing import Any
 
 from celery.utils.log import get_logger
+from torch import Tensor
 
 from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, Trajectory
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
 from store.catalog import ModelCard
+from tasks.decoding import Decoder
 from tasks.devices import load
 from tasks.metrics import Metrics
 
@@ -80,14 +82,21 @@ class EngineThread(Thread):
         self._metrics = metrics
         self._model: Model | None = None
         self._engine: Engine | None = None
+        self._decoder = Decoder(lambda samples: self.model.decode(samples))
         self._requests: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._seats: dict[Trajectory, tuple[Order, int]] = {}
 
     @property
     def model(self) -> Model:
-        """The model, for decoding; it is there once an answer with iterates is."""
+        """The model; it is there once an answer with iterates is."""
         assert self._model is not None
         return self._model
+
+    def picture(self, iterate: Iterate) -> Tensor:
+        """An iterate, decoded: (H, W, 3), uint8 on the CPU. Any thread may ask."""
+        if isinstance(self.model, Replicas):  # which decode side by side, each on its device
+            return self.model.decode(iterate.sample[None])[0]
+        return self._decoder.picture(iterate.sample)
 
     @property
     def statistics(self) -> dict[str, int]:

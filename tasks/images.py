@@ -188,7 +188,7 @@ class Images:
 
     def _picture(self, iterate: Iterate) -> bytes:
         with self._times.decoding():
-            return to_png(self._engine.model.decode(iterate.sample[None])[0])
+            return to_png(self._engine.picture(iterate))
 
     def _finish(self, image: int, stopped: Stopped | None = None, error: str | None = None) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt

@@ -1,5 +1,8 @@
 """Stable Diffusion 1.x and 2.x style pipelines: a UNet over latents, CLIP text, an autoencoder."""
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -9,6 +12,9 @@ from torch import Tensor
 from sampler.models.base import DiffusersModel
 from sampler.models.conditions import Inputs, Prompt
 
+# How many encoded texts are kept, some 100 kB each.
+TEXTS = 64
+
 
 class StableDiffusion(DiffusersModel):
     """A `StableDiffusionPipeline` as the sampler sees it."""
@@ -16,14 +22,22 @@ class StableDiffusion(DiffusersModel):
     network = "unet"
     without = {"safety_checker": None, "requires_safety_checker": False}  # noqa: RUF012
 
+    def __init__(self, pipeline: Any) -> None:
+        """See `DiffusersModel`."""
+        super().__init__(pipeline)
+        # Most prompts share the empty negative one, and several pictures of one prompt are common.
+        self._text = lru_cache(maxsize=TEXTS)(self._encoded)
+
     def encode(
         self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, guidance_rescale: float = 0.0
     ) -> Prompt:
         """Encode a prompt; what exceeds the text encoder's length is cut off, as diffusers does."""
-        guided = guidance_scale > 1
+        negative = {"text": self._text(negative_prompt)} if guidance_scale > 1 else None
+        return Prompt({"text": self._text(prompt)}, negative, guidance_scale, guidance_rescale)
+
+    def _encoded(self, text: str) -> Tensor:
         with torch.inference_mode():
-            text, negative = self.pipeline.encode_prompt(prompt, self.device, 1, guided, negative_prompt)
-        return Prompt({"text": text}, {"text": negative} if guided else None, guidance_scale, guidance_rescale)
+            return self.pipeline.encode_prompt(text, self.device, 1, False)[0]
 
     def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
         return self._network(x, timestep, encoder_hidden_states=inputs["text"], return_dict=False)[0]
