@@ -28,6 +28,8 @@ class Plan:
         method: "srds" (with one block the serial sampler) or "window".
         width: evaluations a round that the sample is to ask for at the most; None for no limit.
         preview_first: whether the first preview is computed before anything else.
+        shown: parts in which a window is shown, 0 for the image alone; None for as many as it likes.
+        slots: evaluations a round that a window is expected to get at first; None for its width.
     """
 
     blocks: int
@@ -36,6 +38,8 @@ class Plan:
     method: Literal["srds", "window"] = "srds"
     width: int | None = None
     preview_first: bool = False
+    shown: int | None = None
+    slots: int | None = None
 
 
 @dataclass(slots=True)

@@ -28,6 +28,8 @@ Wish = Literal["latency", "cost"]
 
 # A preview's share of the serial sampler's evaluations, at the most, where it delays the image; but so many blocks.
 PREVIEW_SHARE, FEWEST_BLOCKS = 1 / 15, 4
+# On a busy engine, the steps for each picture that is shown: to decode one takes about as long as an evaluation.
+STEPS_SHOWN = 24
 # What anything but the serial path must be expected to need of that one's time, and in how many iterates at the least:
 # where it converges badly it loses more than that.
 WORTHWHILE, FEWEST_ITERATES = 0.85, 2
@@ -44,6 +46,7 @@ def choose(
     max_iterations: int | None = None,
     wish: Wish = "latency",
     convergence: Convergence | None = None,
+    busy: bool = False,
 ) -> Plan:
     """The plan for one image: the window, but for drafts and where every iterate down to the exact one is wanted.
 
@@ -55,6 +58,9 @@ def choose(
         wish: "latency": the plan that is expected to be finished first. "cost": of those that take hardly more
             evaluations than the fewest, the one that is finished first.
         convergence: what SRDS is expected to do; None is the rule of thumb.
+        busy: whether so many images share the rounds that none gets a second evaluation. Previews then delay all of
+            them: a window has no coarse grid, and shows what it can predict without one, if it is long enough for
+            that. It begins narrow, and widens when there is room again.
     """
     draft = max_iterations is not None
     plans = [] if draft else list(_windows(steps, slots, tolerance, cost))
@@ -63,7 +69,11 @@ def choose(
     if wish == "cost":
         fewest = min(plan.evaluations for _, plan in plans)
         plans = [(time, plan) for time, plan in plans if plan.evaluations <= TOLERABLE * fewest]
-    return min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
+    made = min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
+    if busy and made.method == "window":
+        shown = min(SHOWN, steps // STEPS_SHOWN)
+        return Plan(1, steps, steps, "window", made.width, shown=shown if shown > 1 else 0, slots=1)
+    return made
 
 
 def plan(
@@ -77,11 +87,12 @@ def plan(
     cost: Curve = flat,
     wish: Wish = "latency",
     convergence: Convergence | None = None,
+    busy: bool = False,
 ) -> Plan:
     """The plan for one image by a method; see `choose`.
 
-    Only "auto" regards what rounds cost: what is asked for by name gives the same iterates on any machine. `blocks` are
-    for "srds", which "auto" is where they are given.
+    Only "auto" regards what rounds cost, and whether the engine is busy: what is asked for by name gives the same
+    iterates on any machine. `blocks` are for "srds", which "auto" is where they are given.
     """
     steps = solver.grid.steps
     if method == "serial":
@@ -90,6 +101,7 @@ def plan(
         return predict_window(steps, slots, max(1, round(steps**0.5)), preview_first=True)
     if method == "auto" and blocks is None:
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
+        how["busy"] = busy
         return choose(steps, slots, cost=cost, wish=wish, **how)
     expected = expected_iterates(tolerance)
     blocks = blocks or choose_blocks(steps, slots, expected, max_iterations)
@@ -114,7 +126,9 @@ def start(
     how: Any = {"tolerance": tolerance, "preview_first": plan.preview_first, "cost": cost}
     if plan.method == "window":
         blocks = crowded(solver.grid.steps, plan.blocks)
-        return Window(solver, noise, width=plan.width or solver.grid.steps, blocks=blocks, shown=shown, **how)
+        shown = shown if plan.shown is None else plan.shown
+        how |= {"shown": shown, "preview": shown > 0, "slots": plan.slots}
+        return Window(solver, noise, width=plan.width or solver.grid.steps, blocks=blocks, **how)
     return Parareal(solver, noise, blocks=plan.blocks, max_iterations=max_iterations, width=plan.width, **how)
 
 

@@ -52,6 +52,7 @@ class Window(Trajectory):
         blocks: int | Sequence[int] | None = None,
         preview_first: bool = True,
         shown: int = SHOWN,
+        slots: int | None = None,
         cost: Curve = flat,
     ) -> None:
         """Start from noise.
@@ -67,6 +68,8 @@ class Window(Trajectory):
             blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
             preview_first: whether the coarse grid is swept alone, before anything else is offered.
             shown: in how many parts the fine grid is shown: an iterate each time that another one is known.
+            slots: evaluations a round that it is expected to get at first: it begins so narrow, so that it predicts no
+                points that are never asked; None for `width`.
             cost: of a round by its width. The window is halved when it gains less than the serial sampler would have
                 in the same time, and widened again, up to `width`, while all of its points are accepted. While it has
                 lost more than the share `LOSS` of the serial sampler's time, half of it at once and half on the way,
@@ -89,7 +92,7 @@ class Window(Trajectory):
         narrow = max(1, min(width, len(self.edges) // COARSE_POINTS)) if has_room(cost, 2) else 1
         self._coarse = Sweep(solver, start, width=narrow, tolerance=COARSE_TOLERANCE, points=self.edges)
         guide = self._coarse if preview else None
-        self._fine = Sweep(solver, start, width=width, tolerance=tolerance, guide=guide)
+        self._fine = Sweep(solver, start, width=min(width, slots or width), tolerance=tolerance, guide=guide)
         self._preview = preview
         self._shown = shown
         self._gains: deque[int] = deque(maxlen=ROUNDS_SEEN)

@@ -55,14 +55,14 @@ class Order:
 
     Attributes:
         images: their numbers.
-        begin: called on the engine's thread with its model and the sampler's engine: the prompt, encoded, and a
-            trajectory for each image.
+        begin: called on the engine's thread with its model, the sampler's engine, and how many images of other orders
+            share its rounds or are about to: the prompt, encoded, and a trajectory for each image.
         deliver: called on the engine's thread with every answer; must not block.
         priority: a higher one goes first.
     """
 
     images: tuple[int, ...]
-    begin: Callable[[Model, Engine], tuple[Condition, Mapping[int, Trajectory]]]
+    begin: Callable[[Model, Engine, int], tuple[Condition, Mapping[int, Trajectory]]]
     deliver: Callable[[Answer], None]
     priority: int = 0
 
@@ -84,6 +84,7 @@ class EngineThread(Thread):
         self._engine: Engine | None = None
         self._decoder = Decoder(lambda samples: self.model.decode(samples))
         self._requests: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._coming: set[Order] = set()
         self._seats: dict[Trajectory, tuple[Order, int]] = {}
 
     @property
@@ -105,6 +106,7 @@ class EngineThread(Thread):
 
     def add(self, order: Order) -> None:
         """Have an order's images computed from the next round on."""
+        self._coming.add(order)
         self._requests.put(partial(self._begin, order))
 
     def cancel(self, order: Order) -> None:
@@ -184,9 +186,11 @@ class EngineThread(Thread):
 
     def _begin(self, order: Order) -> None:
         self._metrics.engine_time.turn(self._card.id, "preparing")
+        self._coming.discard(order)
+        others = len(self._seats) + sum(len(coming.images) for coming in tuple(self._coming))
         try:
             engine = self._loaded()
-            condition, trajectories = order.begin(self.model, engine)
+            condition, trajectories = order.begin(self.model, engine, others)
         except Exception as error:
             # Whatever it was: the thread goes on for the other jobs, and the next order tries again.
             log.exception("model %s: images cannot be started", self._card.id)

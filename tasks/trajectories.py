@@ -39,9 +39,10 @@ def begin(
     tell: Callable[[int, Plan], None],
     model: Model,
     engine: Engine,
+    others: int,
 ) -> tuple[Condition, dict[int, Trajectory]]:
     """The prompt, encoded, and the trajectory of every image in `starts`, by its number; `tell` gets the plan of each
-    that is not planned yet.
+    that is not planned yet. `others` is how many images of other jobs share the engine's rounds.
 
     Raises:
         ValueError: something that this model cannot do.
@@ -63,6 +64,7 @@ def begin(
             cost=cost,
             wish=generation.wish,
             convergence=engine.convergence,
+            busy=2 * (len(starts) + others) > engine.width,
         )
         trajectories[image] = _begin(job_id, generation, image, start, planned, solver, noise, cost)
         if not start.planned:

@@ -67,6 +67,24 @@ def test_the_wish_for_low_cost_takes_hardly_more_evaluations_than_the_fewest(ste
     assert cheap.evaluations <= 1.05 * (steps + round(steps**0.5) - 1)
 
 
+@pytest.mark.parametrize(("steps", "previews"), [(10, 0), (40, 0), (50, 2), (100, 4)])
+@pytest.mark.parametrize("cost", [flat, guess, steep])
+def test_on_a_busy_engine_no_preview_costs_an_evaluation(steps, previews, cost):
+    made = choose(steps, 16, tolerance=5e-3, cost=cost, busy=True)
+    trajectory = start(made, solver(steps), noise(), tolerance=5e-3, cost=cost)
+    iterates = run(Mixture(), trajectory, 1)  # the one slot that each gets
+    assert len(iterates) == previews + 1
+    assert (trajectory.rounds, trajectory.evaluations) == (made.rounds, made.evaluations) == (steps, steps)
+    assert trajectory.status is Status.EXACT
+
+
+def test_when_the_others_have_left_a_window_has_its_width_again():
+    made = choose(100, 16, tolerance=5e-3, busy=True)
+    trajectory = start(made, solver(100), noise(), tolerance=5e-3)
+    run(Mixture(), trajectory, 16)
+    assert trajectory.rounds < 50
+
+
 def test_a_draft_is_srds():
     made = choose(50, 16, tolerance=5e-3, max_iterations=1)
     assert made.method == "srds"

@@ -35,7 +35,7 @@ def test_an_engine_with_two_replicas_makes_pictures_and_ends_them_with_itself(ca
     answers: SimpleQueue[Answer] = SimpleQueue()
     order = Order(
         (0,),
-        lambda model, _: (
+        lambda model, *_: (
             model.encode("red heart", "", 3.0),
             {0: Parareal(model.solver(4), model.noise(7, 64, 64), blocks=2)},
         ),

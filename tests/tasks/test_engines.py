@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from threading import Event
 
 import pytest
 from torch import Tensor
 
-from sampler import Checkpoint, Evaluation, Iterate, Model, Parareal, Status, Trajectory
+from sampler import Checkpoint, Engine, Evaluation, Iterate, Model, Parareal, Status, Trajectory
+from sampler.denoiser import Condition
 from store.catalog import Catalog
 from tasks.engines import Answer, Engines, EngineThread, Order
 
-Begun = tuple[object, dict[int, Trajectory]]
+Begun = tuple[Condition, dict[int, Trajectory]]
 
 
 class Broken(Trajectory):
@@ -36,7 +38,7 @@ def started(thread: EngineThread, images: Sequence[int], make: Callable[[Model],
     answers: SimpleQueue[Answer] = SimpleQueue()
     order = Order(
         tuple(images),
-        lambda model, _: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
+        lambda model, *_: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
         answers.put,
     )
     thread.add(order)
@@ -65,3 +67,27 @@ def test_an_order_that_cannot_be_started_fails_alone(thread: EngineThread) -> No
 
     answers = started(thread, (3,), bad)
     assert answers.get(timeout=60).error == "model emoji cannot make this picture: no such picture"
+
+
+def test_an_order_is_told_how_many_others_share_the_rounds(thread: EngineThread) -> None:
+    told: list[int] = []
+    go = Event()
+    answers: SimpleQueue[Answer] = SimpleQueue()
+
+    def order(images: tuple[int, ...]) -> Order:
+        def begin(model: Model, _: Engine, others: int) -> Begun:
+            assert go.wait(60)
+            told.append(others)
+            return model.encode("red heart", "", 3.0), {image: good(model) for image in images}
+
+        return Order(images, begin, answers.put)
+
+    thread.add(order((0, 1)))
+    thread.add(order((0, 1, 2)))
+    thread.add(order((0,)))
+    go.set()
+    for _ in range(6):
+        while answers.get(timeout=60).status is Status.RUNNING:
+            pass
+    assert told[1:] == [3, 5]
+    assert told[0] in (0, 3, 4)  # the others may not have been there yet
