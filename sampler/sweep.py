@@ -138,6 +138,8 @@ class Sweep:
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
         """Add to `z` the points of the window that lie after `newest + 1`, by the x0 to expect at each."""
         ahead = range(newest + 1, min(self.frontier + self.width, self.last))
+        if not ahead:
+            return
         x0 = self._x0(z[newest], newest)
         changes = self._changes(ahead, first, newest, x0 - self._x0(z[first], first))
         for point, change in zip(ahead, changes, strict=True):
