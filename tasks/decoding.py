@@ -2,8 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Lock
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,25 +12,23 @@ from torch import Tensor
 TOGETHER = 128 * 128
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Request:
     sample: Tensor
-    pixels: Tensor | None = None
-    error: Exception | None = None
-
-    @property
-    def answered(self) -> bool:
-        return self.pixels is not None or self.error is not None
+    picture: "Future[Tensor]" = field(default_factory=Future)
 
 
 class Decoder:
-    """Decodes for any number of threads. What they ask for while a call runs goes together into the next one."""
+    """Decodes for any number of threads. What they ask for while a call runs goes together into the next one.
+
+    A thread of its own does so: PyTorch has helpers for each thread that calls it, and all of them want the same cores.
+    """
 
     def __init__(self, decode: Callable[[Tensor], Tensor]) -> None:
         """`decode`: samples (b, c, h, w) to pictures (b, H, W, 3), see `sampler.Model`."""
         self._decode = decode
         self._waiting: deque[_Request] = deque()
-        self._turn = Lock()
+        self._thread = ThreadPoolExecutor(1, "decoder")
 
     def picture(self, sample: Tensor) -> Tensor:
         """A sample (c, h, w) as a picture (H, W, 3), uint8 on the CPU.
@@ -40,33 +38,31 @@ class Decoder:
         """
         request = _Request(sample)
         self._waiting.append(request)
-        with self._turn:
-            while not request.answered:  # by the thread whose turn it was before
-                self._answer(self._next())
-        if request.error is not None:
-            raise request.error
-        assert request.pixels is not None
-        return request.pixels
+        self._thread.submit(self._turn)
+        return request.picture.result()
 
-    def _next(self) -> list[_Request]:
-        """The oldest request, and those behind it that fit into its call."""
+    def _turn(self) -> None:
+        """Answer the oldest request, and those behind it that fit into its call. There is a turn for each request; it
+        may have been answered in one before."""
+        if not self._waiting:
+            return
         requests = [self._waiting.popleft()]
         shape = requests[0].sample.shape
         room = TOGETHER // (shape[-2] * shape[-1])
         while self._waiting and self._waiting[0].sample.shape == shape and len(requests) < room:
             requests.append(self._waiting.popleft())
-        return requests
+        self._answer(requests)
 
     def _answer(self, requests: list[_Request]) -> None:
         try:
             pictures = self._decode(torch.stack([request.sample for request in requests]))
         except Exception as error:
             if len(requests) == 1:
-                requests[0].error = error
+                requests[0].picture.set_exception(error)
                 return
             # There may be room for each alone; and whose fault it was shows.
             for request in requests:
                 self._answer([request])
             return
         for request, pixels in zip(requests, pictures, strict=True):
-            request.pixels = pixels
+            request.picture.set_result(pixels)
