@@ -100,7 +100,7 @@ def shares(widths: Sequence[int], steps: Sequence[int], runs: int) -> list[dict[
             share, outside = (middle(row[n] for row in rows) for n in range(2))
             row = {"steps": n, "width": width, "method": method, "jobs": jobs, "share": share, "outside": outside}
             found.append(row | {"evaluations": rows[0][2], "rounds": rows[0][3]})
-        studio.engine.close()
+        studio.close()
     return found
 
 
@@ -125,7 +125,7 @@ def together(steps: Sequence[int], pairs: int) -> list[dict[str, Any]]:
                 rows[method]["evaluations"] = studio.engine.statistics["evaluations"] - before
                 rows[method]["pictures"] = sum(picture.iterate.number + 1 for picture in made)
         found += rows.values()
-    studio.engine.close()
+    studio.close()
     return found
 
 

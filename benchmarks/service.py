@@ -178,7 +178,7 @@ def previews(made: crowd.Service, threads: int, number: int) -> dict[str, Any]:
                 }
         finally:
             fleet.stop()
-    studio.engine.close()
+    studio.close()
     return found
 
 

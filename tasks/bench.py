@@ -58,6 +58,11 @@ class Studio:
         self.engine = EngineThread(card, width or card.width, device, Metrics())
         self.engine.start()
 
+    def close(self) -> None:
+        """End the engine, and wait until it has."""
+        self.engine.close()
+        self.engine.join()
+
     def make(self, requests: Sequence[Mapping[str, Any]], *, decode: bool = True) -> list[Pictured]:
         """The image of each request, all of them at once; every preview is decoded, as workers do, unless `decode` says
         otherwise.
