@@ -113,22 +113,22 @@ def claim(
     job_id: UUID | None,
     worker: str,
     lease_seconds: float,
-    alone_from: int | None = None,
+    last_try: order.LastTry | None = None,
     max_running: int | None = None,
 ) -> Moved:
     """queued -> running under a new attempt, leased to ``worker``: the job whose turn it is (``order.first``), or the
     one that is named. Of several claims of a job one returns a row. ``max_running``: jobs that a key without a number
     of its own may have running; a job that is named is claimed nevertheless.
 
-    A job that has crashed ``alone_from`` times runs alone: no row while the worker runs others, or such a one. When it
-    is such a job's turn, no other goes before it: the worker gets free for it.
+    ``last_try``: no row where the job does not fit in beside what the worker runs. When it is the turn of one that must
+    run alone, no other goes before it: the worker gets free for it.
     """
     given: dict[str, Any] = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds)}
     if job_id is not None:
         given["job"] = job_id
-    if alone_from is not None:
-        given["alone_from"] = alone_from
-    return _claim(named="job" in given, alone="alone_from" in given, max_running=max_running).params(given)
+    if last_try is not None:
+        given |= last_try.params(worker)
+    return _claim(named="job" in given, alone=last_try is not None, max_running=max_running).params(given)
 
 
 def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
@@ -302,10 +302,7 @@ def _claim(*, named: bool, alone: bool, max_running: int | None) -> Moved:
     me = bindparam("worker_name", type_=jobs.c.worker.type)
     which = jobs.c.id == bindparam("job", type_=jobs.c.id.type) if named else first
     if alone:
-        mine, crashes = jobs.alias("mine"), bindparam("alone_from", type_=Integer())
-        suspect = or_(jobs.c.crashes >= crashes, mine.c.crashes >= crashes)
-        beside = select(mine.c.id).where(mine.c.state == "running", mine.c.worker == me, suspect)
-        which = and_(which, ~beside.correlate(jobs).exists())
+        which = and_(which, order.fits())
     return _move(
         update(jobs).where(which, jobs.c.state == "queued"),
         state="running",

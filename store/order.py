@@ -6,11 +6,31 @@ its priority. So a high job goes before normal ones that were accepted up to ten
 ever: what is old enough has a better rank than anything that comes.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, case, false, func, or_, select, true, union_all
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Integer,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import aliased
 
 from store.tables import Job, Priority, api_keys, jobs
@@ -50,10 +70,49 @@ def first(max_running: int | None = None) -> CTE:
     return _next(max_running).with_for_update(of=jobs, skip_locked=True).cte("first")
 
 
-def left(max_running: int | None = None) -> Select[bool]:
-    """Whether a job can be claimed, though maybe not before whoever has locked it lets it go. ``max_running``: see
-    ``first``."""
-    return select(_next(max_running).exists())
+@dataclass(frozen=True)
+class LastTry:
+    """What a claim says of its worker, so that the last try of a job runs alone.
+
+    Attributes:
+        crashes: a job that has crashed so often runs alone: no such job is claimed while the worker runs others, and no
+            other one while it runs such a job.
+        held: what the worker's process holds, whatever the database says of it. A process that froze for longer than
+            its lease still computes what it has lost until it has noticed.
+    """
+
+    crashes: int
+    held: Collection[UUID] = ()
+
+    def params(self, worker: str) -> dict[str, Any]:
+        """The values of ``fits``."""
+        return {"worker_name": worker, "last_try": self.crashes, "held": list(self.held)}
+
+
+def fits() -> ColumnElement[bool]:
+    """Whether the worker may run a job beside what it runs: see ``LastTry``, whose ``params`` it takes."""
+    crashes, held = bindparam("last_try", type_=Integer()), bindparam("held", type_=ARRAY(Uuid()))
+    mine = jobs.alias("mine")
+    runs = and_(mine.c.state == "running", mine.c.worker == bindparam("worker_name", type_=jobs.c.worker.type))
+    beside = select(mine.c.id).where(
+        or_(runs, mine.c.id == any_(held)), or_(jobs.c.crashes >= crashes, mine.c.crashes >= crashes)
+    )
+    # What is held may have been deleted, so that no row tells of it.
+    free = or_(jobs.c.crashes < crashes, func.cardinality(held) == 0)
+    return and_(free, ~beside.correlate(jobs).exists())
+
+
+def left(worker: str, last_try: LastTry | None = None, max_running: int | None = None) -> Select[bool]:
+    """Whether the worker can claim a job, though maybe not before whoever has locked it lets it go. ``max_running``:
+    see ``first``."""
+    given = {} if last_try is None else last_try.params(worker)
+    return _left(last_try is not None, max_running).params(given)
+
+
+@cache
+def _left(alone: bool, max_running: int | None) -> Select[bool]:
+    turn = jobs.c.id.in_(_next(max_running))
+    return select(select(jobs.c.id).where(turn, fits() if alone else true()).exists())
 
 
 def _next(max_running: int | None) -> Select[UUID]:

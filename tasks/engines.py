@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from time import perf_counter
 from typing import Any
 
@@ -109,9 +109,17 @@ class EngineThread(Thread):
         self._coming.add(order)
         self._requests.put(partial(self._begin, order))
 
-    def cancel(self, order: Order) -> None:
-        """Drop what is left of an order before the next round; it gets no more answers soon after."""
-        self._requests.put(partial(self._each, order, Trajectory.cancel))
+    def cancel(self, order: Order) -> Event:
+        """Drop what is left of an order before the next round; it gets no more answers soon after. Returns what is set
+        when the round that runs is over."""
+        dropped = Event()
+
+        def drop() -> None:
+            self._each(order, Trajectory.cancel)
+            dropped.set()
+
+        self._requests.put(drop)
+        return dropped
 
     def accept(self, order: Order) -> None:
         """End what is left of an order with its newest iterates, before the next round; an image that has none yet

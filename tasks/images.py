@@ -99,7 +99,8 @@ class Images:
             if self._lease.stop is Stop.SHUTDOWN and not results.complete:
                 self._hand_back(order, results)
         finally:
-            self._engine.cancel(order)
+            if starts and not results.complete:
+                self._lease.dropped = self._engine.cancel(order)
         return results
 
     def _hand_back(self, order: Order, results: Results) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic
 from uuid import UUID
 
 from tasks.engines import Answer
+
+DROP_SECONDS = 1.0  # how often a thread that waits for a round looks whether the process ends
 
 
 class Stop(StrEnum):
@@ -30,6 +32,8 @@ class Lease:
         self._accepted = False
         self._accept: Callable[[], None] | None = None
         self._mail: SimpleQueue[Answer | None] = SimpleQueue()
+        self.dropped: Event | None = None
+        """Set once no engine computes anything for the job any more; None: none does."""
 
     def deliver(self, answer: Answer) -> None:
         """Hand over what an engine computed."""
@@ -72,8 +76,9 @@ class Leases:
     """All jobs that this process holds. Threads may use it at once, and a signal handler of the main thread may."""
 
     def __init__(self) -> None:
-        self._held: dict[UUID, Lease] = {}
+        self._held: list[Lease] = []
         self._lock = Lock()
+        self._claims = Lock()
         self._deadline: float | None = None
 
     @property
@@ -87,33 +92,48 @@ class Leases:
         return self._deadline is not None and monotonic() > self._deadline
 
     @contextmanager
-    def hold(self, job_id: UUID, attempt: int) -> Generator[Lease]:
-        """Have a claimed job's lease renewed while the context lasts."""
+    def claiming(self) -> Generator[list[UUID]]:
+        """The jobs that this process holds; while the context lasts, no other thread is in one, so that none is added
+        but what the caller takes."""
+        with self._claims:
+            yield [lease.job_id for lease in self.all()]
+
+    def take(self, job_id: UUID, attempt: int) -> Lease:
+        """The lease of a job that was claimed just now; it is renewed from now on."""
         lease = Lease(job_id, attempt)
         with self._lock:
-            self._held[job_id] = lease
+            for older in self._held:
+                if older.job_id == job_id:  # lost, and not noticed yet
+                    older.end(Stop.LOST)
+            self._held.append(lease)
             if self.closing:
                 lease.end(Stop.SHUTDOWN)
+        return lease
+
+    @contextmanager
+    def holding(self, lease: Lease) -> Generator[None]:
+        """Hold a lease while the context lasts, and until no engine computes for it: what a round that still runs may
+        do to this process is the doing of that job."""
         try:
-            yield lease
+            yield
         finally:
+            while lease.dropped is not None and not self.closing and not lease.dropped.wait(DROP_SECONDS):
+                pass
             with self._lock:
-                if self._held.get(job_id) is lease:
-                    del self._held[job_id]
+                self._held.remove(lease)
 
     def all(self) -> list[Lease]:
-        """The leases of this moment."""
+        """The leases of this moment, in the order of their claims."""
         with self._lock:
-            return list(self._held.values())
+            return list(self._held)
 
     def holds(self, job_id: UUID) -> bool:
         """Whether this process runs a job."""
-        with self._lock:
-            return job_id in self._held
+        return any(lease.job_id == job_id for lease in self.all())
 
     def close(self, seconds: float) -> None:
         """Take no more jobs and hand back those held, within so many seconds."""
         with self._lock:
             self._deadline = monotonic() + seconds
-            for lease in self._held.values():
+            for lease in self._held:
                 lease.end(Stop.SHUTDOWN)

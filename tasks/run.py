@@ -49,11 +49,11 @@ def work(worker: Worker) -> None:
     """
     while not worker.leases.closing:
         try:
-            claimed = _claim(worker)
-            if claimed is None:
+            lease = _claim(worker)
+            if lease is None:
                 return
-            with logs.bound(job_id=str(claimed.id), attempt=claimed.attempt, worker=worker.name):
-                state = _run(worker, claimed)
+            with logs.bound(job_id=str(lease.job_id), attempt=lease.attempt, worker=worker.name):
+                state = _run(worker, lease)
             if state == "queued":
                 return  # handed back and sent: whoever takes it goes on with the others
         except GaveUp as error:
@@ -63,52 +63,54 @@ def work(worker: Worker) -> None:
     pass_on()
 
 
-def _claim(worker: Worker) -> Moved | None:
-    most = worker.jobs.max_running_per_key
-    # The last try of a job is its own: what brings the worker down then is nobody else's fault. Calls that find nothing
-    # meanwhile are sent again by the janitor.
-    last = worker.jobs.max_crashes - 1
-
-    def claim(session: Session) -> Moved | Literal["locked", "none"]:
-        session.execute(order.claims())
-        turn = moves.claim(None, worker.name, worker.jobs.lease_seconds, last, max_running=most)
-        row = session.execute(turn).one_or_none()
-        if row:
-            return Moved(*row)
-        return "locked" if session.scalar(order.left(most)) else "none"
-
+def _claim(worker: Worker) -> Lease | None:
     for _ in range(LOOKS):
-        moved = transact(
-            worker.sessions,
-            claim,
-            # None is ours yet: once PostgreSQL is back, the janitor calls again.
-            hopeless=lambda: worker.leases.closing,
-            what="claim",
-        )
-        if isinstance(moved, Moved):
-            return _told(worker, moved)
-        if moved == "none" or worker.leases.closing:
+        with worker.leases.claiming() as held:
+            claimed = _look(worker, held)
+            lease = worker.leases.take(claimed.id, claimed.attempt) if isinstance(claimed, Moved) else None
+        if isinstance(claimed, Moved):
+            _told(worker, claimed)
+            return lease
+        if claimed == "none" or worker.leases.closing:
             break
         sleep(PAUSE)
     return None
 
 
-def _run(worker: Worker, claimed: Moved) -> State | None:
+def _look(worker: Worker, held: list[UUID]) -> Moved | Literal["locked", "none"]:
+    most = worker.jobs.max_running_per_key
+    # The last try of a job is its own: what brings the worker down then is nobody else's fault. A thread that finds
+    # nothing because of it leaves the job to those that hold the others: they look again when they have ended.
+    last_try = order.LastTry(worker.jobs.max_crashes - 1, held)
+
+    def claim(session: Session) -> Moved | Literal["locked", "none"]:
+        session.execute(order.claims())
+        turn = moves.claim(None, worker.name, worker.jobs.lease_seconds, last_try, most)
+        row = session.execute(turn).one_or_none()
+        if row:
+            return Moved(*row)
+        return "locked" if session.scalar(order.left(worker.name, last_try, most)) else "none"
+
+    # None is ours yet: once PostgreSQL is back, the janitor calls again.
+    return transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")
+
+
+def _run(worker: Worker, lease: Lease) -> State | None:
     """Run a job until it has ended, is handed back or is lost. Returns its state; None where it is lost."""
     worker.metrics.claimed.inc()
-    log.info("job %s claimed, attempt %d", claimed.id, claimed.attempt)
-    with worker.leases.hold(claimed.id, claimed.attempt) as lease:
+    log.info("job %s claimed, attempt %d", lease.job_id, lease.attempt)
+    with worker.leases.holding(lease):
         ended = _end(worker, lease, _compute(worker, lease))
     if ended is None:
         worker.metrics.leases_lost.inc()
-        log.warning("job %s is no longer this worker's: stopped, nothing written", claimed.id)
+        log.warning("job %s is no longer this worker's: stopped, nothing written", lease.job_id)
         return None
     if ended.state == "queued":
         worker.metrics.handed_back.inc()
-        log.info("job %s handed back", claimed.id)
-        send(worker.sessions, [claimed.id])
+        log.info("job %s handed back", lease.job_id)
+        send(worker.sessions, [lease.job_id])
     else:
-        log.info("job %s %s", claimed.id, ended.state)
+        log.info("job %s %s", lease.job_id, ended.state)
     return ended.state
 
 

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import moves, pruning, saves
+from store import moves, order, pruning, saves
 from store.catalog import load_catalog
 from store.generation import MAX_SEED
 from store.handling import Handling
+from store.order import LastTry
 from store.settings import SHIPPED_CATALOG
 from store.tables import Checkpoint, Event, Image, Iterate, Job, Stopped, jobs
 from tests.store.conftest import Driver
@@ -418,7 +419,7 @@ def test_rescue_queues_again_and_gives_up_in_the_end(driver: Driver):
 
 def test_the_last_try_runs_alone(driver: Driver):
     def claim(worker: str) -> UUID | None:
-        row = driver.do(moves.claim(None, worker, 15, alone_from=1))
+        row = driver.do(moves.claim(None, worker, 15, LastTry(1)))
         return row and row.id
 
     suspect, other = driver.claimed(), driver.claimed()
@@ -433,6 +434,47 @@ def test_the_last_try_runs_alone(driver: Driver):
     driver.do(moves.succeed(suspect, 2, "exact"))
     driver.submit()
     assert claim("worker") is not None
+
+
+def test_the_last_try_waits_for_what_a_process_still_holds_of_jobs_that_it_has_lost(driver: Driver):
+    def claim(*held: UUID) -> UUID | None:
+        row = driver.do(moves.claim(None, "worker", 15, LastTry(2, held)))
+        return row and row.id
+
+    def crash(job_id: UUID) -> None:
+        driver.do(moves.claim(job_id, "worker", 15))
+        driver.expire(job_id)
+        driver.do(moves.rescue(3))
+
+    lost, harmless, suspect = driver.claimed(), driver.claimed(), driver.submit()
+    for _ in range(2):
+        crash(suspect)
+    driver.expire(lost)
+    driver.do(moves.rescue(3))
+    driver.do(moves.claim(lost, "elsewhere", 15))
+    driver.do(moves.succeed(harmless, 1, "exact"))
+    assert claim(lost) is None
+    assert claim(harmless) is None  # ended, but not dropped yet
+    driver.do(moves.delete(harmless))
+    assert claim(harmless) is None
+    assert claim() == suspect
+    driver.do(moves.release(suspect, 3))
+    driver.do(moves.claim(suspect, "elsewhere", 15))
+    other = driver.submit()
+    assert claim(suspect) is None  # lost, and still computed beside whatever is claimed
+    assert claim(lost) == other  # it has crashed once only
+
+
+def test_a_job_that_must_wait_for_others_to_end_is_not_left_for_its_worker(driver: Driver):
+    suspect, other = driver.claimed(), driver.claimed()
+    driver.expire(suspect)
+    driver.do(moves.rescue(3))
+    for held, crashes, left in (((), 2, True), ((), 1, False), ((other,), 2, True), ((suspect,), 1, False)):
+        assert driver.session.scalar(order.left("worker", LastTry(crashes, held))) is left
+    assert driver.session.scalar(order.left("elsewhere", LastTry(1)))
+    assert not driver.session.scalar(order.left("elsewhere", LastTry(1, (other,))))
+    driver.submit()
+    assert not driver.session.scalar(order.left("worker", LastTry(1))), "no other goes before it"
 
 
 def test_rescue_takes_the_oldest_up_to_its_limit(driver: Driver):

@@ -110,8 +110,8 @@ def test_the_servers_limit_holds_for_keys_that_have_none_of_their_own(driver: Dr
     assert positions(driver, max_running=1) == expected
     taken = list(iter(lambda: claim(driver, max_running=1), None))
     assert taken == expected[:6]
-    assert driver.session.scalar(order.left()), "without the server's limit the second one could run"
-    assert not driver.session.scalar(order.left(1))
+    assert driver.session.scalar(order.left("worker")), "without the server's limit the second one could run"
+    assert not driver.session.scalar(order.left("worker", max_running=1))
     assert positions(driver, max_running=1) == [second, wide[2]]
     assert claim(driver) == second
 

