@@ -47,6 +47,7 @@ def choose(
     wish: Wish = "latency",
     convergence: Convergence | None = None,
     busy: bool = False,
+    begun: tuple[str, int] | None = None,
 ) -> Plan:
     """The plan for one image: the window, but for drafts and where every iterate down to the exact one is wanted.
 
@@ -61,18 +62,22 @@ def choose(
         busy: whether so many images share the rounds that none gets a second evaluation. Previews then delay all of
             them: a window has no coarse grid, and shows what it can predict without one, if it is long enough for
             that. It begins narrow, and widens when there is room again.
+        begun: method and blocks of a checkpoint to go on from: the plan keeps them.
     """
+    method, blocks = begun or (None, None)
     draft = max_iterations is not None
-    plans = [] if draft else list(_windows(steps, slots, tolerance, cost))
-    if draft or tolerance == 0:
-        plans += _srds(steps, slots, tolerance, max_iterations, cost, convergence)
+    plans: list[tuple[float, Plan]] = []
+    if method == Window.method or (method is None and not draft):
+        plans += _windows(steps, slots, tolerance, cost, blocks)
+    if method == Parareal.method or (method is None and (draft or tolerance == 0)):
+        plans += _srds(steps, slots, tolerance, max_iterations, cost, convergence, blocks)
     if wish == "cost":
         fewest = min(plan.evaluations for _, plan in plans)
         plans = [(time, plan) for time, plan in plans if plan.evaluations <= TOLERABLE * fewest]
     made = min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
     if busy and made.method == "window":
         shown = min(SHOWN, steps // STEPS_SHOWN)
-        return Plan(1, steps, steps, "window", made.width, shown=shown if shown > 1 else 0, slots=1)
+        return Plan(blocks or 1, steps, steps, "window", made.width, shown=shown if shown > 1 else 0, slots=1)
     return made
 
 
@@ -88,11 +93,13 @@ def plan(
     wish: Wish = "latency",
     convergence: Convergence | None = None,
     busy: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Plan:
     """The plan for one image by a method; see `choose`.
 
     Only "auto" regards what rounds cost, and whether the engine is busy: what is asked for by name gives the same
-    iterates on any machine. `blocks` are for "srds", which "auto" is where they are given.
+    iterates on any machine. `blocks` are for "srds", which "auto" is where they are given. With a `checkpoint` to go on
+    from, "auto" is what that one is.
     """
     steps = solver.grid.steps
     if method == "serial":
@@ -102,6 +109,8 @@ def plan(
     if method == "auto" and blocks is None:
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
         how["busy"] = busy
+        if checkpoint is not None:
+            how["begun"] = checkpoint.description["method"], len(checkpoint.description["edges"]) - 1
         return choose(steps, slots, cost=cost, wish=wish, **how)
     expected = expected_iterates(tolerance)
     blocks = blocks or choose_blocks(steps, slots, expected, max_iterations)
@@ -159,9 +168,9 @@ def _preview_blocks(steps: int, cost: Curve) -> int:
     return root if has_room(cost, 2) else min(root, max(FEWEST_BLOCKS, round(PREVIEW_SHARE * steps)))
 
 
-def _windows(steps: int, slots: int, tolerance: float, cost: Curve) -> Iterator[tuple[float, Plan]]:
+def _windows(steps: int, slots: int, tolerance: float, cost: Curve, given: int | None) -> Iterator[tuple[float, Plan]]:
     """The window at every width, with the time that it is expected to take, in rounds of one evaluation."""
-    blocks = _preview_blocks(steps, cost)
+    blocks = given or _preview_blocks(steps, cost)
     for width in range(1, (1 if tolerance == 0 else min(slots, steps)) + 1):
         # Where there is room the fine sweep goes on in what the coarse one leaves.
         alone = not has_room(cost, width) or width == 1
@@ -173,19 +182,26 @@ def _windows(steps: int, slots: int, tolerance: float, cost: Curve) -> Iterator[
 
 
 def _srds(
-    steps: int, slots: int, tolerance: float, max_iterations: int | None, cost: Curve, seen: Convergence | None
+    steps: int,
+    slots: int,
+    tolerance: float,
+    max_iterations: int | None,
+    cost: Curve,
+    seen: Convergence | None,
+    given: int | None,
 ) -> Iterator[tuple[float, Plan]]:
-    """SRDS in any number of blocks, refined in parallel as widely as the engine lets it, or not at all."""
-    preview = _preview_blocks(steps, cost)
+    """SRDS in a given or any number of blocks, refined in parallel as widely as the engine lets it, or not at all."""
+    preview = given or _preview_blocks(steps, cost)
     serial = steps + preview - 1
     yield serial * cost(1), Plan(preview, serial, serial, width=1, preview_first=True)
     expected = max(FEWEST_ITERATES, expected_iterates(tolerance, seen))
     exact = tolerance == 0 and max_iterations is None
     if exact:
         # It is certain by then, and its previews are better.
-        best, wanted = serial * cost(1), [(0.0, choose_blocks(steps, slots, expected))]
+        best, wanted = serial * cost(1), [(0.0, given or choose_blocks(steps, slots, expected))]
     else:
-        best, tried = WORTHWHILE * serial * cost(1), [b for b in candidates(steps) if b >= min(FEWEST_BLOCKS, steps)]
+        many = [b for b in candidates(steps) if b >= min(FEWEST_BLOCKS, steps)] if given is None else [given]
+        best, tried = WORTHWHILE * serial * cost(1), many
         wanted = sorted((_time(*at_least(steps, blocks, expected, slots), cost), blocks) for blocks in tried)
     found = None
     for least, blocks in wanted:

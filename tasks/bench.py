@@ -92,7 +92,7 @@ class Studio:
                 return Pictured(first or seconds, seconds, answer.newest)
 
     def _order(self, generation: Generation, answers: "SimpleQueue[Answer]") -> Order:
-        prepare = partial(begin, uuid4(), generation, {0: Start(None, planned=True, checkpoint=None)}, lambda *_: None)
+        prepare = partial(begin, uuid4(), generation, {0: Start()}, lambda *_: None)
         return Order((0,), prepare, answers.put)
 
 

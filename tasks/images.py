@@ -82,7 +82,9 @@ class Images:
                 results.errors[image.number] = image.error
         unfinished = [image for image in images if image.stopped is None and image.error is None]
         starts = {
-            image.number: Start(image.blocks, image.predicted_rounds is not None, checkpoints.get(image.number))
+            image.number: Start(
+                image.method, image.blocks, image.predicted_rounds is not None, checkpoints.get(image.number)
+            )
             for image in unfinished
         }
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:

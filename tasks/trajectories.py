@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from celery.utils.log import get_logger
 from torch import Tensor
 
 from sampler import Checkpoint, Engine, Model, Plan, Solver, Trajectory, planner
-from sampler.cost import Curve, flat
+from sampler.cost import flat
 from sampler.denoiser import Condition
 from store.generation import Generation
 from store.saves import SavedCheckpoint
@@ -22,14 +23,15 @@ class Start:
     """Where an image starts.
 
     Attributes:
-        blocks: that it is cut into already; None for a new one.
+        method, blocks: what it was begun as; None for a new one.
         planned: whether its plan is known to the client.
         checkpoint: to go on from; None for noise.
     """
 
-    blocks: int | None
-    planned: bool
-    checkpoint: SavedCheckpoint | None
+    method: str | None = None
+    blocks: int | None = None
+    planned: bool = False
+    checkpoint: SavedCheckpoint | None = None
 
 
 def begin(
@@ -42,7 +44,7 @@ def begin(
     others: int,
 ) -> tuple[Condition, dict[int, Trajectory]]:
     """The prompt, encoded, and the trajectory of every image in `starts`, by its number; `tell` gets the plan of each
-    that is not planned yet. `others` is how many images of other jobs share the engine's rounds.
+    that is not planned yet, or now another one. `others` is how many images of other jobs share the engine's rounds.
 
     Raises:
         ValueError: something that this model cannot do.
@@ -54,41 +56,40 @@ def begin(
         solver = model.solver(generation.steps, height=height, width=width, seed=seed)
         noise = model.noise(seed, height, width)
         cost = engine.cost.curve((noise.shape, condition.signature)) if generation.method == "auto" else flat
-        planned = planner.plan(
+        stop: Any = {"tolerance": generation.tolerance, "max_iterations": generation.max_iterations, "cost": cost}
+        plan = partial(
+            planner.plan,
             generation.method,
             solver,
             engine.width,
-            tolerance=generation.tolerance,
             blocks=generation.blocks or (start.blocks if generation.method == "srds" else None),
-            max_iterations=generation.max_iterations,
-            cost=cost,
             wish=generation.wish,
             convergence=engine.convergence,
             busy=2 * (len(starts) + others) > engine.width,
+            **stop,
         )
-        trajectories[image] = _begin(job_id, generation, image, start, planned, solver, noise, cost)
-        if not start.planned:
+        begun = _resumed(job_id, image, start, plan, solver, noise, stop)
+        if begun is None:
+            planned = plan()
+            begun = planned, planner.start(planned, solver, noise, **stop)
+        planned, trajectories[image] = begun
+        # By its name a method is planned alike wherever it runs.
+        other = generation.method == "auto" and (planned.method, planned.blocks) != (start.method, start.blocks)
+        if other or not start.planned:
             tell(image, planned)
     return condition, trajectories
 
 
-def _begin(
-    job_id: UUID,
-    generation: Generation,
-    image: int,
-    start: Start,
-    planned: Plan,
-    solver: Solver,
-    noise: Tensor,
-    cost: Curve,
-) -> Trajectory:
-    tolerance, max_iterations = generation.tolerance, generation.max_iterations
-    how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "cost": cost}
-    if start.checkpoint is not None:
-        try:
-            checkpoint = Checkpoint.from_bytes(start.checkpoint.data)
-            return planner.resume(planned, solver, checkpoint, device=noise.device, **how)
-        except Exception as error:
-            # Written by another version, or damaged: it costs time, and nobody a picture.
-            log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
-    return planner.start(planned, solver, noise, **how)
+def _resumed(
+    job_id: UUID, image: int, start: Start, plan: Callable[..., Plan], solver: Solver, noise: Tensor, stop: Any
+) -> tuple[Plan, Trajectory] | None:
+    if start.checkpoint is None:
+        return None
+    try:
+        checkpoint = Checkpoint.from_bytes(start.checkpoint.data)
+        planned = plan(checkpoint=checkpoint)
+        return planned, planner.resume(planned, solver, checkpoint, device=noise.device, **stop)
+    except Exception as error:
+        # Written by another version, or damaged: it costs time, and nobody a picture.
+        log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
+        return None

@@ -1,5 +1,6 @@
 """What `auto` chooses, and that it does not lose by it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -141,6 +142,21 @@ def test_a_plan_resumes_whatever_the_checkpoint_is_of(draft):
     assert whole.method == made.method
     run(Mixture(), whole, 8)
     assert whole.status in (Status.CONVERGED, Status.EXACT)
+
+
+@pytest.mark.parametrize("cost", [flat, guess, steep])
+@pytest.mark.parametrize("tolerance", [0.0, 5e-3])
+@pytest.mark.parametrize("draft", [None, 2])
+def test_what_is_gone_on_from_a_checkpoint_is_planned_as_what_it_is(draft, tolerance, cost):
+    made = replace(choose(50, 8, tolerance=5e-3, max_iterations=draft), blocks=9)
+    assert made.method == ("window" if draft is None else "srds")
+    half = start(made, solver(50), noise(), tolerance=5e-3)
+    while half.newest is None:
+        run_round(half)
+    again = plan("auto", solver(50), 8, tolerance=tolerance, cost=cost, checkpoint=half.checkpoint())
+    assert (again.method, again.blocks) == (made.method, 9)
+    assert again.width in range(1, 9)
+    assert resume(again, solver(50), half.checkpoint(), tolerance=tolerance, cost=cost).method == again.method
 
 
 def run_round(trajectory):

@@ -5,10 +5,12 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from store import moves
 from store.generation import Generation
 from store.settings import JobSettings
+from store.tables import Image
 from tasks.janitor import Janitor
 from tests.tasks.inside import Reference, Start
 from tests.tasks.jobs import Jobs
@@ -21,6 +23,21 @@ def refine(jobs: Jobs, job_id: UUID, **changes: Any) -> None:
     """Queue a finished job again."""
     generation = Generation.model_validate(jobs.get(job_id).generation).model_copy(update=changes)
     assert jobs.do(moves.refine(job_id, generation)) is not None
+
+
+def accepted_early(jobs: Jobs, **fields: Any) -> UUID:
+    """A queued job that was begun and handed back before it had an iterate, and then accepted."""
+    job_id = jobs.submit(**fields)
+    jobs.do(moves.claim(job_id, "elsewhere", 60))
+    jobs.do(moves.release(job_id, 1))
+    jobs.do(moves.accept(job_id))
+    return job_id
+
+
+def plans(jobs: Jobs, job_id: UUID) -> list[dict[str, Any]]:
+    """What was told of how the image is computed."""
+    told = [event.data.get("image", {}) for event in jobs.events(job_id) if event.kind == "state"]
+    return [image for image in told if "method" in image]
 
 
 def finals(jobs: Jobs, job_id: UUID, image: int = 0) -> list[int]:
@@ -49,10 +66,7 @@ def test_an_accepted_job_keeps_its_newest_iterate(jobs: Jobs, process: Start, pr
 
 
 def test_an_image_without_an_iterate_stops_at_its_first(jobs: Jobs, process: Start) -> None:
-    job_id = jobs.submit(**ENDLESS)
-    jobs.do(moves.claim(job_id, "elsewhere", 60))  # begun and handed back before anything was there
-    jobs.do(moves.release(job_id, 1))
-    jobs.do(moves.accept(job_id))
+    job_id = accepted_early(jobs, **ENDLESS)
     worker = process(jobs=JobSettings(heartbeat_seconds=0.01))
     worker.heartbeat.start()
     worker.run()
@@ -112,6 +126,33 @@ def test_refining_to_a_lower_tolerance_again_and_again(jobs: Jobs, process: Star
     assert jobs.checkpoints(job_id) == []  # nothing is left to refine
     _, picture = reference.sample(steps=24, blocks=1, tolerance=0.0)[-1]
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
+
+
+@pytest.mark.parametrize("begun", [{"method": "srds", "blocks": 9}, {"method": "window"}])
+def test_what_auto_goes_on_from_is_what_it_tells(jobs: Jobs, process: Start, begun: dict[str, Any]) -> None:
+    worker = process(jobs=JobSettings(heartbeat_seconds=0.01))
+    worker.heartbeat.start()
+    job_id = accepted_early(jobs, steps=40, tolerance=0.01, **begun)
+    worker.run()
+    (before,) = jobs.images(job_id)
+    assert (before.stopped, before.method) == ("accepted", begun["method"])
+    refine(jobs, job_id, method="auto", blocks=None, tolerance=0.0)
+    worker.run()
+    (after,) = jobs.images(job_id)
+    assert jobs.get(job_id).stopped in ("exact", "converged")  # the window may have accepted points before
+    assert (after.method, after.blocks) == (begun["method"], before.blocks)
+    assert after.predicted_rounds
+    assert [plan["method"] for plan in plans(jobs, job_id)] == [begun["method"]] * 2
+
+
+def test_what_auto_starts_over_as_is_what_it_tells(jobs: Jobs, process: Start) -> None:
+    """As after a worker that planned otherwise and died before the first checkpoint."""
+    job_id = jobs.submit(steps=40, tolerance=0.02, method="auto")
+    other = {"method": "srds", "blocks": 9, "predicted_rounds": 40, "predicted_evaluations": 60}
+    jobs.do(update(Image).where(Image.job_id == job_id).values(other).returning(Image.number))
+    process().run()
+    (image,), (told,) = jobs.images(job_id), plans(jobs, job_id)
+    assert (told["method"], told["blocks"]) == (image.method, image.blocks) != ("srds", 9)
 
 
 def test_an_accepted_job_can_be_refined(jobs: Jobs, process: Start) -> None:
