@@ -46,14 +46,14 @@ class Shared(Collector):
         self._lock = asyncio.Lock()
         self._until = 0.0
         self._queue: _Queue | None = None
-        self._workers: int | None = None
+        self._there: tuple[int, int] | None = None
 
     async def refresh(self) -> None:
         """Look again, unless somebody did so just now."""
         async with self._lock:
             if monotonic() < self._until:
                 return
-            self._queue, self._workers = await asyncio.gather(self._look(), self._count_workers())
+            self._queue, self._there = await asyncio.gather(self._look(), self._count())
             self._until = monotonic() + FRESH_SECONDS
 
     async def _look(self) -> _Queue | None:
@@ -72,17 +72,18 @@ class Shared(Collector):
             return None
         return found
 
-    async def _count_workers(self) -> int | None:
+    async def _count(self) -> tuple[int, int] | None:
+        """Of workers, and of beats."""
         try:
             async with asyncio.timeout(PATIENCE):
-                return len(await workers.alive_async(self._redis))
+                return len(await workers.alive_async(self._redis)), len(await workers.alive_async(self._redis, "beat"))
         except (redis.RedisError, OSError) as error:
             log.warning("no metrics of the workers, Redis cannot be asked: %r", error)
             return None
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus is told."""
-        queue, there = self._queue, self._workers
+        queue, there = self._queue, self._there
         yield _gauge("underpaint_database_up", "Whether the database answers.", float(queue is not None))
         yield _gauge("underpaint_redis_up", "Whether Redis or Valkey answers.", float(there is not None))
         queued = GaugeMetricFamily("underpaint_queue_jobs", "Queued jobs.", labels=["model", "priority"])
@@ -109,7 +110,8 @@ class Shared(Collector):
             "For how long the first pending webhook delivery has been due; 0 where none is.",
             queue and queue.overdue,
         )
-        yield _gauge("underpaint_workers", "Workers that are there.", there)
+        yield _gauge("underpaint_workers", "Workers that are there.", there and there[0])
+        yield _gauge("underpaint_beats", "Beats that are there: processes with a janitor.", there and there[1])
 
 
 def _gauge(name: str, text: str, value: float | None) -> GaugeMetricFamily:

@@ -21,12 +21,13 @@ log = logging.getLogger(__name__)
 
 async def check(services: Services) -> Checks:
     """All checks, at once."""
-    database, broker, there = await asyncio.gather(
+    database, broker, there, beat = await asyncio.gather(
         _timed(_database, services, "The database cannot be reached: see that PostgreSQL runs."),
         _timed(_broker, services, "The broker cannot be reached: see that Redis or Valkey runs."),
         _timed(_workers, services, "Nobody can tell whether workers are there while the broker cannot be reached."),
+        _timed(_beat, services, "Nobody can tell whether beat is there while the broker cannot be reached."),
     )
-    return Checks(database=database, broker=broker, workers=there)
+    return Checks(database=database, broker=broker, workers=there, beat=beat)
 
 
 async def _timed(probe: Callable[[Services], Awaitable[Check]], services: Services, gone: str) -> Check:
@@ -60,3 +61,10 @@ async def _workers(services: Services) -> Check:
     if not there:
         return Check(ok=False, detail="No worker is there: start one with `underpaint worker`.")
     return Check(ok=True, detail=f"Workers: {', '.join(there)}.")
+
+
+async def _beat(services: Services) -> Check:
+    there = await workers.alive_async(services.redis, "beat")
+    if not there:
+        return Check(ok=False, detail="No beat is there, so nobody rescues jobs: start one with `underpaint beat`.")
+    return Check(ok=True, detail=f"Beat: {', '.join(there)}.")

@@ -246,6 +246,9 @@ class Checks(_Sent):
     database: Check
     broker: Check
     workers: Check
+    beat: Check
+    """Whether the janitor is there. Jobs are taken and run without it, so that the server is ready all the same; but
+    those of a worker that dies wait until it is back, and webhooks do."""
 
 
 class Readiness(_Sent):

@@ -1,4 +1,4 @@
-"""Which workers are there, in Redis: each announces itself again and again, and is gone when it stops doing so.
+"""Which workers and beats are there, in Redis: each announces itself again and again, and is gone when it stops that.
 
 Here a Redis that is gone raises ``redis.RedisError`` (or OSError): nobody can tell then who is there.
 """
@@ -8,50 +8,55 @@ Here a Redis that is gone raises ``redis.RedisError`` (or OSError): nobody can t
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import redis
 import redis.asyncio
 
-NAMES = "underpaint:workers"
+Part = Literal["worker", "beat"]
 
 
-def announce(client: redis.Redis, worker: str, info: dict[str, Any], seconds: float) -> None:
+def announce(client: redis.Redis, name: str, info: dict[str, Any], seconds: float, part: Part = "worker") -> None:
     """Be there for ``seconds`` more. ``info`` (JSON values) is shown to whoever asks."""
     with client.pipeline(transaction=True) as pipe:
-        pipe.sadd(NAMES, worker)
-        pipe.set(_key(worker), json.dumps(info), px=int(seconds * 1000))
+        pipe.sadd(names_of(part), name)
+        pipe.set(_key(part, name), json.dumps(info), px=int(seconds * 1000))
         pipe.execute()
 
 
-def withdraw(client: redis.Redis, worker: str) -> None:
+def withdraw(client: redis.Redis, name: str, part: Part = "worker") -> None:
     """Be gone at once."""
     with client.pipeline(transaction=True) as pipe:
-        pipe.srem(NAMES, worker)
-        pipe.delete(_key(worker))
+        pipe.srem(names_of(part), name)
+        pipe.delete(_key(part, name))
         pipe.execute()
 
 
-def alive(client: redis.Redis) -> dict[str, dict[str, Any]]:
-    """The workers that are there and what they said of themselves, by name."""
-    names = _sorted(client.smembers(NAMES))
-    there, gone = _split(names, client.mget([_key(name) for name in names]) if names else [])
+def alive(client: redis.Redis, part: Part = "worker") -> dict[str, dict[str, Any]]:
+    """Those that are there and what they said of themselves, by name."""
+    names = _sorted(client.smembers(names_of(part)))
+    there, gone = _split(names, client.mget([_key(part, name) for name in names]) if names else [])
     if gone:
-        client.srem(NAMES, *gone)
+        client.srem(names_of(part), *gone)
     return there
 
 
-async def alive_async(client: redis.asyncio.Redis) -> dict[str, dict[str, Any]]:
+async def alive_async(client: redis.asyncio.Redis, part: Part = "worker") -> dict[str, dict[str, Any]]:
     """``alive`` for asyncio."""
-    names = _sorted(await client.smembers(NAMES))
-    there, gone = _split(names, await client.mget([_key(name) for name in names]) if names else [])
+    names = _sorted(await client.smembers(names_of(part)))
+    there, gone = _split(names, await client.mget([_key(part, name) for name in names]) if names else [])
     if gone:
-        await client.srem(NAMES, *gone)
+        await client.srem(names_of(part), *gone)
     return there
 
 
-def _key(worker: str) -> str:
-    return f"underpaint:worker:{worker}"
+def names_of(part: Part) -> str:
+    """The key of the set of their names."""
+    return f"underpaint:{part}s"
+
+
+def _key(part: Part, name: str) -> str:
+    return f"underpaint:{part}:{name}"
 
 
 def _sorted(members: set[bytes | str]) -> list[str]:

@@ -5,7 +5,10 @@ message to them would wait for those (and pile up while the broker is away), and
 nobody to notice. Several janitors do no harm: every change is a conditional update, and rows are shared out.
 """
 
+import os
+import socket
 from functools import cache
+from importlib.metadata import version
 from math import inf
 from time import time
 from typing import Any
@@ -15,7 +18,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import figures, idempotency, moves, previews, pruning, reads, wakeups
+from store import figures, idempotency, moves, previews, pruning, reads, wakeups, workers
 from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, MetricsSettings, StoreSettings, WebhookSettings
@@ -25,6 +28,8 @@ from tasks.queue import QUEUE, SWEEP, app
 from tasks.sending import send
 from tasks.transactions import AWAY, reason
 from tasks.webhooks.service import Service
+
+GONE = (redis.RedisError, OSError)
 
 log = get_logger(__name__)
 
@@ -47,6 +52,7 @@ class Clock(Scheduler):
         """Called when beat ends."""
         if self._webhooks:
             self._webhooks.stop()
+        _janitor().leave()
         super().close()
 
     def apply_entry(self, entry: ScheduleEntry, producer: object = None) -> None:
@@ -72,17 +78,46 @@ class Janitor:
         client: redis.Redis,
         settings: JobSettings,
         metrics: JanitorMetrics | None = None,
+        name: str = "beat",
     ) -> None:
+        """`name`: of the process, as it announces itself."""
         self._sessions = sessions
         self._redis = client
         self._settings = settings
         self._metrics = metrics or JanitorMetrics()
+        self._name = name
         self._away = False
+        self._unseen = False
         self._swept = inf  # times are seconds since 1970, which goes on while a machine sleeps
         self._rescue_from = -inf
 
     def sweep(self) -> None:
-        """Do all of it, as far as PostgreSQL and Redis are there."""
+        """Do all of it, as far as PostgreSQL and Redis are there, and say that this janitor is."""
+        self._announce()
+        self._sweep()
+        self._announce()
+
+    def leave(self) -> None:
+        """Be gone at once, for whoever asks which beats are there."""
+        try:
+            workers.withdraw(self._redis, self._name, "beat")
+        except GONE as error:
+            log.warning("presence not withdrawn, it expires: %s", error)
+
+    def _announce(self) -> None:
+        # How long ago, and not when: clocks differ.
+        ago = None if self._swept == inf else time() - self._swept
+        info = {"version": version("underpaint"), "swept_seconds_ago": ago}
+        try:
+            workers.announce(self._redis, self._name, info, 3 * self._settings.heartbeat_seconds, "beat")
+        except GONE as error:
+            if not self._unseen:
+                log.warning("nobody sees this beat while Redis is away: %s", error)
+            self._unseen = True
+        else:
+            self._unseen = False
+
+    def _sweep(self) -> None:
         now = time()
         if now - self._swept > 2 * self._settings.heartbeat_seconds:
             # PostgreSQL was away, or this machine slept, and so it was for the workers: those that live renew first.
@@ -134,7 +169,7 @@ class Janitor:
         try:
             # While messages wait there, workers will look for work. With none, one that was sent long ago is lost.
             empty = self._redis.llen(QUEUE) == 0
-        except (redis.RedisError, OSError):
+        except GONE:
             return  # no broker, nothing to send to
         query = reads.unsent_or_stale(self._settings.resend_seconds) if empty else reads.unsent()
         with self._sessions() as session:
@@ -162,7 +197,8 @@ class Janitor:
 def _janitor() -> Janitor:
     store = StoreSettings()
     sessions = sync_sessions(sync_engine(store.database_url, pool_size=1))
-    return Janitor(sessions, sync_redis(store.redis_url), JobSettings(), _metrics())
+    name = f"{socket.gethostname()}/{os.getpid()}"
+    return Janitor(sessions, sync_redis(store.redis_url), JobSettings(), _metrics(), name)
 
 
 @cache

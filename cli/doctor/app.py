@@ -19,7 +19,8 @@ def doctor(
     key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look for what is wrong, and say what to do: settings, models, devices, database, broker, workers, API.
+    """Look for what is wrong, and say what to do: settings, models, devices, database, broker, workers, beat,
+    API.
 
     Of the servers that the environment names, or else of those of `underpaint up`. Exit code 1: there is a problem.
     """

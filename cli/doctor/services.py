@@ -1,4 +1,4 @@
-"""The parts that run: database, broker, workers, API."""
+"""The parts that run: database, broker, workers, beat, API."""
 
 from collections.abc import Collection, Iterator
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from store.settings import is_loopback
 from underpaint import BadKey, Problem, Unauthorized, Underpaint, UnderpaintError
 
 START = "Start everything with `underpaint up`"
+IDLE = 60.0  # s that the janitor of a beat may be idle: it works every few seconds
 
 
 def database(url: str | None) -> Finding:
@@ -49,20 +50,22 @@ def database(url: str | None) -> Finding:
 
 
 def broker(url: str | None, models: Collection[str]) -> Iterator[Finding]:
-    """That it answers, and who is there: workers of this version, with these models."""
+    """That it answers, and who is there: workers of this version, with these models, and beat."""
     if url is None:
         yield skipped("broker", "no UNDERPAINT_REDIS_URL, and no `underpaint up` that runs")
         yield skipped("workers", "the broker knows them")
+        yield skipped("beat", "the broker knows it")
         return
     try:
         with sync_redis(url) as client:
             info: Any = client.info("server")
-            there = workers.alive(client)
+            there, beats = workers.alive(client), workers.alive(client, "beat")
     except (redis.RedisError, OSError, ValueError) as error:
         yield problem(
             "broker", f"It cannot be reached: {error}", "See that Redis or Valkey runs, and check UNDERPAINT_REDIS_URL."
         )
         yield skipped("workers", "the broker knows them")
+        yield skipped("beat", "the broker knows it")
         return
     name, number = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
     yield ok("broker", f"{name} {number}")
@@ -70,6 +73,14 @@ def broker(url: str | None, models: Collection[str]) -> Iterator[Finding]:
         yield problem("workers", "None is there: jobs wait.", f"Start one with `underpaint worker`. {START}.")
     for worker, told in there.items():
         yield _worker(worker, told, models)
+    if not beats:
+        yield problem(
+            "beat",
+            "None is there: jobs of workers that die wait, and so do webhooks.",
+            f"Start one with `underpaint beat`. {START}.",
+        )
+    for beat, told in beats.items():
+        yield _beat(beat, told)
 
 
 def api(server: str, key: str | None) -> Iterator[Finding]:
@@ -104,6 +115,16 @@ def _worker(name: str, told: dict[str, Any], models: Collection[str]) -> Finding
             "Give all processes the same UNDERPAINT_CATALOG, and restart them after a change.",
         )
     return ok("workers", f"{name}: {told['jobs']} of {told['concurrency']} jobs, version {theirs}")
+
+
+def _beat(name: str, told: dict[str, Any]) -> Finding:
+    ours, theirs, ago = version("underpaint"), told["version"], told["swept_seconds_ago"]
+    if theirs != ours:
+        return problem("beat", f"{name} is version {theirs}, this command {ours}.", "Restart it with this version.")
+    if ago is None or ago > IDLE:
+        since = "since it started" if ago is None else f"for {ago:.0f} s"
+        return problem("beat", f"{name} could not do its work {since}.", "See its log: is the database there?")
+    return ok("beat", f"{name}: swept {ago:.0f} s ago, version {theirs}")
 
 
 def _port(server: str) -> Iterator[Finding]:

@@ -42,13 +42,18 @@ def test_ready_only_with_a_worker(client: httpx.Client, valkey: redis.Redis) -> 
         "database": True,
         "broker": True,
         "workers": False,
+        "beat": False,
     }
     assert "underpaint worker" in body["detail"]
+    assert "beat" not in body["detail"], "no request has to go elsewhere for that"
     workers.announce(valkey, "one", {}, 60)
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.json()["ready"] is True
     assert "one" in response.json()["checks"]["workers"]["detail"]
+    assert "underpaint beat" in response.json()["checks"]["beat"]["detail"]
+    workers.announce(valkey, "clock", {}, 60, "beat")
+    assert client.get("/readyz").json()["checks"]["beat"] == {"ok": True, "detail": "Beat: clock."}
 
 
 @pytest.mark.parametrize(

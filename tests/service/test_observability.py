@@ -157,6 +157,7 @@ def test_the_queue_the_workers_and_who_waits_are_seen(processes: Processes, job:
         assert running.get("underpaint_waiting_clients", how="stream") == 1
         assert running.get("underpaint_waiting_clients", how="held") == 0
         assert running.get("underpaint_workers") == 1
+        assert running.get("underpaint_beats") == 1
         assert running.get("underpaint_database_up") == running.get("underpaint_redis_up") == 1
         assert running.get("underpaint_queue_unsent_jobs") == running.get("underpaint_queue_oldest_seconds") == 0
         assert processes.scrape("worker").get("underpaint_worker_jobs") == 1

@@ -102,8 +102,15 @@ def test_workers_are_there_while_they_say_so(client: redis.Redis, redis_url: str
     time.sleep(0.15)
     there = {"b": {"models": ["emoji"], "jobs": 2}}
     assert with_asyncio(redis_url, workers.alive_async) == there
-    assert client.smembers(workers.NAMES) == {b"b"}
+    assert client.smembers(workers.names_of("worker")) == {b"b"}
     assert workers.alive(client) == there
+    workers.announce(client, "clock", {}, 60, "beat")
+    assert workers.alive(client) == there
+    assert (
+        workers.alive(client, "beat")
+        == with_asyncio(redis_url, lambda c: workers.alive_async(c, "beat"))
+        == {"clock": {}}
+    )
     workers.withdraw(client, "b")
     assert workers.alive(client) == with_asyncio(redis_url, workers.alive_async) == {}
 

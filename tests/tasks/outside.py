@@ -61,7 +61,7 @@ class Fleet:
         self._environment = {**ours, **settings}
         self._started = 0
         self.workers: list[Child] = []
-        self.beat = self._start("beat", "tasks.queue", "beat", "--pidfile=")
+        self.beat = self._start_beat()
 
     def have(self, number: int) -> None:
         """Return when so many workers take jobs; starts those that are missing."""
@@ -94,6 +94,16 @@ class Fleet:
         child.wait()
 
     @contextmanager
+    def without_beat(self) -> Iterator[None]:
+        """Beat has ended while the context lasts."""
+        self.beat.terminate()
+        assert self.beat.wait(PATIENCE) == 0
+        try:
+            yield
+        finally:
+            self.beat = self._start_beat()
+
+    @contextmanager
     def frozen(self) -> Iterator[None]:
         """No worker does anything while the context lasts, or until they are thawed."""
         for child in self.workers:
@@ -122,6 +132,9 @@ class Fleet:
         finally:
             for child in children:
                 child.kill()
+
+    def _start_beat(self) -> Child:
+        return self._start("beat", "tasks.queue", "beat", "--pidfile=")
 
     def _start(self, name: str, app: str, *arguments: str) -> Child:
         command = [sys.executable, "-m", "celery", "--app", app, *arguments, "--loglevel", "INFO"]

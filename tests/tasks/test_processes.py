@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store import moves, wakeups
+from store import moves, wakeups, workers
 from store.redis_clients import sync_redis
 from tasks.queue import QueueUnavailable, app, enqueue
 from tests.tasks.inside import Reference
 from tests.tasks.jobs import Jobs
-from tests.tasks.outside import Broker, Fleet
+from tests.tasks.outside import Broker, Fleet, pid_of
 
 # Seconds of work on one slow core, an iterate every few rounds.
 LONG: dict[str, Any] = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
@@ -130,6 +130,18 @@ def test_jobs_outlive_the_broker(jobs: Jobs, fleet: Fleet, broker: Broker) -> No
     for job_id in (running, waiting):
         job = jobs.wait(job_id)
         assert (job.state, job.attempt) == ("succeeded", 1)
+
+
+def test_beat_is_seen_while_it_is_there(jobs: Jobs, fleet: Fleet, broker: Broker) -> None:
+    def beats() -> list[int]:
+        with sync_redis(broker.url) as client:
+            return [pid_of(name) for name in workers.alive(client, "beat")]
+
+    fleet.have(1)
+    jobs.wait(jobs.submit(steps=4))  # by the janitor's call
+    assert beats() == [fleet.beat.pid]
+    with fleet.without_beat():
+        assert beats() == []
 
 
 def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
