@@ -25,7 +25,8 @@ async def follow(waiting: Waiting, job: UUID, after: int = 0) -> AsyncGenerator[
     with waiting.watch(job) as watch:
         while True:
             try:
-                events = await waiting.looking.look(("events", job, after), _events(job, after))
+                # Events that are there stay as they are, and with none it is as well to look for the job later.
+                events = await waiting.looking.look(("events", job, after), _events(job, after), single=True)
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
                 await asyncio.sleep(POLL_SECONDS)

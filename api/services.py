@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-import anyio
 import redis.asyncio
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -17,6 +16,9 @@ from api.looking import READERS
 from api.metrics import Metrics
 from api.metrics_store import Shared
 from api.pace import Pacer
+from api.places import Places
+from api.sending import Sender
+from api.turns import Turns
 from api.waiting import Waiting
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
@@ -24,8 +26,9 @@ from store.redis_clients import async_redis
 from store.settings import ApiSettings, JobSettings, MetricsSettings, StoreSettings
 from store.targets import Targets
 
-# Threads that may wait for the broker at once: one that hangs must not use up those that do other work.
-SENDERS = 16
+# Submissions that are worked on at once. More of them gain nothing, and keep everybody else waiting: for a connection
+# to the database, and for the event loop, which goes round to all that can go on before it comes back to anybody.
+SUBMITTERS = 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Services:
     engine: AsyncEngine
     moving: async_sessionmaker[AsyncSession]
     """Sessions for moves."""
+    single: async_sessionmaker[AsyncSession]
+    """Sessions each of whose statements is a transaction of its own, which costs a third of the way to the database and
+    back. For one that is enough."""
     reading: async_sessionmaker[AsyncSession]
     """Sessions whose transactions see the database as it was at one moment, so that what is put together from several
     reads was true."""
@@ -45,7 +51,10 @@ class Services:
     keys: Keyring
     rates: Rates
     pacer: Pacer
-    senders: anyio.CapacityLimiter
+    turns: Turns
+    """Of those that submit a job."""
+    sender: Sender
+    places: Places
     targets: Targets
     """Where webhooks may go."""
     metrics_token: str | None
@@ -62,27 +71,34 @@ async def open_services(
     engine = async_engine(store.database_url)
     client = async_redis(store.redis_url)
     moving = async_sessions(engine)
+    single = async_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
     reading = async_sessions(engine.execution_options(isolation_level="REPEATABLE READ"))
     # A pool of their own: a burst of requests would keep those who follow a job waiting for a connection until it ends.
-    followers = async_engine(store.database_url, READERS).execution_options(isolation_level="REPEATABLE READ")
-    waiting = Waiting(client, reading, async_sessions(followers))
+    followers = async_engine(store.database_url, READERS + 1)  # one for the poll
+    following = async_sessions(followers.execution_options(isolation_level="REPEATABLE READ"))
+    looking = async_sessions(followers.execution_options(isolation_level="AUTOCOMMIT"))
+    waiting = Waiting(client, reading, following, looking)
     shared = Shared(reading, client)
     metrics.registry.register(shared)
     metrics.show_clients(waiting.clients)
+    sender, max_running = Sender(single), JobSettings().max_running_per_key
     try:
-        async with waiting.running():
+        async with waiting.running(), sender.running():
             yield Services(
                 settings=settings,
                 catalog=catalog,
                 engine=engine,
                 moving=moving,
+                single=single,
                 reading=reading,
                 redis=client,
                 waiting=waiting,
                 keys=Keyring(moving, settings.exposed),
                 rates=Rates(client),
-                pacer=Pacer(client, JobSettings().max_running_per_key),
-                senders=anyio.CapacityLimiter(SENDERS),
+                pacer=Pacer(client, max_running),
+                turns=Turns(SUBMITTERS),
+                sender=sender,
+                places=Places(single, max_running),
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,
                 shared=shared,

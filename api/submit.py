@@ -1,12 +1,8 @@
 """How a job gets from a request into the database and onto the queue."""
 
-import logging
 from dataclasses import replace
 from typing import NamedTuple
-from uuid import UUID, uuid4
-
-import anyio
-from sqlalchemy.exc import SQLAlchemyError
+from uuid import uuid4
 
 from api import schemas, views
 from api.auth.caller import Caller
@@ -18,12 +14,6 @@ from store import idempotency, logs, moves
 from store.generation import Generation
 from store.handling import Handling, StoredWebhook
 from store.idempotency import Once
-from tasks.queue import enqueue
-
-# How long a client waits for a broker that does not answer, in seconds.
-PATIENCE = 1.0
-
-log = logging.getLogger(__name__)
 
 
 class Submitted(NamedTuple):
@@ -45,7 +35,7 @@ async def submit(
     handling: Handling,
     once: Once | None = None,
 ) -> Submitted:
-    """Save a job of ``caller``, then put it on the queue. Once it is saved it is a promise: the answer is there,
+    """Save a job of ``caller``, and have a worker called for it. Once it is saved it is a promise: the answer is there,
     whatever happens then is logged, and the janitor sends the job later.
 
     Raises:
@@ -60,12 +50,12 @@ async def submit(
         if once and not once.newest and (job := await made_before(services, links, once)):
             return Submitted(job, replayed=True)
         try:
-            job = await _save(services, caller, links, generation, handling, once)
+            async with services.turns.one():
+                job = await _save(services, caller, links, generation, handling, once)
         except _MadeMeanwhile:
             continue
         services.metrics.submitted(generation.model, handling.priority)
         logs.bind(job_id=str(job.id))
-        await send(services, job.id)
         return Submitted(job, replayed=False)
 
 
@@ -81,16 +71,20 @@ async def _save(
         kept = StoredWebhook(**handling.webhook.model_dump(), base=links.base)
         handling = handling.model_copy(update={"webhook": kept})
     job, max_queued = uuid4(), services.settings.max_queued
-    async with services.moving.begin() as session:
+    # A job by itself is one statement. With a key it is counted first, and with an idempotency key remembered.
+    sessions = services.single if once is None and caller.key is None else services.moving
+    async with sessions.begin() as session:
         pace = await services.pacer.now(session)
         await make_sure_of_room(session, services, caller)
         move = moves.submit(job, generation, handling, caller.key_id, max_queued)
-        if (await session.execute(move)).one_or_none() is None:
+        row = (await session.execute(move)).one_or_none()
+        if row is None:
             raise QueueFull.of(max_queued, pace.retry_after)
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _MadeMeanwhile
-        view, _ = await views.job(session, links, await views.existing(session, job), pace)
-    return view
+    services.sender.send(job)
+    place = await services.places.of(job)
+    return views.queued(links, moves.Submitted(*row), generation, handling, place, pace)
 
 
 async def made_before(
@@ -112,26 +106,3 @@ async def made_before(
         row, pace = await views.existing(session, job), await services.pacer.now(session)
         view, _ = await views.job(session, links, row, pace)
     return view
-
-
-async def send(services: Services, job: UUID) -> None:
-    """Put a queued job on the queue, and note it. Never fails: what is not sent is sent by the janitor."""
-    try:
-        if await _sent(services, job):
-            async with services.moving.begin() as session:
-                await session.execute(moves.mark_sent([job]))
-    except SQLAlchemyError as error:
-        log.warning("job %s was sent, but not marked so: %s", job, error)
-
-
-async def _sent(services: Services, job: UUID) -> bool:
-    with anyio.move_on_after(PATIENCE):
-        try:
-            # A thread that is given up on may still send the call: one too many does no harm.
-            await anyio.to_thread.run_sync(enqueue, abandon_on_cancel=True, limiter=services.senders)
-        except Exception as error:  # the job is saved: nothing that happens here may refuse it
-            log.warning("job %s stays unsent for now: %s", job, error)
-            return False
-        return True
-    log.warning("job %s stays unsent for now: the broker did not take it within %g s", job, PATIENCE)
-    return False

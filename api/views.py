@@ -10,9 +10,10 @@ from api import schemas
 from api.links import Links
 from api.pace import Pace
 from api.problems import NoSuchJob
-from store import reads, tables
+from store import moves, reads, tables
 from store.catalog import Catalog, ModelCard
 from store.generation import Generation
+from store.handling import Handling
 
 
 async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) -> tuple[schemas.Job, str]:
@@ -20,6 +21,29 @@ async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) 
     view = (await jobs(session, links, [row], pace))[0]
     # What is told of a job changes with its events, and with its place in the queue. An estimate is no news.
     return view, etag(row, view.queue_position)
+
+
+def queued(
+    links: Links, saved: moves.Submitted, generation: Generation, handling: Handling, position: int | None, pace: Pace
+) -> schemas.Job:
+    """A job that was submitted just now, put together from what was saved instead of being read again."""
+    row = tables.Job(
+        id=saved.id,
+        state=saved.state,
+        priority=handling.priority,
+        cancel_requested=False,
+        accept_requested=False,
+        deadline_at=saved.deadline_at,
+        created_at=saved.created_at,
+        updated_at=saved.created_at,
+        generation=generation.model_dump(),
+        webhook=None if handling.webhook is None else handling.webhook.model_dump(mode="json"),
+    )
+    numbers = range(generation.images)
+    images = [
+        tables.Image(job_id=saved.id, number=n, seed=generation.seed_of(n), rounds=0, evaluations=0) for n in numbers
+    ]
+    return _job(links, row, images, position, pace)
 
 
 async def existing(session: AsyncSession, job_id: UUID) -> tables.Job:

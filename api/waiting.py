@@ -86,12 +86,14 @@ class Waiting:
         client: redis.asyncio.Redis,
         reading: async_sessionmaker[AsyncSession],
         following: async_sessionmaker[AsyncSession],
+        single: async_sessionmaker[AsyncSession],
     ) -> None:
-        """``reading`` is for requests that are answered at once, ``following`` for those who wait."""
+        """``reading`` is for requests that are answered at once, ``following`` for those who wait; so is ``single``,
+        each of whose statements is a transaction of its own."""
         self._redis = client
         self._reading = reading
-        self._following = following
-        self.looking = Looking(following)
+        self._single = single
+        self.looking = Looking(following, single)
         self._watches: dict[UUID, set[Watch]] = {}
         self._somebody = asyncio.Event()
 
@@ -222,7 +224,7 @@ class Waiting:
     async def _ask(self) -> None:
         """Tell everybody what the database knows of their jobs; of a job that is gone, to look for themselves."""
         asked = list(self._watches)
-        async with self._following.begin() as session:
+        async with self._single.begin() as session:
             newest = dict((await session.execute(reads.seqs(asked))).tuples().all())
         for job in asked:
             for watch in self._watches.get(job, ()):

@@ -17,11 +17,11 @@ KEEPALIVE: dict[str, Any] = {
 }
 
 
-def _options(url: str, pool_size: int) -> dict[str, Any]:
+def _options(url: str, pool_size: int, spare: int) -> dict[str, Any]:
     return {
         "url": make_url(url).set(drivername="postgresql+psycopg"),
         "pool_size": pool_size,
-        "max_overflow": pool_size,
+        "max_overflow": spare,
         "pool_timeout": 30,  # a burst waits its turn
         "pool_pre_ping": True,
         "hide_parameters": True,  # an error's text is logged, and prompts are parameters
@@ -32,12 +32,13 @@ def _options(url: str, pool_size: int) -> dict[str, Any]:
 
 def sync_engine(url: str, pool_size: int = 5) -> Engine:
     """An engine for threads, holding up to ``pool_size`` connections and as many again under load."""
-    return create_engine(**_options(url, pool_size))
+    return create_engine(**_options(url, pool_size, pool_size))
 
 
-def async_engine(url: str, pool_size: int = 5) -> AsyncEngine:
-    """An engine for asyncio, holding up to ``pool_size`` connections and as many again under load."""
-    return create_async_engine(**_options(url, pool_size))
+def async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
+    """An engine for asyncio, holding up to ``pool_size`` connections. It has no others under load: each would be closed
+    after one use, and making one takes longer than most queries."""
+    return create_async_engine(**_options(url, pool_size, 0))
 
 
 def sync_sessions(engine: Engine) -> sessionmaker[Session]:

@@ -13,8 +13,10 @@ def _storable(text: str) -> str:
     # PostgreSQL stores neither in text or in jsonb.
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not contain half of a surrogate pair")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half of a surrogate pair") from None
     return text
 
 

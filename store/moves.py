@@ -24,9 +24,9 @@ under another attempt than the caller's, whose lease was lost. Times are the dat
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -63,6 +63,19 @@ from store.handling import Handling
 from store.tables import TERMINAL, Failure, State, Stopped, checkpoints, events, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
+Submission = Select[UUID, int, State, int, datetime, datetime | None]
+
+
+class Submitted(NamedTuple):
+    """A row of ``submit``."""
+
+    id: UUID
+    seq: int
+    state: State
+    attempt: int
+    created_at: datetime
+    deadline_at: datetime | None
+
 
 PLAINLY = Handling()
 # Of a job that runs no longer. A worker that died is taken to have run until its lease ended.
@@ -85,9 +98,12 @@ def submit(
     handling: Handling = PLAINLY,
     key_id: UUID | None = None,
     max_queued: int | None = None,
-) -> Moved:
+) -> Submission:
     """Insert a queued job, its images and its first event. ``key_id``: whose it is. No row where ``max_queued`` jobs
-    are queued already; those that are submitted in the same instant do not see each other."""
+    are queued already; those that are submitted in the same instant do not see each other.
+
+    The row is a ``Submitted``.
+    """
     deadline = handling.deadline_seconds
     return _submission(max_queued).params(
         id=job_id,
@@ -315,7 +331,7 @@ def _claim(*, named: bool, alone: bool, max_running: int | None) -> Moved:
 
 
 @cache
-def _submission(max_queued: int | None) -> Moved:
+def _submission(max_queued: int | None) -> Submission:
     # Built once: that takes longer than PostgreSQL needs to run it, and a burst of submissions keeps everybody waiting.
     def given(name: str) -> BindParameter[Any]:
         return bindparam(name, type_=jobs.c[name].type)
@@ -340,7 +356,7 @@ def _submission(max_queued: int | None) -> Moved:
     pictures = insert(images).from_select(
         ["job_id", "number", "seed"], select(job.c.id, numbers.c.number, seeds).join(numbers, true())
     )
-    return _with_event(job).add_cte(pictures.cte("pictures"))
+    return _with_event(job).add_columns(job.c.created_at, job.c.deadline_at).add_cte(pictures.cte("pictures"))
 
 
 def _room(max_queued: int | None) -> ColumnElement[bool]:

@@ -24,7 +24,6 @@ from api.problems import (
     TooManyRequests,
 )
 from api.services import WithLinks, WithServices
-from api.submit import send
 from store import moves, reads, tables, wakeups
 from store.generation import Generation
 from store.refine import refined
@@ -111,7 +110,7 @@ async def refine_job(
             raise NotRefinable("What the job would go on from is no longer kept: submit it again.")
         view, _ = await views.job(session, links, await views.existing(session, job_id), pace)
     await wakeups.publish_async(services.redis, job_id, moved.seq)
-    await send(services, job_id)
+    services.sender.send(job_id)
     response.headers["Location"] = view.links.self
     return view
 

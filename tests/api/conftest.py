@@ -1,17 +1,20 @@
 """The API, served by a process of its own, on an empty database."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from store import keys
-from store.tables import Scope
+from store.tables import Job, Scope
 from tests.api.serving import serving
 from tests.api.worker import Worker
 
@@ -80,6 +83,16 @@ def holder(
 @pytest.fixture
 def worker(database: Engine) -> Worker:
     return Worker(database)
+
+
+def wait_until_sent(database: Engine, job: str) -> None:
+    """Return when a worker was called for a job, which happens behind its answer."""
+    until = time.monotonic() + 20
+    with Session(database) as session:
+        while session.scalar(select(Job.sent_at).where(Job.id == UUID(job))) is None:
+            assert time.monotonic() < until
+            session.rollback()
+            time.sleep(0.02)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from store.database import async_engine, async_sessions
 def test_who_asks_before_a_look_has_begun_shares_it_and_nobody_else(postgres_url: str) -> None:
     async def ask() -> None:
         engine = async_engine(postgres_url)
-        looking = Looking(async_sessions(engine))
+        looking = Looking(async_sessions(engine), async_sessions(engine))
         begun: list[int] = []
         go_on = asyncio.Event()
 

@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from store import pruning, wakeups
-from store.tables import Job, Stopped
+from store.tables import Stopped
 from tasks.queue import QUEUE
+from tests.api.conftest import wait_until_sent
 from tests.api.problem import faults, problem
 from tests.api.worker import Worker, png
 
@@ -60,9 +61,8 @@ def test_a_draft_goes_on(
     assert (after["images"][0]["iterate"], after["images"][0]["links"]["final"]) == (1, None)
     assert message is not None
     assert wakeups.decode(message["data"]).job == UUID(job)
+    wait_until_sent(database, job)
     assert valkey.llen(QUEUE) == 1
-    with Session(database) as session:
-        assert session.get_one(Job, UUID(job)).sent_at is not None
     # Its pictures are there meanwhile.
     latest = client.get(f"/v1/jobs/{job}/images/0/iterates/latest")
     assert (latest.content, latest.headers["underpaint-final"]) == (png(1), "false")

@@ -3,17 +3,16 @@
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
 
-from store.tables import Job
 from tasks.queue import QUEUE, WORK
+from tests.api.conftest import wait_until_sent
 from tests.api.problem import faults, problem
 
 FULL = {
@@ -68,13 +67,33 @@ def test_null_is_the_same_as_left_out(client: httpx.Client) -> None:
 
 def test_the_job_is_on_the_queue_and_marked_sent(client: httpx.Client, database: Engine, valkey: redis.Redis) -> None:
     job = client.post("/v1/jobs", json={"prompt": "red heart"}).json()["id"]
+    wait_until_sent(database, job)
     messages = valkey.lrange(QUEUE, 0, -1)
     assert isinstance(messages, list)
     assert len(messages) == 1
     assert json.loads(messages[0])["headers"]["task"] == WORK
     assert job not in messages[0].decode()  # which would outlive its deletion
-    with Session(database) as session:
-        assert session.scalars(select(Job).where(Job.id == UUID(job))).one().sent_at is not None
+
+
+def test_the_answer_is_what_is_read_afterwards(client: httpx.Client) -> None:
+    """It is put together from what was saved, and not read again."""
+    asked = {"priority": "high", "deadline_seconds": 60.5, "webhook": {"url": "https://1.1.1.1/hook"}}
+    for request in ({"prompt": "red heart"}, {**FULL, **asked}):
+        told = client.post("/v1/jobs", json=request).json()
+        assert told == client.get(told["links"]["self"]).json()
+
+
+def test_every_job_of_a_burst_is_told_its_place(client: httpx.Client, database: Engine) -> None:
+    """With more requests at once than are worked on at once, and than there are connections to the database."""
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda seed: client.post("/v1/jobs", json={"prompt": "x", "seed": seed}), range(60)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 60
+    places = sorted(answer.json()["queue_position"] for answer in answers)
+    assert all(1 <= place <= 60 for place in places)
+    assert places[-1] > 50
+    for answer in answers:
+        wait_until_sent(database, answer.json()["id"])
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_a_client_that_leaves_is_forgotten_at_once(postgres_url: str, redis_url:
 
     async def leave() -> None:
         engine, client = async_engine(postgres_url), async_redis(redis_url)
-        waiting = Waiting(client, async_sessions(engine), async_sessions(engine))
+        waiting = Waiting(client, *[async_sessions(engine)] * 3)
         left = asyncio.Event()
 
         async def receive() -> dict[str, Any]:

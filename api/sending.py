@@ -1,0 +1,92 @@
+"""Calling workers for jobs that were queued, behind the requests that queued them.
+
+A job that is saved is a promise, and its client need not wait for the broker as well. What is lost between the answer
+and the call, because the broker is away or this process dies, is called for by the janitor.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from store import moves
+from tasks.queue import QueueUnavailable, enqueue
+
+TOGETHER = 50  # jobs that are noted as sent at once
+PATIENCE = 2.0  # s that the end of this process waits for what is not sent yet
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Calls a worker for each job, one after another, and notes it for all that were called for together."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+        self._waiting: list[UUID] = []
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def send(self, job: UUID) -> None:
+        """Have a worker called for a job that is saved. Never fails: what is not sent is sent by the janitor."""
+        self._waiting.append(job)
+        self._some.set()
+        self._idle.clear()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send while the context lasts, and at its end what is left."""
+        sending = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            with anyio.move_on_after(PATIENCE, shield=True):
+                await self._idle.wait()
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            if self._waiting:
+                log.warning("%d jobs are left to the janitor", len(self._waiting))
+
+    async def _run(self) -> None:
+        while True:
+            await self._some.wait()
+            jobs, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            try:
+                await self._send(jobs)
+            except Exception:
+                log.exception("jobs stay unsent for now: %s", _listed(jobs))
+            if not self._waiting:
+                self._some.clear()
+                self._idle.set()
+
+    async def _send(self, jobs: list[UUID]) -> None:
+        called = await anyio.to_thread.run_sync(_call, len(jobs), abandon_on_cancel=True)
+        if left := jobs[called:]:
+            log.warning("jobs stay unsent for now: %s", _listed(left))
+        if called:
+            try:
+                async with self._sessions.begin() as session:
+                    await session.execute(moves.mark_sent(jobs[:called]))
+            except SQLAlchemyError as error:
+                log.warning("jobs were sent, but not marked so: %s: %s", _listed(jobs[:called]), error)
+
+
+def _call(number: int) -> int:
+    """Call so many workers, until the broker refuses. Returns how many it took."""
+    for called in range(number):
+        try:
+            enqueue()
+        except QueueUnavailable as error:
+            log.warning("%s", error)
+            return called
+    return number
+
+
+def _listed(jobs: list[UUID]) -> str:
+    return ", ".join(map(str, jobs))
