@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from itertools import pairwise
+from itertools import pairwise, permutations
 from threading import Barrier
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -101,6 +101,43 @@ def test_job_ends_once_whoever_ends_it(database: Engine, driver: Driver, round_:
         assert_told_once(driver, job_id)
         assert driver.do(moves.delete(job_id))
     assert driver.session.scalars(select(Event)).all() == []
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_every_order_of_what_may_happen_to_a_job_is_legal(database: Engine, driver: Driver, together: bool):
+    """Cancel, accept, finish, the loss of the lease and delete, in all 120 orders: one after another, and at once."""
+    happens: list[Callable[[UUID], Any]] = [
+        moves.cancel,
+        moves.accept,
+        lambda job: moves.succeed(job, 1, "converged"),
+        lambda job: moves.rescue(2),
+        moves.delete,
+    ]
+    ends: Counter[str] = Counter()
+    for order in permutations(happens):
+        job_id = driver.claimed()
+        driver.save(job_id)
+        driver.expire(job_id)
+        statements = [move(job_id) for move in order]
+        if together:
+            at_once(database, statements)
+        else:
+            for statement in statements:
+                driver.do(statement)
+        if driver.session.scalar(select(Job.id)) is None:
+            ends["deleted"] += 1
+            assert driver.session.scalars(select(Event)).all() == []
+            continue
+        job = driver.job(job_id)
+        ends[job.state] += 1
+        assert job.state in ("queued", "succeeded", "canceled")
+        assert (job.worker, job.lease_expires_at) == (None, None)
+        assert_told_once(driver, job_id)
+        driver.do(moves.cancel(job_id))
+        assert driver.do(moves.delete(job_id))
+    if not together:
+        # Counted by hand from the table in `store.moves`: whatever ends the job, the deletion comes later or too early.
+        assert ends == {"deleted": 65, "canceled": 35, "succeeded": 20}
 
 
 def test_cancel_against_succeed(database: Engine, driver: Driver):
