@@ -108,7 +108,7 @@ def test_what_a_job_is_taken_for_ends_with_its_last_round(jobs: Jobs, process: S
     engine = worker.worker.engines.get(worker.worker.catalog["emoji"])
     released, stuck = Event(), Event()
 
-    def long(model: Model, _: object) -> tuple[Condition, dict[int, Trajectory]]:
+    def long(model: Model, *_: object) -> tuple[Condition, dict[int, Trajectory]]:
         stuck.set()
         released.wait(PATIENCE)
         return model.encode("", "", 1.0), {}
