@@ -71,24 +71,23 @@ def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) 
     return x0
 
 
-def factors(departs: Tensor, arrives: Tensor, kind: Prediction) -> Tensor:
-    """(a, b) such that `alpha' x0 + sigma' eps = a x + b output`, for x0 and eps as `predictions` has them.
-
-    Two passes over the samples instead of a step's ten.
+def moved(x: Tensor, output: Tensor, departs: Tensor, arrives: Tensor, kind: Prediction) -> Tensor:
+    """`alpha' x0 + sigma' eps`, (b, c, h, w), for x0 and eps as `predictions` has them, in fewer passes over samples.
 
     Args:
+        x, output: (b, c, h, w).
         departs: (alpha, sigma), (2, b) float64.
         arrives: (alpha', sigma'), (2, b) float64.
-
-    Returns:
-        (2, b) float64.
+        kind: see `predictions`.
     """
     alpha, sigma = departs
     alpha_to, sigma_to = arrives
     if kind == "epsilon":
+        # Near pure noise x and sigma eps almost cancel: they are subtracted before they are made larger.
         kept = alpha_to / alpha
-        gain = sigma_to - kept * sigma
-    elif kind == "v_prediction":
+        kept, lost = like(torch.stack([kept, sigma - sigma_to / kept]), x)
+        return kept * (x - lost * output)
+    if kind == "v_prediction":
         kept = alpha_to * alpha + sigma_to * sigma
         gain = sigma_to * alpha - alpha_to * sigma
     elif kind == "velocity":
@@ -97,7 +96,8 @@ def factors(departs: Tensor, arrives: Tensor, kind: Prediction) -> Tensor:
     else:
         kept = sigma_to / sigma
         gain = alpha_to - kept * alpha
-    return torch.stack([kept, gain])
+    kept, gain = like(torch.stack([kept, gain]), x)
+    return kept * x + gain * output
 
 
 def like(coefficients: Tensor, state: Tensor) -> Tensor:

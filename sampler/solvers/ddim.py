@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, factors, like, predictions
+from sampler.solvers.base import Prediction, arrival, departure, like, moved, predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,7 @@ class DDIM:
         """See `Solver.step`."""
         departs, arrives = departure(self.grid, start), arrival(self.grid, end)
         if self.clip is None:
-            kept, gain = like(factors(departs, arrives, self.prediction), state)
-            return (kept * state[:, 0] + gain * output).unsqueeze(1)
+            return moved(state[:, 0], output, departs, arrives, self.prediction).unsqueeze(1)
         alpha, sigma = like(departs, state)
         alpha_to, sigma_to = like(arrives, state)
         x0, eps = predictions(state[:, 0], output, alpha, sigma, self.prediction)

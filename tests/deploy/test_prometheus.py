@@ -18,6 +18,7 @@ ALERTS = {rule["alert"]: rule for rule in yaml.safe_load((FOLDER / "alerts.yml")
 WELL = {
     'up{job="underpaint-api"}': "1x120",
     "underpaint_workers": "2x120",
+    "underpaint_beats": "1x120",
     "underpaint_queue_oldest_seconds": "4x120",
     "underpaint_queue_unsent_jobs": "0x120",
     "underpaint_database_up": "1x120",
@@ -30,6 +31,7 @@ ILL = [
     ("UnderpaintApiGone", {'up{job="underpaint-api"}': "0x120"}),
     ("UnderpaintApiGone", {'up{job="underpaint-api"}': "1x20 stale"}),
     ("UnderpaintNoWorkers", {"underpaint_workers": "0x120"}),
+    ("UnderpaintNoBeat", {"underpaint_beats": "0x120"}),
     ("UnderpaintQueueOld", {"underpaint_queue_oldest_seconds": "0+15x120"}),
     ("UnderpaintBrokerTakesNothing", {"underpaint_queue_unsent_jobs": "3x120"}),
     ("UnderpaintDatabaseGone", {"underpaint_database_up": "0x120"}),

@@ -89,9 +89,8 @@ def test_submit_makes_the_job_its_images_and_its_event(driver: Driver):
     job_id = uuid4()
     request = driver.generation(images=3, seed=MAX_SEED - 2)
     moved = driver.do(moves.submit(job_id, request))
-    assert tuple(moved) == (job_id, 1, "queued", 0)
-
     job = driver.job(job_id)
+    assert tuple(moved) == (job_id, 1, "queued", 0, job.created_at, None)
     assert type(request).model_validate(job.generation) == request
     assert (job.model, job.crashes, job.cancel_requested, job.sent_at, job.worker) == ("emoji", 0, False, None, None)
     seeds = select(Image.number, Image.seed, Image.iterate, Image.rounds).where(Image.job_id == job_id)

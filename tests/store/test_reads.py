@@ -127,7 +127,8 @@ def test_whole_life_of_a_job_on_an_asyncio_session(driver: Driver, postgres_url:
         engine = async_engine(postgres_url, pool_size=1)
         async with async_sessions(engine)() as session:
             job_id = uuid4()
-            assert (await session.execute(moves.submit(job_id, request))).one() == (job_id, 1, "queued", 0)
+            submitted = (await session.execute(moves.submit(job_id, request))).one()
+            assert (submitted.id, submitted.seq, submitted.state, submitted.attempt) == (job_id, 1, "queued", 0)
             await session.commit()
             assert (await session.scalars(moves.mark_sent([job_id]))).all() == [job_id]
             assert (await session.execute(reads.queue_positions([job_id]))).one() == (job_id, 1)
