@@ -8,10 +8,10 @@ window after it are predicted. A round evaluates them all, then
 
 and the window slides past the points that were evaluated close enough to where they came to lie, at least past one: so
 the sweep is never slower than the serial sampler, and with tolerance 0 it is the serial sampler. New points are
-predicted from what the round said of x0, which is carried on as a sweep over fewer points that is ahead (the guide) saw
-it change, or by half of its trend in log(alpha / sigma). With slope 0 in eps and stale instead of
-predicted points this is the Picard window of ParaDiGMS (Shih et al. 2023). States are the solver's (m, c, h, w): the
-history of a multistep solver goes along.
+predicted from what the round said of x0, which is carried on as a sweep over fewer points that is ahead (the guide)
+saw it change, or by half of its trend in log(alpha / sigma). With slope 0 in eps and stale instead of predicted points
+this is the Picard window of ParaDiGMS (Shih et al. 2023). States are the solver's (m, c, h, w): the history of a
+multistep solver goes along.
 """
 
 import math

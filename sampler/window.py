@@ -21,6 +21,7 @@ from sampler.solvers import Solver
 from sampler.sweep import Seen, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
+# In how many parts the fine grid is shown.
 SHOWN = 4
 # The coarse grid is a preview and a source of predictions: being a tenth of the noise away does it no harm.
 COARSE_TOLERANCE = 0.1
@@ -62,8 +63,8 @@ class Window(Trajectory):
             noise: (c, h, w), unit normal; also fixes the device of all states.
             width: evaluations a round that this sample asks for at the most.
             tolerance: how far from where it came to lie a point may have been evaluated, RMS over that of the noise
-                there; 0 is the serial sampler. On the shipped model the relative error of the image is about a tenth
-                of it.
+                there; 0 is the serial sampler. On the shipped model the relative error of the image is at most about
+                a tenth of it.
             preview: whether to sweep the coarse grid; without it the image is the only iterate.
             blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
             preview_first: whether the coarse grid is swept alone, before anything else is offered.
