@@ -80,6 +80,7 @@ class Sweep:
         self.x: dict[int, Tensor] = {0: start}
         self.seen: dict[int, Seen] = {}
         self.drift = 0.0
+        self._ahead = width
 
     @property
     def done(self) -> bool:
@@ -98,6 +99,8 @@ class Sweep:
 
     def take(self, points: Sequence[int], outputs: Tensor) -> None:
         """Take the outputs (b, c, h, w) of the first `points` that were ready, in their order."""
+        # Where a busy engine took few of them, there is no use in predicting many more.
+        self._ahead = self.width if len(points) == len(self.ready()) else 2 * len(points)
         self._see(points, outputs)
         z = {points[0]: self.x[points[0]]}
         for point in points:
@@ -137,7 +140,7 @@ class Sweep:
 
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
         """Add to `z` the points of the window that lie after `newest + 1`, by the x0 to expect at each."""
-        ahead = range(newest + 1, min(self.frontier + self.width, self.last))
+        ahead = range(newest + 1, min(self.frontier + min(self.width, self._ahead), self.last))
         if not ahead:
             return
         x0 = self._x0(z[newest], newest)
