@@ -169,6 +169,11 @@ def _trained(scheduler: Any, steps: int) -> int:
     return trained
 
 
+def root_blocks(steps: int) -> int:
+    """About sqrt(N), at least 1: blocks about as many as their steps, as SRDS is published."""
+    return max(1, round(steps**0.5))
+
+
 def block_edges(steps: int, blocks: int | Sequence[int]) -> tuple[int, ...]:
     """The boundaries 0 = b_0 < b_1 < ... < b_B = N of B blocks, as equal as they can be (longer blocks first).
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Literal
 
 from sampler.dataflow import Dataflow
-from sampler.grid import block_edges
+from sampler.grid import block_edges, root_blocks
 
 # The first residual on the shipped model with about sqrt(N) blocks; each next one is about a tenth of it.
 FIRST_RESIDUAL, CONTRACTION = 0.05, 0.1
@@ -113,7 +113,7 @@ def choose_blocks(steps: int, width: int, iterates: int = 2, last: int | None = 
     less, but it is cut as well as others.
     """
     last = None if last is None else max(last, iterates)
-    best = Plan(max(1, round(steps**0.5)), steps, 0)
+    best = Plan(root_blocks(steps), steps, 0)
     for least, blocks in sorted((at_least(steps, blocks, iterates, width), blocks) for blocks in candidates(steps)):
         if least >= (best.rounds, best.evaluations):
             break

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sampler.cost import Curve, flat, has_room
+from sampler.grid import root_blocks
 from sampler.parareal import Parareal
 from sampler.plan import (
     Convergence,
@@ -105,7 +106,7 @@ def plan(
     if method == "serial":
         return predict(steps, 1, 1, slots)
     if method == "window":
-        return predict_window(steps, slots, max(1, round(steps**0.5)), preview_first=True)
+        return predict_window(steps, slots, root_blocks(steps), preview_first=True)
     if method == "auto" and blocks is None:
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
         how["busy"] = busy
@@ -164,7 +165,7 @@ def resume(
 
 def _preview_blocks(steps: int, cost: Curve) -> int:
     """About sqrt(N); fewer where the first preview delays the image."""
-    root = max(1, round(steps**0.5))
+    root = root_blocks(steps)
     return root if has_room(cost, 2) else min(root, max(FEWEST_BLOCKS, round(PREVIEW_SHARE * steps)))
 
 
@@ -200,8 +201,8 @@ def _srds(
         # It is certain by then, and its previews are better.
         best, wanted = serial * cost(1), [(0.0, given or choose_blocks(steps, slots, expected))]
     else:
-        many = [b for b in candidates(steps) if b >= min(FEWEST_BLOCKS, steps)] if given is None else [given]
-        best, tried = WORTHWHILE * serial * cost(1), many
+        best = WORTHWHILE * serial * cost(1)
+        tried = [b for b in candidates(steps) if b >= min(FEWEST_BLOCKS, steps)] if given is None else [given]
         wanted = sorted((_time(*at_least(steps, blocks, expected, slots), cost), blocks) for blocks in tried)
     found = None
     for least, blocks in wanted:

@@ -16,8 +16,9 @@ multistep solver goes along.
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -126,17 +127,24 @@ class Sweep:
         start, to = (torch.tensor([self.points[n]]) for n in (point, end))
         return self.solver.step(z[None], output[None], start, to)[0]
 
-    def x0_at(self, at: int) -> Tensor:
-        """What was said of x0, (c, h, w), at the grid point `at`: between points that were evaluated by log(alpha /
-        sigma), after the last of them as there."""
+    def x0_curve(self) -> Callable[[int], Tensor]:
+        """What was said of x0, (c, h, w), by grid point: between points that were evaluated by log(alpha / sigma),
+        after the last of them as there."""
         seen = sorted(self.seen)
-        above = min(bisect_left(seen, at, key=self.points.__getitem__), len(seen) - 1)
-        below, above = seen[max(above - 1, 0)], seen[above]
-        x0 = self._x0(self.seen[above].x, above)
-        low, here, high = (_log(self.solver.grid, point) for point in (self.points[below], at, self.points[above]))
-        if here >= high or low == -math.inf:
-            return x0
-        return torch.lerp(self._x0(self.seen[below].x, below), x0, (here - low) / (high - low))
+
+        @cache
+        def said(point: int) -> Tensor:
+            return self._x0(self.seen[point].x, point)
+
+        def x0_at(at: int) -> Tensor:
+            above = min(bisect_left(seen, at, key=self.points.__getitem__), len(seen) - 1)
+            below, above = seen[max(above - 1, 0)], seen[above]
+            low, here, high = (_log(self.solver.grid, point) for point in (self.points[below], at, self.points[above]))
+            if here >= high or low == -math.inf:
+                return said(above)
+            return torch.lerp(said(below), said(above), (here - low) / (high - low))
+
+        return x0_at
 
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
         """Add to `z` the points of the window that lie after `newest + 1`, by the x0 to expect at each."""
@@ -154,9 +162,10 @@ class Sweep:
         has `changed` so."""
         guide = self.guide
         if guide and guide.points[max(guide.seen)] > self.points[newest]:
-            here = guide.x0_at(self.points[newest])
-            scale = along(changed, here - guide.x0_at(self.points[first])).clamp(LEAST, MOST)
-            yield from (scale * (guide.x0_at(self.points[point]) - here) for point in ahead)
+            x0_at = guide.x0_curve()
+            here = x0_at(self.points[newest])
+            scale = along(changed, here - x0_at(self.points[first])).clamp(LEAST, MOST)
+            yield from (scale * (x0_at(self.points[point]) - here) for point in ahead)
         else:
             start, here, *log = (_log(self.solver.grid, self.points[point]) for point in (first, newest, *ahead))
             # From point 0, where it may be -inf, nothing is carried on.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sampler.cost import Curve, flat, has_room
-from sampler.grid import block_edges
+from sampler.grid import block_edges, root_blocks
 from sampler.solvers import Solver
 from sampler.sweep import Seen, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
@@ -86,7 +86,7 @@ class Window(Trajectory):
             raise ValueError(f"tolerance must be 0 or more, not {tolerance}")
         start = solver.initial(noise)
         steps = solver.grid.steps
-        self.edges = block_edges(steps, blocks or crowded(steps, max(1, round(steps**0.5))))
+        self.edges = block_edges(steps, blocks or crowded(steps, root_blocks(steps)))
         self.width = width
         self.preview_first = preview_first
         self._cost = cost
