@@ -1,6 +1,7 @@
 """The estimate of how long a job will wait, from what the workers have done of late."""
 
 import contextlib
+import logging
 import math
 from time import monotonic
 from typing import Any, NamedTuple
@@ -8,13 +9,16 @@ from typing import Any, NamedTuple
 import anyio
 import redis
 import redis.asyncio
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from store import pace, workers
 
 FRESH = 2.0  # s; what was measured serves all requests of this process for so long
 PATIENCE = 0.3  # s, to hear from Redis who is there: no answer waits longer for an estimate
 UNKNOWN_RETRY = 10  # s, after which to look again at a full queue whose pace nobody knows
+
+log = logging.getLogger(__name__)
 
 
 class Pace(NamedTuple):
@@ -66,6 +70,16 @@ class Pacer:
                 free=max(0, slots - running), seconds=seconds / jobs if seconds else None, alive=bool(there)
             )
         return self._measured
+
+    async def lately(self, sessions: async_sessionmaker[AsyncSession]) -> Pace:
+        """The pace; what was measured before, where the database cannot tell: that is no reason to refuse a job that is
+        saved."""
+        try:
+            async with sessions.begin() as session:
+                return await self.now(session)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("nobody knows how fast the queue moves: %s", error)
+            return self._measured
 
     async def _there(self) -> list[dict[str, Any]]:
         """The workers that are there; none where nobody can tell."""

@@ -74,16 +74,17 @@ async def _save(
     # A job by itself is one statement. With a key it is counted first, and with an idempotency key remembered.
     sessions = services.single if once is None and caller.key is None else services.moving
     async with sessions.begin() as session:
-        pace = await services.pacer.now(session)
         await make_sure_of_room(session, services, caller)
         move = moves.submit(job, generation, handling, caller.key_id, max_queued)
         row = (await session.execute(move)).one_or_none()
         if row is None:
-            raise QueueFull.of(max_queued, pace.retry_after)
+            raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _MadeMeanwhile
     services.sender.send(job)
+    # The worker need not wait for what only the answer tells.
     place = await services.places.of(job)
+    pace = await services.pacer.lately(services.single)
     return views.queued(links, moves.Submitted(*row), generation, handling, place, pace)
 
 

@@ -1,15 +1,15 @@
 """The images of one job: have them computed, and save every iterate as it comes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
 from sampler import Checkpoint, Iterate, Plan, Status
-from store import previews, reads, saves, wakeups
+from store import previews, saves, wakeups
 from store.generation import Generation
 from store.saves import SavedCheckpoint
 from store.tables import Image, Job, Stopped
@@ -52,10 +52,19 @@ class Results:
         return "; ".join(f"image {image}: {error}" for image, error in sorted(self.errors.items()))
 
 
+class Stored(NamedTuple):
+    """What is stored of a job's images, and of those that have begun the checkpoints to go on from, by number."""
+
+    images: Sequence[Image]
+    checkpoints: Mapping[int, SavedCheckpoint]
+
+
 class Images:
     """The images of a job that this process holds."""
 
-    def __init__(self, worker: Worker, lease: Lease, job: Job, engine: EngineThread, times: JobTimes) -> None:
+    def __init__(
+        self, worker: Worker, lease: Lease, job: Job, stored: Stored, engine: EngineThread, times: JobTimes
+    ) -> None:
         self._worker = worker
         self._lease = lease
         self._generation = Generation.model_validate(job.generation)
@@ -63,7 +72,9 @@ class Images:
         self._priority = -int(job.rank_at.timestamp() * 1000)
         self._engine = engine
         self._times = times
-        self._pictured = False
+        self._images, self._checkpoints = stored
+        # One that goes on where another run has ended has shown its first picture already.
+        self._pictured = self._generation.previews and any(image.iterate is not None for image in stored.images)
 
     def compute(self) -> Results:
         """Go on with every image from where it stands, until all have ended or the job's thread is to stop.
@@ -71,19 +82,16 @@ class Images:
         Raises:
             LeaseLost, GaveUp: see `Worker.save`.
         """
-        images, checkpoints = self._worker.save(self._lease, self._load)
-        # One that goes on where another run has ended has shown its first picture already.
-        self._pictured = self._generation.previews and any(image.iterate is not None for image in images)
-        results = Results(len(images))
-        for image in images:
+        results = Results(len(self._images))
+        for image in self._images:
             if image.stopped is not None:
                 results.stopped[image.number] = image.stopped
             elif image.error is not None:
                 results.errors[image.number] = image.error
-        unfinished = [image for image in images if image.stopped is None and image.error is None]
+        unfinished = [image for image in self._images if image.stopped is None and image.error is None]
         starts = {
             image.number: Start(
-                image.method, image.blocks, image.predicted_rounds is not None, checkpoints.get(image.number)
+                image.method, image.blocks, image.predicted_rounds is not None, self._checkpoints.get(image.number)
             )
             for image in unfinished
         }
@@ -114,10 +122,6 @@ class Images:
         for image, (iterate, checkpoint) in checkpoints.items():
             saved = (job_id, attempt, image, iterate, checkpoint.to_bytes())
             self._worker.save(self._lease, lambda session, saved=saved: saves.save_checkpoint(session, *saved))
-
-    def _load(self, session: Session) -> tuple[list[Image], dict[int, SavedCheckpoint]]:
-        job_id = self._lease.job_id
-        return list(session.scalars(reads.images([job_id]))), saves.load_checkpoints(session, job_id)
 
     def _tell(self, image: int, plan: Plan) -> None:
         """On the engine's thread: what it plans for an image."""

@@ -7,11 +7,11 @@ from uuid import UUID
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
-from store import figures, logs, moves, order, reads, wakeups
+from store import figures, logs, moves, order, reads, saves, wakeups
 from store.generation import Generation
 from store.saves import LeaseLost
 from store.tables import Job, State, Stopped
-from tasks.images import Images
+from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
 from tasks.sending import pass_on, send
@@ -19,7 +19,7 @@ from tasks.transactions import GaveUp, transact
 from tasks.worker import Worker
 
 # A job that is locked just now, as while the API marks as sent what a worker was called for, is free in milliseconds.
-LOOKS, PAUSE = 100, 0.02  # s
+LOOKS, FIRST_PAUSE, LONGEST_PAUSE = 100, 0.002, 0.02  # s
 
 log = get_task_logger(__name__)
 
@@ -64,6 +64,7 @@ def work(worker: Worker) -> None:
 
 
 def _claim(worker: Worker) -> Lease | None:
+    pause = FIRST_PAUSE
     for _ in range(LOOKS):
         with worker.leases.claiming() as held:
             claimed = _look(worker, held)
@@ -73,7 +74,8 @@ def _claim(worker: Worker) -> Lease | None:
             return lease
         if claimed == "none" or worker.leases.closing:
             break
-        sleep(PAUSE)
+        sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
     return None
 
 
@@ -118,7 +120,7 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
     """Compute what is left of the job. Returns the move that ends this run; None where the lease is lost."""
     job_id, attempt = lease.job_id, lease.attempt
     try:
-        job, again = worker.save(lease, lambda session: _read(session, job_id))
+        job, again, stored = worker.save(lease, lambda session: _read(session, job_id))
         if job.request_id is not None:
             logs.bind(request_id=job.request_id)
         generation = Generation.model_validate(job.generation)
@@ -131,7 +133,7 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
         if job.attempt == 1:
             worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
         times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
-        results = Images(worker, lease, job, worker.engines.get(card), times).compute()
+        results = Images(worker, lease, job, stored, worker.engines.get(card), times).compute()
     except LeaseLost:
         return None
     except GaveUp:
@@ -150,10 +152,12 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
     return (moves.canceled if lease.stop is Stop.CANCELED else moves.release)(job_id, attempt)
 
 
-def _read(session: Session, job_id: UUID) -> tuple[Job, bool]:
-    """The job, and whether it is refined."""
+def _read(session: Session, job_id: UUID) -> tuple[Job, bool, Stored]:
+    """The job, whether it is refined, and where its images stand."""
     job = session.scalars(reads.job(job_id)).one()
-    return job, job.attempt > 1 and bool(session.scalar(figures.refined(job_id)))
+    again = job.attempt > 1 and bool(session.scalar(figures.refined(job_id)))
+    checkpoints = saves.load_checkpoints(session, job_id) if job.attempt > 1 else {}
+    return job, again, Stored(session.scalars(reads.images([job_id])).all(), checkpoints)
 
 
 def _end(worker: Worker, lease: Lease, move: moves.Moved | None) -> Moved | None:

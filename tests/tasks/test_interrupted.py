@@ -21,7 +21,7 @@ from store.settings import JobSettings
 from store.tables import Image, Job
 from tasks.engines import Order
 from tasks.queue import QUEUE
-from tasks.run import LOOKS, PAUSE
+from tasks.run import LONGEST_PAUSE, LOOKS
 from tests.tasks.inside import Reference, Start
 from tests.tasks.jobs import PATIENCE, Jobs
 
@@ -90,7 +90,7 @@ def test_a_process_that_has_lost_a_job_takes_no_last_try_before_it_has_dropped_i
     jobs.wait(job_id, lambda _: jobs.do(moves.rescue(max_crashes=2)) is not None)
     began = time.monotonic()
     worker.run()  # another thread of it
-    assert time.monotonic() - began < LOOKS * PAUSE / 2, "there is nothing to look for again"
+    assert time.monotonic() - began < LOOKS * LONGEST_PAUSE / 2, "there is nothing to look for again"
     assert (jobs.get(job_id).state, jobs.get(job_id).attempt) == ("queued", 1)
     worker.heartbeat.beat()
     assert jobs.wait(job_id, lambda job: job.attempt == 2).worker == "sleeper"
