@@ -122,7 +122,10 @@ def request_schema(catalog: Catalog) -> dict[str, Any]:
             enum=[*get_args(Wish), None],
         ),
         "previews": _field(
-            "boolean", "Whether the pictures of iterates before the last are made and kept.", default=True
+            "boolean",
+            "Whether the pictures of iterates before the last are made and kept. Without them method `auto` computes "
+            "nothing for their sake.",
+            default=True,
         ),
         "priority": _field(
             "string",

@@ -11,7 +11,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Problem:
         return made
 
 
+@cache
 def problem(name: str, samples: int) -> Problem:
     """`guidance G`: the shipped model, a prompt and a seed each sample. `modes W`: the tree of modes of width W."""
     kind, value = name.split()
@@ -123,8 +125,11 @@ def measure(made: Problem, cell: Cell, chosen_settings: Sequence[Setting], exact
     ]
 
 
-def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
+def cells(arguments: argparse.Namespace, results: dict[str, Any]) -> Iterator[Cell]:
     """What is to be measured, cheap ones first. A width of N or more is the unbounded one."""
+    if arguments.known:
+        yield from (Cell(**{field.name: known[field.name] for field in fields(Cell)}) for known in results.values())
+        return
     for steps in arguments.steps:
         for name in arguments.problems:
             for width in arguments.widths:
@@ -151,6 +156,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="every N, width and problem, with three samples")
     parser.add_argument("--fresh", action="store_true", help="measure everything anew")
     parser.add_argument("--again", nargs="+", default=[], metavar="METHOD", help="measure these anew, where asked for")
+    parser.add_argument("--known", action="store_true", help="what is missing of all that is in the file")
     parser.add_argument("--pages", action="store_true", help="measure nothing, write the pages anew")
     arguments = parser.parse_args()
     if arguments.full:
@@ -159,18 +165,15 @@ def main() -> None:
     file = arguments.out / "frontier.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {} if arguments.fresh or not file.exists() else json.loads(file.read_text())["cells"]
-    solutions: dict[tuple[str, int], list[Tensor]] = {}
-    problems: dict[str, Problem] = {}
-    for cell in [] if arguments.pages else cells(arguments):
-        if cell.problem not in problems:
-            problems[cell.problem] = problem(cell.problem, cell.samples)
-        made = problems[cell.problem]
+    solutions: dict[tuple[str, int, int], list[Tensor]] = {}
+    for cell in [] if arguments.pages else list(cells(arguments, results)):
+        made = problem(cell.problem, cell.samples)
         known = results.setdefault(cell.key, {**asdict(cell), "results": []})["results"]
         known[:] = [result for result in known if result["method"] not in arguments.again]
         wanted = missing(made, cell, known)
         if not wanted:
             continue
-        where = cell.problem, cell.steps
+        where = cell.problem, cell.steps, cell.samples
         if where not in solutions:
             solutions = {where: serial(made, cell.steps)}
         known += measure(made, cell, wanted, solutions[where])

@@ -1,6 +1,6 @@
 """The tables, plots and page of the frontier, from its results."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-AUTO = "auto"
-OURS = (AUTO, "srds")
+from benchmarks.methods import AUTO, UNSEEN
+from benchmarks.report import table
+
+OURS = (AUTO, UNSEEN, "srds")
 PEERS = ("SRDS", "SRDS pipelined", "ParaDiGMS", "ParaTAA", "CHORDS")
 BOUNDS = ("0.1", "0.03", "0.01", "0.001")
 PLOTTED = 16
@@ -34,6 +36,8 @@ table *after* the fact, which no user could do: it is the best that can be said 
 | method | source | published setting | searched |
 |---|---|---|---|
 | `auto` | Underpaint: the window; for tolerance 0 SRDS ([algorithm.md](../algorithm.md)) | | tolerance {tolerances} |
+| `auto`, no previews | the same with `previews: false`: nobody waits for an early picture, as with the peers \
+| | the same, and `wish: cost`, which takes hardly more evaluations than the fewest |
 | `srds` | Underpaint: pipelined, shared evaluations | | B by the planner |
 | SRDS | Selvam, Merchant, Ermon 2024, [arXiv 2412.08292](https://arxiv.org/abs/2412.08292), algorithm 1 \
 | B = sqrt(N), mean change of the image (0..255) below 0.1 | |
@@ -70,11 +74,13 @@ class Figure:
 
 
 def figures(cell: dict[str, Any], method: str, bound: str) -> list[Figure]:
-    """What every setting of a method took on a cell to reach a bound; those that did not are left out."""
+    """What every setting of a method took on a cell to reach a bound; those that did not are left out. Those of `auto`
+    are of `auto` without previews too, which is hardly ever another."""
     found: list[Figure] = []
+    methods = (AUTO, UNSEEN) if method == UNSEEN else (method,)
     for result in cell["results"]:
         pairs = result["reached"][bound]
-        if result["method"] == method and all(pairs):
+        if result["method"] in methods and all(pairs):
             rounds, evaluations = (sum(pair[n] for pair in pairs) / len(pairs) for n in (0, 1))
             found.append(Figure(rounds, evaluations, result["setting"], result["published"]))
     return found
@@ -92,16 +98,19 @@ def fewest_evaluations(found: Iterable[Figure]) -> Figure | None:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the table: a cell and a bound, and the best of `auto` and of all peers there."""
+    """One point of the table: a cell and a bound, and there every setting of `auto`, of `auto` without previews, and of
+    all peers."""
 
     cell: dict[str, Any]
     bound: str
     auto: list[Figure]
+    unseen: list[Figure]
     peers: dict[str, list[Figure]]
 
-    def ahead(self, measure: str) -> bool:
-        """Whether `auto` needs no more of a measure than any peer's best setting."""
-        mine = min((getattr(f, measure) for f in self.auto), default=float("inf"))
+    def ahead(self, measure: str, *, unseen: bool = False) -> bool:
+        """Whether `auto` needs no more of a measure than any peer's best setting; `unseen`: previews or not."""
+        ours = self.unseen if unseen else self.auto
+        mine = min((getattr(f, measure) for f in ours), default=float("inf"))
         theirs = min((getattr(f, measure) for fs in self.peers.values() for f in fs), default=float("inf"))
         return mine <= theirs
 
@@ -119,44 +128,46 @@ def points(cells: Iterable[dict[str, Any]]) -> Iterator[Point]:
     """All points of the table."""
     for cell in cells:
         for bound in BOUNDS:
-            yield Point(
-                cell, bound, figures(cell, AUTO, bound), {method: figures(cell, method, bound) for method in PEERS}
-            )
+            peers = {method: figures(cell, method, bound) for method in PEERS}
+            yield Point(cell, bound, figures(cell, AUTO, bound), figures(cell, UNSEEN, bound), peers)
 
 
 def summary(cells: list[dict[str, Any]]) -> str:
     """How many points `auto` is ahead at, for each problem and N."""
-    lines = [
-        "| problem | N | points | fewest rounds | fewest evaluations | beaten in both by one setting of a peer |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows: list[tuple[Any, ...]] = []
     for problem, steps in dict.fromkeys((cell["problem"], cell["steps"]) for cell in cells):
         here = list(points(cell for cell in cells if (cell["problem"], cell["steps"]) == (problem, steps)))
-        rounds, evaluations = (sum(point.ahead(name) for point in here) for name in ("rounds", "evaluations"))
-        beaten = sum(point.dominated for point in here)
-        lines.append(f"| {problem} | {steps} | {len(here)} | {rounds} | {evaluations} | {beaten} |")
-    every = list(points(cells))
-    rounds, evaluations = (sum(point.ahead(name) for point in every) for name in ("rounds", "evaluations"))
-    lines.append(f"| all | | {len(every)} | {rounds} | {evaluations} | {sum(point.dominated for point in every)} |")
-    return "\n".join(lines)
+        rows.append((problem, steps, *_ahead(here)))
+    head = ("problem", "N", "points", "fewest rounds", "without previews", "fewest evaluations", "without previews")
+    return table((*head, "beaten in both by one setting of a peer"), [*rows, ("all", "", *_ahead(list(points(cells))))])
+
+
+def _ahead(here: Sequence[Point]) -> tuple[int, ...]:
+    ahead = [
+        sum(point.ahead(measure, unseen=unseen) for point in here)
+        for measure in ("rounds", "evaluations")
+        for unseen in (False, True)
+    ]
+    return len(here), *ahead, sum(point.dominated for point in here)
 
 
 def behind(cells: list[dict[str, Any]]) -> str:
     """Every point where a peer needs fewer rounds than `auto`, with both figures."""
     lines = [
-        "| problem | N | width | error | `auto`, rounds / evaluations | fewest rounds of a peer | its setting |",
-        "|---|---|---|---|---|---|---|",
+        "| problem | N | width | error | `auto`, rounds / evaluations | without previews | fewest rounds of a peer "
+        "| its setting |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for point in points(cells):
         if point.ahead("rounds"):
             continue
-        mine = fewest_rounds(point.auto)
+        mine, unseen = fewest_rounds(point.auto), fewest_rounds(point.unseen)
         best = {m: f for m, found in point.peers.items() if (f := fewest_rounds(found)) is not None}
         method = min(best, key=lambda m: (best[m].rounds, best[m].evaluations))
         cell = point.cell
         lines.append(
             f"| {cell['problem']} | {cell['steps']} | {cell['width'] or 'unbounded'} | {point.bound} | {mine or '-'} "
-            f"| {best[method]} | {method}, {best[method].setting} |"
+            f"| {unseen or '-'} | {best[method]} | {method}, {best[method].setting} |"
         )
     return "\n".join(lines)
 

@@ -1,17 +1,20 @@
 """The methods that the frontier compares, each with its published settings and with those that are searched."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, Peer, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts
 from benchmarks.peers.srds import Distance
-from sampler import DDIM, Parareal, Trajectory, choose_blocks
-from sampler.planner import choose, start
+from sampler import DDIM, Parareal, choose_blocks
+from sampler.planner import GUIDED_WIDTH, choose, start
 
+AUTO, UNSEEN = "auto", "auto, no previews"
 AUTO_TOLERANCES = (0.5, 0.1, 0.02, 0.005, 0.001, 0.0002, 0.0)
+CHEAP_TOLERANCES = (0.1, 0.02, 0.005)  # with the wish for low cost, which hardly depends on it
 MOST_CORES = 32
 
 
@@ -75,19 +78,23 @@ def settings(steps: int, width: int, distance: Distance) -> Iterator[Setting]:
 
 def _underpaint(steps: int, width: int) -> Iterator[Setting]:
     for tolerance in AUTO_TOLERANCES:
-        yield Setting(
-            "auto",
-            f"tolerance={tolerance:g}",
-            True,
-            lambda solver, noise, tolerance=tolerance: Underpaint(_auto(solver, noise, width, tolerance), width),
-        )
+        yield _auto(AUTO, width, tolerance)
+        if width < GUIDED_WIDTH:  # from there on it is the same
+            yield _auto(UNSEEN, width, tolerance, previews=False)
+    for tolerance in CHEAP_TOLERANCES:
+        yield _auto(UNSEEN, width, tolerance, previews=False, wish="cost")
     blocks = choose_blocks(steps, width)
     yield Setting(
         "srds", f"B={blocks}", False, lambda solver, noise: Underpaint(Parareal(solver, noise, blocks=blocks), width)
     )
 
 
-def _auto(solver: DDIM, noise: Tensor, width: int, tolerance: float) -> Trajectory:
+def _auto(method: str, width: int, tolerance: float, **wishes: Any) -> Setting:
     """What the planner chooses where rounds have room; a window shows all that it has, as those of the peers do."""
-    plan = choose(solver.grid.steps, width, tolerance=tolerance)
-    return start(plan, solver, noise, tolerance=tolerance, shown=solver.grid.steps)
+
+    def make(solver: DDIM, noise: Tensor) -> Peer:
+        plan = replace(choose(solver.grid.steps, width, tolerance=tolerance, **wishes), shown=None)
+        return Underpaint(start(plan, solver, noise, tolerance=tolerance, shown=solver.grid.steps), width)
+
+    name = f"tolerance={tolerance:g}" + (", wish=cost" if "wish" in wishes else "")
+    return Setting(method, name, True, make)

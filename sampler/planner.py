@@ -27,9 +27,12 @@ from sampler.window import SHOWN, Window, crowded
 Method = Literal["auto", "srds", "window", "serial"]
 Wish = Literal["latency", "cost"]
 
-# A preview's share of the serial sampler's evaluations, at the most, where it delays the image; but so many blocks.
-PREVIEW_SHARE, FEWEST_BLOCKS = 1 / 15, 4
-# On a busy engine, the steps for each picture that is shown: to decode one takes about as long as an evaluation.
+# The share of the serial sampler's evaluations that a coarse grid may take where they delay the image: where a window
+# gains more than that, and where nothing does. In fewer blocks it tells hardly more than the window's first point.
+PREVIEW_SHARE, LOST_SHARE, FEWEST_BLOCKS = 1 / 15, 1 / 30, 4
+# From this width on a coarse grid saves as many evaluations as it takes: nobody need want its preview.
+GUIDED_WIDTH = 8
+# Where they delay the image, the steps for each picture that is shown: to decode one takes about as long as one.
 STEPS_SHOWN = 24
 # What anything but the serial path must be expected to need of that one's time, and in how many iterates at the least:
 # where it converges badly it loses more than that.
@@ -48,6 +51,7 @@ def choose(
     wish: Wish = "latency",
     convergence: Convergence | None = None,
     busy: bool = False,
+    previews: bool = True,
     begun: tuple[str, int] | None = None,
 ) -> Plan:
     """The plan for one image: the window, but for drafts and where every iterate down to the exact one is wanted.
@@ -63,23 +67,26 @@ def choose(
         busy: whether so many images share the rounds that none gets a second evaluation. Previews then delay all of
             them: a window has no coarse grid, and shows what it can predict without one, if it is long enough for
             that. It begins narrow, and widens when there is room again.
+        previews: whether anybody wants to see pictures before the last one.
         begun: method and blocks of a checkpoint to go on from: the plan keeps them.
     """
     method, blocks = begun or (None, None)
     draft = max_iterations is not None
     plans: list[tuple[float, Plan]] = []
     if method == Window.method or (method is None and not draft):
-        plans += _windows(steps, slots, tolerance, cost, blocks)
+        plans += _windows(steps, slots, tolerance, cost, previews, blocks)
     if method == Parareal.method or (method is None and (draft or tolerance == 0)):
         plans += _srds(steps, slots, tolerance, max_iterations, cost, convergence, blocks)
     if wish == "cost":
         fewest = min(plan.evaluations for _, plan in plans)
         plans = [(time, plan) for time, plan in plans if plan.evaluations <= TOLERABLE * fewest]
     made = min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
-    if busy and made.method == "window":
-        shown = min(SHOWN, steps // STEPS_SHOWN)
+    if made.method != "window":
+        return made
+    shown = min(SHOWN, steps // STEPS_SHOWN)
+    if busy:
         return Plan(blocks or 1, steps, steps, "window", made.width, shown=shown if shown > 1 else 0, slots=1)
-    return made
+    return replace(made, shown=max(1, shown)) if 1 in (made.width, made.blocks) else made
 
 
 def plan(
@@ -94,13 +101,14 @@ def plan(
     wish: Wish = "latency",
     convergence: Convergence | None = None,
     busy: bool = False,
+    previews: bool = True,
     checkpoint: Checkpoint | None = None,
 ) -> Plan:
     """The plan for one image by a method; see `choose`.
 
-    Only "auto" regards what rounds cost, and whether the engine is busy: what is asked for by name gives the same
-    iterates on any machine. `blocks` are for "srds", which "auto" is where they are given. With a `checkpoint` to go on
-    from, "auto" is what that one is.
+    Only "auto" regards what rounds cost, whether the engine is busy, and whether previews are wanted: what is asked for
+    by name gives the same iterates on any machine. `blocks` are for "srds", which "auto" is where they are given. With
+    a `checkpoint` to go on from, "auto" is what that one is.
     """
     steps = solver.grid.steps
     if method == "serial":
@@ -109,7 +117,7 @@ def plan(
         return predict_window(steps, slots, root_blocks(steps), preview_first=True)
     if method == "auto" and blocks is None:
         how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "convergence": convergence}
-        how["busy"] = busy
+        how |= {"busy": busy, "previews": previews}
         if checkpoint is not None:
             how["begun"] = checkpoint.description["method"], len(checkpoint.description["edges"]) - 1
         return choose(steps, slots, cost=cost, wish=wish, **how)
@@ -163,22 +171,37 @@ def resume(
     return Parareal.resume(solver, checkpoint, width=plan.width, max_iterations=max_iterations, **how)
 
 
-def _preview_blocks(steps: int, cost: Curve) -> int:
-    """About sqrt(N); fewer where the first preview delays the image."""
+def _draft_blocks(steps: int, cost: Curve) -> int:
+    """About sqrt(N); fewer where the coarse solution delays the image."""
     root = root_blocks(steps)
     return root if has_room(cost, 2) else min(root, max(FEWEST_BLOCKS, round(PREVIEW_SHARE * steps)))
 
 
-def _windows(steps: int, slots: int, tolerance: float, cost: Curve, given: int | None) -> Iterator[tuple[float, Plan]]:
+def _coarse_blocks(steps: int, width: int, cost: Curve, previews: bool) -> int:
+    """Of a window's coarse grid; 1 is none."""
+    root = root_blocks(steps)
+    if not previews and width < GUIDED_WIDTH:
+        return 1
+    if width > 1 and has_room(cost, width):
+        return root
+    blocks = min(root, 1 + int((LOST_SHARE if width == 1 else PREVIEW_SHARE) * steps))
+    return blocks if blocks >= FEWEST_BLOCKS else 1
+
+
+def _windows(
+    steps: int, slots: int, tolerance: float, cost: Curve, previews: bool, given: int | None
+) -> Iterator[tuple[float, Plan]]:
     """The window at every width, with the time that it is expected to take, in rounds of one evaluation."""
-    blocks = given or _preview_blocks(steps, cost)
+    serial = 0.0
     for width in range(1, (1 if tolerance == 0 else min(slots, steps)) + 1):
+        blocks = given or _coarse_blocks(steps, width, cost, previews)
         # Where there is room the fine sweep goes on in what the coarse one leaves.
         alone = not has_room(cost, width) or width == 1
         made = predict_window(steps, width, blocks, preview_first=alone)
         coarse = alone * (blocks - 1)
         time = (made.rounds - coarse) * cost(width) + coarse * cost(1)
-        if width == 1 or time < WORTHWHILE * (steps + blocks - 1) * cost(1):
+        serial = serial or time
+        if width == 1 or time < WORTHWHILE * serial:
             yield time, made
 
 
@@ -192,7 +215,7 @@ def _srds(
     given: int | None,
 ) -> Iterator[tuple[float, Plan]]:
     """SRDS in a given or any number of blocks, refined in parallel as widely as the engine lets it, or not at all."""
-    preview = given or _preview_blocks(steps, cost)
+    preview = given or _draft_blocks(steps, cost)
     serial = steps + preview - 1
     yield serial * cost(1), Plan(preview, serial, serial, width=1, preview_first=True)
     expected = max(FEWEST_ITERATES, expected_iterates(tolerance, seen))

@@ -55,7 +55,7 @@ class Generation(BaseModel):
     wish: Wish = "latency"
     """What method auto is to save: time, or evaluations."""
     previews: bool = True
-    """Whether the pictures of iterates before the last are decoded and kept."""
+    """Whether the pictures of iterates before the last are decoded and kept; without, method auto computes none."""
 
     @model_validator(mode="after")
     def _seeds_fit(self) -> Self:

@@ -66,6 +66,7 @@ def begin(
             wish=generation.wish,
             convergence=engine.convergence,
             busy=2 * (len(starts) + others) > engine.width,
+            previews=generation.previews,
             **stop,
         )
         begun = _resumed(job_id, image, start, plan, solver, noise, stop)

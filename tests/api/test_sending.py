@@ -10,11 +10,13 @@ import redis
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
+from api.pace import Pace, Pacer
 from api.places import Places
 from api.sending import Sender
 from store import moves
 from store.database import async_engine, async_sessions
 from store.generation import Generation
+from store.redis_clients import async_redis
 from store.tables import Job
 from tasks.queue import QUEUE, app
 
@@ -102,9 +104,12 @@ def test_places_that_are_asked_for_together_are_one_look(queued: Made, postgres_
     assert looks == 2
 
 
-def test_a_place_that_nobody_can_look_up_refuses_no_job() -> None:
-    async def run() -> int | None:
-        engine = async_engine("postgresql://u:p@127.0.0.1:1/u")
-        return await Places(async_sessions(engine), None).of(uuid4())
+def test_estimates_that_nobody_can_look_up_refuse_no_job() -> None:
+    async def run() -> tuple[int | None, Pace]:
+        sessions = async_sessions(async_engine("postgresql://u:p@127.0.0.1:1/u"))
+        pacer = Pacer(async_redis("redis://127.0.0.1:1/0"), None)
+        return await Places(sessions, None).of(uuid4()), await pacer.lately(sessions)
 
-    assert asyncio.run(run()) is None
+    place, pace = asyncio.run(run())
+    assert place is None
+    assert not pace.alive, "as nothing was ever measured"

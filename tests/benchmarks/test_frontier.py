@@ -45,13 +45,14 @@ def test_the_command_writes_everything_and_measures_only_what_is_missing(tmp_pat
     assert set(first["cells"]) == {"modes 0.2/9/4/1", "modes 0.2/9/0/1"}
     assert {"torch", "machine"} <= set(first["about"])
     methods = {result["method"] for result in first["cells"]["modes 0.2/9/4/1"]["results"]}
-    assert methods == {"auto", "srds", "SRDS", "SRDS pipelined", "ParaDiGMS", "ParaTAA", "CHORDS"}
+    assert methods == {"auto", "auto, no previews", "srds", "SRDS", "SRDS pipelined", "ParaDiGMS", "ParaTAA", "CHORDS"}
     for cell in first["cells"].values():
         # The serial sampler's rounds are the limit, and within them pipelined SRDS is exact at any width here.
         assert figures(cell, "srds", "0.001")
         assert all(rounds <= 9 for result in cell["results"] for rounds, _, _ in result["ended"])
     page = (tmp_path / "frontier.md").read_text()
     assert "| modes 0.2 | 9 | 8 |" in page
+    assert "| all |  | 8 |" in page
     assert all(f"| {bound} | unbounded |" in (tmp_path / "frontier-tables.md").read_text() for bound in BOUNDS)
     assert (tmp_path / "frontier-modes-0.2.png").stat().st_size > 0
 
@@ -59,6 +60,7 @@ def test_the_command_writes_everything_and_measures_only_what_is_missing(tmp_pat
     measure = frontier.measure
     monkeypatch.setattr(frontier, "measure", lambda *a: measured.append(a) or measure(*a))
     assert run() == first
+    assert run("--known", "--samples", "2") == first, "nothing but what is in the file"
     assert not measured
     assert run("--again", "CHORDS")["cells"].keys() == first["cells"].keys()
     assert {setting.method for _, _, settings, _ in measured for setting in settings} == {"CHORDS"}

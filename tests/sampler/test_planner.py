@@ -37,10 +37,29 @@ def test_on_a_device_that_is_full_it_is_the_serial_sampler_with_a_preview(steps,
     made = choose(steps, 16, tolerance=tolerance, cost=steep)
     trajectory = start(made, solver(steps), noise(), tolerance=tolerance, cost=steep)
     iterates = run(Mixture(), trajectory, 16)
-    assert trajectory.rounds == trajectory.evaluations <= steps + made.blocks - 1
-    assert made.blocks <= max(4, steps / 12)
-    assert iterates[0].rounds == made.blocks
+    assert trajectory.rounds == trajectory.evaluations == steps + made.blocks - 1 <= 1.05 * steps
+    assert iterates[0].rounds == made.blocks <= 0.08 * steps + 1
+    assert len(iterates) <= 2 + steps / 24, "decoding takes time too"
     assert trajectory.status is Status.EXACT
+
+
+@pytest.mark.parametrize("cost", [flat, guess, steep])
+@pytest.mark.parametrize("steps", [10, 25, 50, 100])
+def test_a_preview_that_nobody_wants_costs_no_evaluation(steps, cost):
+    made = choose(steps, 4, tolerance=5e-3, cost=cost, previews=False)
+    assert made.blocks == 1
+    trajectory = start(made, solver(steps), noise(), tolerance=5e-3, cost=cost)
+    iterates = run(Mixture(), trajectory, 4)
+    assert len(iterates) > 1, "there is something to go on from when the worker dies"
+    wanted = start(choose(steps, 4, tolerance=5e-3, cost=cost), solver(steps), noise(), tolerance=5e-3, cost=cost)
+    run(Mixture(), wanted, 4)
+    assert (trajectory.rounds, trajectory.evaluations) <= (wanted.rounds, wanted.evaluations)
+    serial = run(Mixture(), Parareal(solver(steps), noise(), blocks=1), 1)[-1].sample
+    assert relative_error(trajectory.newest.sample, serial) < 0.02
+
+
+def test_a_wide_window_has_a_coarse_grid_whether_its_preview_is_wanted_or_not():
+    assert choose(100, 16, tolerance=5e-3, previews=False) == choose(100, 16, tolerance=5e-3)
 
 
 def test_with_room_it_is_the_window_and_where_all_iterates_are_wanted_srds_in_parallel():
