@@ -160,9 +160,9 @@ class Engine:
             jobs[0].seat.trajectory.fail(f"the model failed: {type(error).__name__}: {error}")
             return [], x[:0]
         # A sum is finite where all its terms are, and takes one pass.
-        finite = torch.isfinite(output.flatten(1).sum(1, dtype=torch.float32)).cpu()
+        finite: list[bool] = torch.isfinite(output.flatten(1).sum(1, dtype=torch.float32)).tolist()
         for job, good in zip(jobs, finite, strict=True):
-            if not bool(good):
+            if not good:
                 job.seat.trajectory.fail(
                     f"the model returned a non-finite value at timestep {job.evaluation.timestep:g}: "
                     "try float32 or bfloat16, or a lower guidance scale"

@@ -86,7 +86,7 @@ def moved(x: Tensor, output: Tensor, departs: Tensor, arrives: Tensor, kind: Pre
         # Near pure noise x and sigma eps almost cancel: they are subtracted before they are made larger.
         kept = alpha_to / alpha
         kept, lost = like(torch.stack([kept, sigma - sigma_to / kept]), x)
-        return kept * (x - lost * output)
+        return torch.addcmul(x, lost, output, value=-1).mul_(kept)
     if kind == "v_prediction":
         kept = alpha_to * alpha + sigma_to * sigma
         gain = sigma_to * alpha - alpha_to * sigma
@@ -97,7 +97,7 @@ def moved(x: Tensor, output: Tensor, departs: Tensor, arrives: Tensor, kind: Pre
         kept = sigma_to / sigma
         gain = alpha_to - kept * alpha
     kept, gain = like(torch.stack([kept, gain]), x)
-    return kept * x + gain * output
+    return (kept * x).addcmul_(gain, output)
 
 
 def like(coefficients: Tensor, state: Tensor) -> Tensor:
