@@ -160,7 +160,7 @@ class Engine:
             jobs[0].seat.trajectory.fail(f"the model failed: {type(error).__name__}: {error}")
             return [], x[:0]
         # A sum is finite where all its terms are, and takes one pass.
-        finite: list[bool] = torch.isfinite(output.flatten(1).sum(1, dtype=torch.float32)).tolist()
+        finite = torch.isfinite(output.flatten(1).sum(1, dtype=torch.float32)).cpu().numpy()
         for job, good in zip(jobs, finite, strict=True):
             if not good:
                 job.seat.trajectory.fail(

@@ -9,11 +9,14 @@ network is given.
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+Level = tuple[float, float]
+"""alpha and sigma of a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Grid:
         alpha, sigma: (n,) on departure from points 0 .. N-1.
         alpha_to, sigma_to: (n,) on arrival at points 1 .. N.
         noise: the state at point 0 is this times unit noise (diffusers' `init_noise_sigma`, in our frame).
+        departs, arrives: the pairs (alpha, sigma) and (alpha_to, sigma_to) as numbers, in the same order: arithmetic on
+            a few of them takes a tenth of the time of operations on tensors.
     """
 
     timestep: Tensor
@@ -38,11 +43,22 @@ class Grid:
     alpha_to: Tensor
     sigma_to: Tensor
     noise: float = 1.0
+    departs: list[Level] = field(init=False, repr=False, compare=False)
+    arrives: list[Level] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # It is frozen from here on.
+        object.__setattr__(self, "departs", _levels(self.alpha, self.sigma))
+        object.__setattr__(self, "arrives", _levels(self.alpha_to, self.sigma_to))
 
     @property
     def steps(self) -> int:
         """N, the number of serial steps."""
         return len(self.timestep)
+
+
+def _levels(alpha: Tensor, sigma: Tensor) -> list[Level]:
+    return list(zip(alpha.numpy().tolist(), sigma.numpy().tolist(), strict=True))
 
 
 def ddim_grid(scheduler: Any, steps: int) -> Grid:

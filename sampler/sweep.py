@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from sampler.correction import along
-from sampler.grid import Grid
+from sampler.grid import Grid, Level
 from sampler.solvers import Prediction, Solver, predictions
-from sampler.solvers.base import like, saying
+from sampler.solvers.base import like, predicted, saying
 
 # What sigma * d eps / d x is taken for where nothing is known yet, and how far it is trusted where it was measured.
 THETA, LOWEST, HIGHEST = 0.3, -1.0, 3.0
@@ -75,6 +75,7 @@ class Sweep:
         self.solver = solver
         self.guide = guide
         self.points = points or range(solver.grid.steps + 1)
+        self._at = torch.tensor(self.points)
         self.width = width
         self.tolerance = tolerance
         self.frontier = 0
@@ -124,7 +125,7 @@ class Sweep:
         return self._step(z, self._output(z, point, theta), point, end)
 
     def _step(self, z: Tensor, output: Tensor, point: int, end: int) -> Tensor:
-        start, to = (torch.tensor([self.points[n]]) for n in (point, end))
+        start, to = self._at[point : point + 1], self._at[end : end + 1]
         return self.solver.step(z[None], output[None], start, to)[0]
 
     def x0_curve(self) -> Callable[[int], Tensor]:
@@ -172,10 +173,9 @@ class Sweep:
             known = here > start > -math.inf
             yield from (CARRY * (there - here) / (here - start) * changed if known else 0 * changed for there in log)
 
-    def _level(self, point: int) -> tuple[float, float]:
+    def _level(self, point: int) -> Level:
         """(alpha, sigma) on departure from a point."""
-        at = self.points[point]
-        return float(self.solver.grid.alpha[at]), float(self.solver.grid.sigma[at])
+        return self.solver.grid.departs[self.points[point]]
 
     def _output(self, z: Tensor, point: int, theta: float | None = None) -> Tensor:
         seen = self.seen[point]
@@ -185,8 +185,7 @@ class Sweep:
         return seen.output + slope(theta, *self._level(point), self.solver.prediction) * (z[0] - seen.x[0])
 
     def _x0(self, z: Tensor, point: int) -> Tensor:
-        alpha, sigma = torch.tensor(self._level(point), dtype=z.dtype, device=z.device)
-        return predictions(z[0], self._output(z, point), alpha, sigma, self.solver.prediction)[0]
+        return predicted(z[0], self._output(z, point), *self._level(point), self.solver.prediction)
 
     def _see(self, points: Sequence[int], outputs: Tensor) -> None:
         now = {point: Seen(self.x[point], output, THETA) for point, output in zip(points, outputs, strict=True)}
@@ -209,7 +208,7 @@ class Sweep:
 
 def _log(grid: Grid, at: int) -> float:
     """log(alpha / sigma) at a grid point; -inf where alpha is 0."""
-    alpha, sigma = float(grid.alpha[at]), float(grid.sigma[at])
+    alpha, sigma = grid.departs[at]
     return math.log(alpha / sigma) if alpha else -math.inf
 
 

@@ -1,11 +1,12 @@
 """What every solver is, and what a network's output means."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from sampler.grid import Grid
+from sampler.grid import Grid, Level
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "velocity"]
 
@@ -45,19 +46,33 @@ class Solver(Protocol):
         ...
 
 
-def predictions(x: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor, kind: Prediction) -> tuple[Tensor, Tensor]:
+def predictions(
+    x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction
+) -> tuple[Tensor, Tensor]:
     """What a network output says of the image and of the noise: (x0, eps), both shaped like `x`.
 
     `x = alpha * x0 + sigma * eps`. Source: Song et al. 2021 (DDIM) eq. 9 and 12; Salimans, Ho 2022 appendix D for v;
     for the velocity `eps - x0` of flow matching (alpha = 1 - sigma) Lipman et al. 2023, Esser et al. 2024.
     """
+    x0 = predicted(x, output, alpha, sigma, kind)
     if kind == "epsilon":
-        return (x - sigma * output) / alpha, output
+        return x0, output
     if kind == "v_prediction":
-        return alpha * x - sigma * output, alpha * output + sigma * x
+        return x0, alpha * output + sigma * x
     if kind == "velocity":
-        return x - sigma * output, x + alpha * output
-    return output, (x - alpha * output) / sigma
+        return x0, x + alpha * output
+    return x0, (x - alpha * output) / sigma
+
+
+def predicted(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
+    """The first of `predictions`: x0."""
+    if kind == "epsilon":
+        return (x - sigma * output) / alpha
+    if kind == "v_prediction":
+        return alpha * x - sigma * output
+    if kind == "velocity":
+        return x - sigma * output
+    return output
 
 
 def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) -> Tensor:
@@ -71,38 +86,48 @@ def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) 
     return x0
 
 
-def moved(x: Tensor, output: Tensor, departs: Tensor, arrives: Tensor, kind: Prediction) -> Tensor:
-    """`alpha' x0 + sigma' eps`, (b, c, h, w), for x0 and eps as `predictions` has them, in fewer passes over samples.
+def moved(x: Tensor, output: Tensor, departs: Sequence[Level], arrives: Sequence[Level], kind: Prediction) -> Tensor:
+    """`alpha' x0 + sigma' eps`, for x0 and eps as `predictions` has them, in fewer passes over samples.
 
     Args:
         x, output: (b, c, h, w).
-        departs: (alpha, sigma), (2, b) float64.
-        arrives: (alpha', sigma'), (2, b) float64.
+        departs, arrives: (alpha, sigma) and (alpha', sigma') of each sample.
         kind: see `predictions`.
     """
-    alpha, sigma = departs
-    alpha_to, sigma_to = arrives
+    weights = [_weights(*here, *there, kind) for here, there in zip(departs, arrives, strict=True)]
+    kept, gain = weights[0] if len(weights) == 1 else like(torch.tensor(weights, dtype=torch.float64).T, x)
+    if kind == "epsilon":
+        return _plus(x, gain, output).mul_(kept)
+    return _plus(kept * x, gain, output)
+
+
+def _weights(alpha: float, sigma: float, alpha_to: float, sigma_to: float, kind: Prediction) -> tuple[float, float]:
+    """(kept, gain): a sample moves to `kept x + gain output`, or to `kept (x + gain output)` where eps is predicted."""
     if kind == "epsilon":
         # Near pure noise x and sigma eps almost cancel: they are subtracted before they are made larger.
         kept = alpha_to / alpha
-        kept, lost = like(torch.stack([kept, sigma - sigma_to / kept]), x)
-        return torch.addcmul(x, lost, output, value=-1).mul_(kept)
+        return kept, sigma_to / kept - sigma
     if kind == "v_prediction":
-        kept = alpha_to * alpha + sigma_to * sigma
-        gain = sigma_to * alpha - alpha_to * sigma
-    elif kind == "velocity":
-        kept = alpha_to + sigma_to
-        gain = sigma_to * alpha - alpha_to * sigma
-    else:
-        kept = sigma_to / sigma
-        gain = alpha_to - kept * alpha
-    kept, gain = like(torch.stack([kept, gain]), x)
-    return (kept * x).addcmul_(gain, output)
+        return alpha_to * alpha + sigma_to * sigma, sigma_to * alpha - alpha_to * sigma
+    if kind == "velocity":
+        return alpha_to + sigma_to, sigma_to * alpha - alpha_to * sigma
+    kept = sigma_to / sigma
+    return kept, alpha_to - kept * alpha
+
+
+def _plus(x: Tensor, factor: Tensor | float, y: Tensor) -> Tensor:
+    """`x + factor * y`, in one pass."""
+    return torch.addcmul(x, factor, y) if isinstance(factor, Tensor) else torch.add(x, y, alpha=factor)
 
 
 def like(coefficients: Tensor, state: Tensor) -> Tensor:
     """Float64 coefficients (..., b) on the CPU, ready to multiply samples (b, c, h, w): (..., b, 1, 1, 1)."""
     return coefficients.to(state.device, state.dtype)[..., None, None, None]
+
+
+def levels(by_index: Sequence[Level], indices: Tensor) -> list[Level]:
+    """Those of a grid's `departs` or `arrives` at some indices (b,)."""
+    return [by_index[index] for index in indices.numpy().tolist()]
 
 
 def departure(grid: Grid, start: Tensor) -> Tensor:

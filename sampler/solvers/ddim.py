@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, like, moved, predictions
+from sampler.solvers.base import Prediction, arrival, departure, levels, like, moved, predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class DDIM:
 
     def step(self, state: Tensor, output: Tensor, start: Tensor, end: Tensor) -> Tensor:
         """See `Solver.step`."""
-        departs, arrives = departure(self.grid, start), arrival(self.grid, end)
         if self.clip is None:
-            return moved(state[:, 0], output, departs, arrives, self.prediction).unsqueeze(1)
-        alpha, sigma = like(departs, state)
-        alpha_to, sigma_to = like(arrives, state)
+            here, there = levels(self.grid.departs, start), levels(self.grid.arrives, end - 1)
+            return moved(state[:, 0], output, here, there, self.prediction).unsqueeze(1)
+        alpha, sigma = like(departure(self.grid, start), state)
+        alpha_to, sigma_to = like(arrival(self.grid, end), state)
         x0, eps = predictions(state[:, 0], output, alpha, sigma, self.prediction)
         return (alpha_to * x0.clamp(-self.clip, self.clip) + sigma_to * eps).unsqueeze(1)
