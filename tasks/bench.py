@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from torch import Tensor
@@ -73,7 +73,7 @@ class Studio:
         began = perf_counter()
         mail: list[SimpleQueue[Answer]] = [SimpleQueue() for _ in requests]
         for request, answers in zip(requests, mail, strict=True):
-            self.engine.add(self._order(self.card.resolve(request), answers))
+            self.engine.add(self._order(self.card.resolve(request), answers, "all" if decode else "none"))
         with ThreadPoolExecutor(len(requests)) as threads:  # one for each job, as in a worker
             return list(threads.map(partial(self._follow, began, decode), mail))
 
@@ -85,15 +85,15 @@ class Studio:
                 raise RuntimeError(answer.error)
             for iterate in answer.iterates:
                 if decode:
-                    self.engine.picture(iterate)
+                    self.engine.picture(answer, iterate)
                 first = first or perf_counter() - began
             if answer.status is not Status.RUNNING and answer.newest is not None:
                 seconds = perf_counter() - began
                 return Pictured(first or seconds, seconds, answer.newest)
 
-    def _order(self, generation: Generation, answers: "SimpleQueue[Answer]") -> Order:
+    def _order(self, generation: Generation, answers: "SimpleQueue[Answer]", pictures: Literal["all", "none"]) -> Order:
         prepare = partial(begin, uuid4(), generation, {0: Start()}, lambda *_: None)
-        return Order((0,), prepare, answers.put)
+        return Order((0,), prepare, answers.put, pictures=pictures)
 
 
 def cases(card: ModelCard) -> list[dict[str, Any]]:

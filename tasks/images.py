@@ -98,7 +98,8 @@ class Images:
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
         prepare = partial(begin, self._lease.job_id, self._generation, starts, self._tell)
-        order = Order(tuple(starts), prepare, self._lease.deliver, self._priority)
+        pictures = "all" if self._generation.previews else "last"
+        order = Order(tuple(starts), prepare, self._lease.deliver, self._priority, pictures)
         if starts:
             self._engine.add(order)
             self._lease.when_accepted(partial(self._engine.accept, order))
@@ -147,11 +148,11 @@ class Images:
         finished = answer.status in STOPPED
         for iterate in answer.iterates:
             newest = iterate is answer.iterates[-1]
-            self._save_iterate(answer.image, iterate, answer.checkpoint if newest else None, final=newest and finished)
+            self._save_iterate(answer, iterate, answer.checkpoint if newest else None, final=newest and finished)
         if finished:
             if not answer.iterates and answer.newest is not None:
                 # It ended without another iterate: accepted, or refined to what it had reached already.
-                self._make_final(answer.image, answer.newest)
+                self._make_final(answer, answer.newest)
             stopped = results.stopped[answer.image] = cast(Stopped, answer.status.value)
             self._finish(answer.image, stopped=stopped)
             if (last := answer.newest) is not None:
@@ -162,9 +163,9 @@ class Images:
             self._finish(answer.image, error=error)
             self._times.failed()
 
-    def _save_iterate(self, image: int, iterate: Iterate, checkpoint: Checkpoint | None, *, final: bool) -> None:
-        job_id, attempt = self._lease.job_id, self._lease.attempt
-        picture = self._picture(iterate) if final or self._generation.previews else None
+    def _save_iterate(self, answer: Answer, iterate: Iterate, checkpoint: Checkpoint | None, *, final: bool) -> None:
+        job_id, attempt, image = self._lease.job_id, self._lease.attempt, answer.image
+        picture = self._picture(answer, iterate) if final or self._generation.previews else None
         data = checkpoint.to_bytes() if checkpoint else None
         with self._times.saving():
             saved = self._worker.save(
@@ -188,14 +189,13 @@ class Images:
             previews.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
         wakeups.publish(self._worker.redis, job_id, saved.seq)
 
-    def _make_final(self, image: int, iterate: Iterate) -> None:
-        job_id, attempt = self._lease.job_id, self._lease.attempt
-        picture = None if self._generation.previews else self._picture(iterate)
+    def _make_final(self, answer: Answer, iterate: Iterate) -> None:
+        job_id, attempt, image = self._lease.job_id, self._lease.attempt, answer.image
+        picture = None if self._generation.previews else self._picture(answer, iterate)
         self._save(lambda s: saves.make_final(s, job_id, attempt, image, iterate.number, picture=picture))
 
-    def _picture(self, iterate: Iterate) -> bytes:
-        with self._times.decoding():
-            return to_png(self._engine.picture(iterate))
+    def _picture(self, answer: Answer, iterate: Iterate) -> bytes:
+        return to_png(self._engine.picture(answer, iterate))
 
     def _finish(self, image: int, stopped: Stopped | None = None, error: str | None = None) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt

@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 
 from store.metrics import SECONDS, Ends, new_registry
 
-Doing = Literal["waiting", "preparing", "rounds"]
-DOING: tuple[Doing, ...] = ("waiting", "preparing", "rounds")
+Doing = Literal["waiting", "preparing", "rounds", "decoding"]
+DOING: tuple[Doing, ...] = ("waiting", "preparing", "rounds", "decoding")
 
 # Powers of two: what GPUs are filled by, and what models have as their width.
 EVALUATIONS = tuple(2**n for n in range(10))
@@ -41,8 +41,8 @@ class EngineTime(Collector):
         """The seconds until now."""
         family = CounterMetricFamily(
             "underpaint_engine_seconds",
-            "Time that an engine spent waiting (for jobs: idle), preparing (loading its model, encoding prompts), or "
-            "in rounds.",
+            "Time that an engine spent waiting (for jobs: idle), preparing (loading its model, encoding prompts), in "
+            "rounds, or decoding.",
             labels=["model", "doing"],
         )
         with self._lock:
@@ -124,7 +124,7 @@ class Metrics:
         )
         self.decoding = Histogram(
             "underpaint_decode_seconds",
-            "Time to decode an iterate and make a picture of it.",
+            "Time to decode an iterate.",
             ["model"],
             buckets=SECONDS,
             registry=registry,
@@ -196,12 +196,6 @@ class JobTimes:
     def failed(self) -> None:
         """An image could not be computed."""
         self._metrics.images_failed.labels(self._model).inc()
-
-    @contextmanager
-    def decoding(self) -> Generator[None]:
-        """A picture is made while the context lasts."""
-        with self._metrics.decoding.labels(self._model).time():
-            yield
 
     @contextmanager
     def saving(self) -> Generator[None]:

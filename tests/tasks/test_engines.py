@@ -1,8 +1,10 @@
 """The thread that computes for all jobs outlives whatever one of them does to it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Event
+from typing import Literal
 
 import pytest
 from torch import Tensor
@@ -28,18 +30,31 @@ class Broken(Trajectory):
         raise NotImplementedError
 
 
+class Undecodable(Parareal):
+    """Its iterates have two channels, which the model cannot decode."""
+
+    def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
+        return [replace(iterate, sample=iterate.sample[:2]) for iterate in super().take(evaluations, outputs)]
+
+
 @pytest.fixture
 def thread(engines: Engines, catalog: Catalog) -> EngineThread:
     return engines.get(catalog["emoji"])
 
 
-def started(thread: EngineThread, images: Sequence[int], make: Callable[[Model], Trajectory]) -> "SimpleQueue[Answer]":
+def started(
+    thread: EngineThread,
+    images: Sequence[int],
+    make: Callable[[Model], Trajectory],
+    pictures: Literal["all", "last", "none"] = "all",
+) -> "SimpleQueue[Answer]":
     """Add an order; its answers arrive in the queue."""
     answers: SimpleQueue[Answer] = SimpleQueue()
     order = Order(
         tuple(images),
         lambda model, *_: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
         answers.put,
+        pictures=pictures,
     )
     thread.add(order)
     return answers
@@ -59,6 +74,33 @@ def test_a_bug_fails_what_is_being_computed_and_nothing_later(thread: EngineThre
     while (answer := answers.get(timeout=60)).status is Status.RUNNING:
         assert answer.checkpoint is not None
     assert answer.status is Status.EXACT
+
+
+def test_a_sample_that_cannot_be_decoded_fails_its_image_alone(thread: EngineThread) -> None:
+    others = started(thread, (0,), good)
+    failed = started(thread, (1,), lambda model: Undecodable(model.solver(4), model.noise(7, 64, 64), blocks=2))
+    answer = failed.get(timeout=60)
+    assert answer.status is Status.FAILED
+    assert (answer.error or "").startswith("model emoji cannot make this picture: ")
+    while (answer := others.get(timeout=60)).status is Status.RUNNING:
+        assert {iterate.number: (64, 64, 3) for iterate in answer.iterates} == {
+            number: picture.shape for number, picture in answer.pictures.items()
+        }
+    assert answer.status is Status.EXACT
+    assert failed.empty(), "it is over with the first answer"
+
+
+@pytest.mark.parametrize(("pictures", "numbers"), [("all", [0, 1, 2]), ("last", [2]), ("none", [])])
+def test_an_order_gets_the_pictures_that_it_wants(
+    thread: EngineThread, pictures: Literal["all", "last", "none"], numbers: list[int]
+) -> None:
+    answers = started(thread, (0,), good, pictures)
+    found = list[int]()
+    status = Status.RUNNING
+    while status is Status.RUNNING:
+        answer = answers.get(timeout=60)
+        found, status = found + list(answer.pictures), answer.status
+    assert found == numbers
 
 
 def test_an_order_that_cannot_be_started_fails_alone(thread: EngineThread) -> None:
