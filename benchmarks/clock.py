@@ -12,9 +12,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import (
@@ -24,11 +25,17 @@ from diffusers import (
 )
 from torch import Tensor
 
+from benchmarks.methods import UNSEEN
 from benchmarks.report import about, machine, middle, shown, table, write
 from benchmarks.shipped import EMOJI, error
+from sampler import Model, Trajectory
+from sampler.denoiser import Condition
 from store.catalog import load_catalog
 from store.settings import SHIPPED_CATALOG
 from tasks.bench import Pictured, Studio
+from tasks.engines import Order
+
+T = TypeVar("T")
 
 # What is compared with diffusers' serial pipeline: (method, tolerance).
 CASES = (
@@ -36,6 +43,7 @@ CASES = (
     ("srds", 1e-2), ("srds", 1e-3), ("srds", 0.0),
     ("window", 1e-2), ("window", 0.0),
     ("auto", 1e-2), ("auto", 1e-3), ("auto", 0.0),
+    (UNSEEN, 1e-3), (UNSEEN, 0.0),
     ("ParaDiGMS", 0.1),
 )  # fmt: skip
 WITHIN = 1e-3  # of the serial image
@@ -48,9 +56,9 @@ Written by `python -m benchmarks.clock docs/benchmarks` from [clock.json](clock.
 
 Shipped model, guidance {guidance:g}, {pairs} pairs of runs a figure, a prompt and a seed each. Every figure is a share
 of the time that diffusers' own `StableDiffusionPipeline` takes for the same picture right before: median (lowest to
-highest). Both go from the prompt to the decoded picture; Underpaint runs in a worker's engine and decodes every
-preview. Error is relative to diffusers' latents (RMS over RMS), the worst of the pairs. ParaDiGMS is diffusers' own
-deprecated `StableDiffusionParadigmsPipeline` with a window of {width} and its tolerance of 0.1; it ends its grid at
+highest). Both go from the prompt to the decoded picture, on the same thread: that of a worker's engine, which
+decodes every preview. Error is relative to diffusers' latents (RMS over RMS), the worst of the pairs. *No previews* are
+asked for with `previews: false`. ParaDiGMS is diffusers' own deprecated `StableDiffusionParadigmsPipeline` with a window of {width} and its tolerance of 0.1; it ends its grid at
 alpha = 1 whatever the scheduler says, which is part of its error.
 
 {tables}
@@ -70,6 +78,21 @@ def noise_of(studio: Studio, seed: int) -> Tensor:
     """What both sides start from."""
     size = studio.card.defaults
     return studio.engine.model.noise(seed, size.height, size.width)
+
+
+def on_engine(studio: Studio, work: Callable[[], T]) -> T:
+    """What `work` returns, done on the thread of the engine: no other is to compute, see `tasks.engines`."""
+    done: Future[T] = Future()
+
+    def begin(model: Model, *_: object) -> tuple[Condition, dict[int, Trajectory]]:
+        try:
+            done.set_result(work())
+        except Exception as error:
+            done.set_exception(error)
+        return model.encode("", "", 1.0), {}
+
+    studio.engine.add(Order((), begin, lambda _: None))
+    return done.result()
 
 
 class Diffusers:
@@ -112,8 +135,8 @@ class Diffusers:
     def _run(self, pipeline: Any, prompt: str | Sequence[str], seed: int, steps: int, **options: Any) -> Any:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         latents = torch.stack([noise_of(self._studio, seed + n) for n in range(len(prompts))])
-        guidance = self._studio.card.defaults.guidance_scale
-        return pipeline(prompts, num_inference_steps=steps, guidance_scale=guidance, latents=latents, **options)
+        options |= {"num_inference_steps": steps, "guidance_scale": self._studio.card.defaults.guidance_scale}
+        return on_engine(self._studio, lambda: pipeline(prompts, latents=latents, **options))
 
 
 def warm(studio: Studio, steps: int = 12) -> None:
@@ -144,7 +167,9 @@ def measure(steps: Sequence[int], pairs: int, width: int | None) -> Iterator[dic
                     row["all"].append(seconds / serial)
                     row["error"].append(error(diffusers.latents(prompt, seed, n, options), sample))
                     continue
-                request = {"prompt": prompt, "seed": seed, "steps": n, "method": method}
+                request: dict[str, Any] = {"prompt": prompt, "seed": seed, "steps": n, "method": method}
+                if method == UNSEEN:
+                    request |= {"method": "auto", "previews": False}
                 made: Pictured = studio.make([request if method == "serial" else request | {"tolerance": tolerance}])[0]
                 row["first"].append(made.first / serial)
                 row["all"].append(made.seconds / serial)

@@ -2,9 +2,12 @@
 
 `POST /echo` sends a task and answers; `POST /echo/wait` answers once the worker has run it, which tells so in Redis.
 As in Underpaint the API is uvicorn, the broker Valkey, and the worker's pool threads; there is no database.
+`python -m benchmarks.echo FD` serves on a listening socket that it inherits.
 """
 
 import os
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +15,7 @@ from uuid import uuid4
 
 import redis
 import redis.asyncio
+import uvicorn
 from celery import Celery
 from fastapi import FastAPI, Request
 
@@ -56,3 +60,9 @@ def create_app() -> FastAPI:
         return {"id": name, **body}
 
     return app
+
+
+if __name__ == "__main__":
+    # Not by uvicorn's own `--fd`: it takes every socket for one of AF_UNIX, whose answers wait for the other side's ACK.
+    config = uvicorn.Config(create_app, factory=True, log_level="warning")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])

@@ -89,7 +89,7 @@ def floor(broker: Broker) -> Iterator[str]:
     settings = environment(**{echo.URL: broker.url})
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         fd, address = listener.fileno(), "http://{}:{}".format(*listener.getsockname())
-        api = ["uvicorn", "--factory", "benchmarks.echo:create_app", "--fd", str(fd), "--log-level", "warning"]
+        api = ["benchmarks.echo", str(fd)]
         worker = ["celery", "--quiet", "--app", "benchmarks.echo:worker", "worker", "--pool", "threads"]
         worker += ["--concurrency", "8", "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]
         children = [

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from statistics import median
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from torch import Tensor
@@ -64,36 +64,42 @@ class Studio:
         self.engine.join()
 
     def make(self, requests: Sequence[Mapping[str, Any]], *, decode: bool = True) -> list[Pictured]:
-        """The image of each request, all of them at once; every preview is decoded, as workers do, unless `decode` says
-        otherwise.
+        """The image of each request, all of them at once; what is wanted of them is decoded, as workers do, unless
+        `decode` is false.
 
         Raises:
             RuntimeError: one failed; the message says why.
         """
         began = perf_counter()
         mail: list[SimpleQueue[Answer]] = [SimpleQueue() for _ in requests]
-        for request, answers in zip(requests, mail, strict=True):
-            self.engine.add(self._order(self.card.resolve(request), answers, "all" if decode else "none"))
+        orders = [
+            self._order(self.card.resolve(request), answers, decode)
+            for request, answers in zip(requests, mail, strict=True)
+        ]
+        for order in orders:
+            self.engine.add(order)
         with ThreadPoolExecutor(len(requests)) as threads:  # one for each job, as in a worker
-            return list(threads.map(partial(self._follow, began, decode), mail))
+            return list(threads.map(partial(self._follow, began), orders, mail))
 
-    def _follow(self, began: float, decode: bool, answers: "SimpleQueue[Answer]") -> Pictured:
+    def _order(self, generation: Generation, answers: "SimpleQueue[Answer]", decode: bool) -> Order:
+        prepare = partial(begin, uuid4(), generation, {0: Start()}, lambda *_: None)
+        pictures = "none" if not decode else "all" if generation.previews else "last"
+        return Order((0,), prepare, answers.put, pictures=pictures)
+
+    def _follow(self, began: float, order: Order, answers: "SimpleQueue[Answer]") -> Pictured:
         first: float | None = None
         while True:
             answer = answers.get()
             if answer.status is Status.FAILED:
                 raise RuntimeError(answer.error)
-            for iterate in answer.iterates:
-                if decode:
+            ended = answer.status is not Status.RUNNING
+            for iterate in answer.iterates if order.pictures != "last" else answer.iterates[-1:] if ended else ():
+                if order.pictures != "none":
                     self.engine.picture(answer, iterate)
                 first = first or perf_counter() - began
-            if answer.status is not Status.RUNNING and answer.newest is not None:
+            if ended and answer.newest is not None:
                 seconds = perf_counter() - began
                 return Pictured(first or seconds, seconds, answer.newest)
-
-    def _order(self, generation: Generation, answers: "SimpleQueue[Answer]", pictures: Literal["all", "none"]) -> Order:
-        prepare = partial(begin, uuid4(), generation, {0: Start()}, lambda *_: None)
-        return Order((0,), prepare, answers.put, pictures=pictures)
 
 
 def cases(card: ModelCard) -> list[dict[str, Any]]:
