@@ -58,8 +58,9 @@ Shipped model, guidance {guidance:g}, {pairs} pairs of runs a figure, a prompt a
 of the time that diffusers' own `StableDiffusionPipeline` takes for the same picture right before: median (lowest to
 highest). Both go from the prompt to the decoded picture, on the same thread: that of a worker's engine, which
 decodes every preview. Error is relative to diffusers' latents (RMS over RMS), the worst of the pairs. *No previews* are
-asked for with `previews: false`. ParaDiGMS is diffusers' own deprecated `StableDiffusionParadigmsPipeline` with a window of {width} and its tolerance of 0.1; it ends its grid at
-alpha = 1 whatever the scheduler says, which is part of its error.
+asked for with `previews: false`. ParaDiGMS is diffusers' own deprecated `StableDiffusionParadigmsPipeline` with a
+window of {width} and its tolerance of 0.1; it ends its grid at alpha = 1 whatever the scheduler says, which is part of
+its error.
 
 {tables}
 ## Against the targets

@@ -63,6 +63,6 @@ def create_app() -> FastAPI:
 
 
 if __name__ == "__main__":
-    # Not by uvicorn's own `--fd`: it takes every socket for one of AF_UNIX, whose answers wait for the other side's ACK.
+    # Not by uvicorn's own `--fd`, which takes any socket for one of AF_UNIX: its answers would wait for ACKs.
     config = uvicorn.Config(create_app, factory=True, log_level="warning")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])

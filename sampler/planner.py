@@ -83,7 +83,7 @@ def choose(
     made = min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
     if made.method != "window":
         return made
-    shown = min(SHOWN, steps // STEPS_SHOWN)
+    shown = min(SHOWN, steps // STEPS_SHOWN - (made.blocks > 1 and not busy))
     if busy:
         return Plan(blocks or 1, steps, steps, "window", made.width, shown=shown if shown > 1 else 0, slots=1)
     return replace(made, shown=max(1, shown)) if 1 in (made.width, made.blocks) else made
