@@ -109,19 +109,20 @@ class Point:
 
     def ahead(self, measure: str, *, unseen: bool = False) -> bool:
         """Whether `auto` needs no more of a measure than any peer's best setting; `unseen`: previews or not."""
-        ours = self.unseen if unseen else self.auto
-        mine = min((getattr(f, measure) for f in ours), default=float("inf"))
+        mine = min((getattr(f, measure) for f in self._ours(unseen)), default=float("inf"))
         theirs = min((getattr(f, measure) for fs in self.peers.values() for f in fs), default=float("inf"))
         return mine <= theirs
 
-    @property
-    def dominated(self) -> bool:
+    def dominated(self, *, unseen: bool = False) -> bool:
         """Whether some setting of a peer needs fewer rounds, and fewer evaluations too, than each of `auto` does."""
         return any(
-            all(f.rounds < mine.rounds and f.evaluations < mine.evaluations for mine in self.auto)
+            all(f.rounds < mine.rounds and f.evaluations < mine.evaluations for mine in self._ours(unseen))
             for found in self.peers.values()
             for f in found
         )
+
+    def _ours(self, unseen: bool) -> list[Figure]:
+        return self.unseen if unseen else self.auto
 
 
 def points(cells: Iterable[dict[str, Any]]) -> Iterator[Point]:
@@ -138,8 +139,10 @@ def summary(cells: list[dict[str, Any]]) -> str:
     for problem, steps in dict.fromkeys((cell["problem"], cell["steps"]) for cell in cells):
         here = list(points(cell for cell in cells if (cell["problem"], cell["steps"]) == (problem, steps)))
         rows.append((problem, steps, *_ahead(here)))
-    head = ("problem", "N", "points", "fewest rounds", "without previews", "fewest evaluations", "without previews")
-    return table((*head, "beaten in both by one setting of a peer"), [*rows, ("all", "", *_ahead(list(points(cells))))])
+    head = ["problem", "N", "points"]
+    for what in ("fewest rounds", "fewest evaluations", "beaten in both by one setting of a peer"):
+        head += [what, "without previews"]
+    return table(head, [*rows, ("all", "", *_ahead(list(points(cells))))])
 
 
 def _ahead(here: Sequence[Point]) -> tuple[int, ...]:
@@ -148,7 +151,8 @@ def _ahead(here: Sequence[Point]) -> tuple[int, ...]:
         for measure in ("rounds", "evaluations")
         for unseen in (False, True)
     ]
-    return len(here), *ahead, sum(point.dominated for point in here)
+    beaten = [sum(point.dominated(unseen=unseen) for point in here) for unseen in (False, True)]
+    return len(here), *ahead, *beaten
 
 
 def behind(cells: list[dict[str, Any]]) -> str:

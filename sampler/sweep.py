@@ -148,8 +148,8 @@ class Sweep:
         return x0_at
 
     def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
-        """Add to `z` the points of the window that lie after `newest + 1`, by the x0 to expect at each."""
-        ahead = range(newest + 1, min(self.frontier + min(self.width, self._ahead), self.last))
+        """Add to `z` the points of the next window that lie after `newest + 1`, by the x0 to expect at each before."""
+        ahead = range(newest + 1, min(self.frontier + min(self.width, self._ahead) - 1, self.last))
         if not ahead:
             return
         x0 = self._x0(z[newest], newest)
@@ -225,9 +225,8 @@ def secants(solver: Solver, points: Sequence[int], now: Sequence[Seen], before: 
     sums = torch.stack([(deps * dx).sum((1, 2, 3)), dx.square().sum((1, 2, 3))], 1).cpu()
     thetas: list[float] = []
     for point, last, pair in zip(points, before, sums, strict=True):
-        along, square = float(pair[0]), float(pair[1])
-        known = square > 0 and float(grid.alpha[point]) > 0
-        theta = float(grid.sigma[point]) * along / square if known else last.theta
+        (alpha, sigma), along, square = grid.departs[point], float(pair[0]), float(pair[1])
+        theta = sigma * along / square if square > 0 and alpha > 0 else last.theta
         thetas.append(min(max(theta, LOWEST), HIGHEST))
     return thetas
 
