@@ -30,9 +30,10 @@ def _options(url: str, pool_size: int, spare: int) -> dict[str, Any]:
     }
 
 
-def sync_engine(url: str, pool_size: int = 5) -> Engine:
-    """An engine for threads, holding up to ``pool_size`` connections and as many again under load."""
-    return create_engine(**_options(url, pool_size, pool_size))
+def sync_engine(url: str, pool_size: int = 5, *, ping: bool = True) -> Engine:
+    """An engine for threads, holding up to ``pool_size`` connections and as many again under load. ``ping``: see to it
+    that a connection is alive before each use, for those who do not try again."""
+    return create_engine(**_options(url, pool_size, pool_size) | {"pool_pre_ping": ping})
 
 
 def async_engine(url: str, pool_size: int = 10) -> AsyncEngine:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from store import moves
 from store.settings import JobSettings
 from tasks.leases import Leases, Stop
-from tasks.transactions import AWAY, reason
+from tasks.transactions import GaveUp, transact
 
 log = get_logger(__name__)
 
@@ -45,9 +45,9 @@ class Heartbeat(Thread):
         while not self._ended:
             try:
                 self.beat()
-            except AWAY as error:
+            except GaveUp as error:
                 if not away:
-                    log.warning("no heartbeat while PostgreSQL is away: %s", reason(error))
+                    log.warning("none while PostgreSQL is away: %s", error)
                 away = True
             except Exception:
                 # Without a heartbeat this process would lose every job from now on.
@@ -65,8 +65,8 @@ class Heartbeat(Thread):
         if not held:
             return
         attempts = {lease.job_id: lease.attempt for lease in held}
-        with self._sessions.begin() as session:
-            renewed = session.execute(moves.renew(self._worker, attempts, self._settings.lease_seconds)).all()
+        renew = moves.renew(self._worker, attempts, self._settings.lease_seconds)
+        renewed = transact(self._sessions, lambda session: session.execute(renew).all(), what="heartbeat")
         asked = {job_id: flags for job_id, *flags in renewed}
         for lease in held:
             # A job that ended since the list was made is not renewed either; its thread reads no mail any more.

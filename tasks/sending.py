@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from store import moves
 from tasks.queue import QueueUnavailable, enqueue
-from tasks.transactions import AWAY, reason
+from tasks.transactions import GaveUp, transact
 
 log = get_logger(__name__)
 
@@ -28,10 +28,11 @@ def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
         sent.append(job_id)
     if sent:
         try:
-            with sessions.begin() as session:
-                session.execute(moves.mark_sent(sent))
-        except AWAY as error:
-            log.warning("%d jobs were sent, but not marked so: %s", len(sent), reason(error))
+            transact(
+                sessions, lambda session: session.execute(moves.mark_sent(sent)), what=f"{len(sent)} jobs were sent"
+            )
+        except GaveUp as error:
+            log.warning("not marked so: %s", error)
     return len(sent)
 
 

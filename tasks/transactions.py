@@ -31,33 +31,38 @@ def reason(error: Exception) -> str:
 
 
 def transact(
-    sessions: sessionmaker[Session], work: Callable[[Session], T], *, hopeless: Callable[[], bool], what: str
+    sessions: sessionmaker[Session],
+    work: Callable[[Session], T],
+    *,
+    hopeless: Callable[[], bool] = lambda: True,
+    what: str,
 ) -> T:
-    """Do `work` in a transaction; while PostgreSQL is away, again and again with growing pauses.
+    """Do `work` in a transaction; while PostgreSQL is away, again at once, as the connection may have died long ago, and
+    then again and again with growing pauses.
 
     A transaction that was committed while its connection broke is repeated, so `work` must bear that.
 
     Args:
         work: is committed when it returns.
-        hopeless: whether to stop trying, asked after each failure.
+        hopeless: whether to stop trying, asked after each failure but the first.
         what: for the log.
 
     Raises:
         GaveUp: it was hopeless.
     """
-    pause = FIRST_PAUSE
+    pause = 0.0
     while True:
         try:
             with sessions() as session:
                 result = work(session)
                 session.commit()
         except AWAY as error:
-            if hopeless():
+            if pause and hopeless():
                 raise GaveUp(f"{what}: {reason(error)}") from error
             if pause == FIRST_PAUSE:
                 log.warning("%s: PostgreSQL is away, trying until it is back: %s", what, reason(error))
             sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
         else:
             if pause > FIRST_PAUSE:
                 log.info("%s: PostgreSQL is back", what)

@@ -59,7 +59,7 @@ def make_worker(name: str, concurrency: int) -> Worker:
     """
     store, settings, jobs = StoreSettings(), WorkerSettings(), JobSettings()
     # A connection for every job, and one for the heartbeat, which must never wait for those.
-    database = sync_engine(store.database_url, pool_size=concurrency + 1)
+    database = sync_engine(store.database_url, pool_size=concurrency + 1, ping=False)
     event.listen(database, "connect", partial(_end_idle_transactions, jobs.lease_seconds))
     metrics, leases = Metrics(), Leases()
     metrics.show_jobs(lambda: len(leases.all()), concurrency)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sampler import Checkpoint, Model, Trajectory
 from sampler.denoiser import Condition
 from store import moves
+from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
 from store.tables import Image, Job
@@ -237,6 +238,22 @@ def test_postgres_may_go_away_for_longer_than_a_lease(
     assert [each.iterate for each in jobs.iterates(job_id)] == [0, 1, 2, 3]
     _, picture = reference.sample(**options)[-1]
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
+
+
+def test_connections_that_died_while_nobody_used_them_are_replaced_in_silence(
+    jobs: Jobs, process: Start, postgres_server: PostgresServer, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = sync_engine(postgres_url, ping=False)
+    worker = process(sessions=sync_sessions(engine))
+    first = jobs.submit(steps=STEPS)
+    worker.run()
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as server:
+        server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'underpaint'")
+    second = jobs.submit(steps=STEPS)
+    worker.run()
+    assert (jobs.get(first).state, jobs.get(second).state) == ("succeeded", "succeeded")
+    assert "away" not in caplog.text
+    engine.dispose()
 
 
 def test_redis_is_not_needed_to_run_a_job(jobs: Jobs, process: Start) -> None:
