@@ -37,8 +37,8 @@ def transact(
     hopeless: Callable[[], bool] = lambda: True,
     what: str,
 ) -> T:
-    """Do `work` in a transaction; while PostgreSQL is away, again and again with growing pauses. The first time again at
-    once: the connection may have died long ago.
+    """Do `work` in a transaction; while PostgreSQL is away, again and again with growing pauses. The second try comes
+    at once: the connection may have died long ago.
 
     A transaction that was committed while its connection broke is repeated, so `work` must bear that.
 
