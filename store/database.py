@@ -17,13 +17,13 @@ KEEPALIVE: dict[str, Any] = {
 }
 
 
-def _options(url: str, pool_size: int, spare: int) -> dict[str, Any]:
+def _options(url: str, pool_size: int, spare: int, *, ping: bool = True) -> dict[str, Any]:
     return {
         "url": make_url(url).set(drivername="postgresql+psycopg"),
         "pool_size": pool_size,
         "max_overflow": spare,
         "pool_timeout": 30,  # a burst waits its turn
-        "pool_pre_ping": True,
+        "pool_pre_ping": ping,
         "hide_parameters": True,  # an error's text is logged, and prompts are parameters
         # A database that is gone must be an error within seconds, not a hang; every time is UTC.
         "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC", **KEEPALIVE},
@@ -33,7 +33,7 @@ def _options(url: str, pool_size: int, spare: int) -> dict[str, Any]:
 def sync_engine(url: str, pool_size: int = 5, *, ping: bool = True) -> Engine:
     """An engine for threads, holding up to ``pool_size`` connections and as many again under load. ``ping``: see to it
     that a connection is alive before each use, for those who do not try again."""
-    return create_engine(**_options(url, pool_size, pool_size) | {"pool_pre_ping": ping})
+    return create_engine(**_options(url, pool_size, pool_size, ping=ping))
 
 
 def async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
