@@ -13,7 +13,8 @@ DESK: ViewportSize = {"width": 1440, "height": 900}
 
 # Colours change within moments, and are between two of them meanwhile.
 SETTLED = """
-Promise.all(document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished))
+Promise.allSettled(
+    document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished))
 """
 
 
