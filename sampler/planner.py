@@ -32,7 +32,7 @@ Wish = Literal["latency", "cost"]
 PREVIEW_SHARE, LOST_SHARE, FEWEST_BLOCKS = 1 / 15, 1 / 30, 4
 # From this width on a coarse grid saves as many evaluations as it takes: nobody need want its preview.
 GUIDED_WIDTH = 8
-# Where they delay the image, the steps for each picture that is shown: to decode one takes about as long as one.
+# Where pictures delay the image, the steps for each that is shown: to decode one takes about as long as an evaluation.
 STEPS_SHOWN = 24
 # What anything but the serial path must be expected to need of that one's time, and in how many iterates at the least:
 # where it converges badly it loses more than that.
@@ -83,10 +83,15 @@ def choose(
     made = min(plans, key=lambda pair: (pair[0], pair[1].evaluations))[1]
     if made.method != "window":
         return made
-    shown = min(SHOWN, steps // STEPS_SHOWN - (made.blocks > 1 and not busy))
+    pictures = steps // STEPS_SHOWN
     if busy:
-        return Plan(blocks or 1, steps, steps, "window", made.width, shown=shown if shown > 1 else 0, slots=1)
-    return replace(made, shown=max(1, shown)) if 1 in (made.width, made.blocks) else made
+        shown = min(SHOWN, pictures) if pictures > 1 else 0
+        return Plan(blocks or 1, steps, steps, "window", made.width, shown=shown, slots=1)
+    if made.blocks == 1:
+        return replace(made, shown=max(1, min(SHOWN, pictures)))
+    if made.width == 1:  # one of the pictures is the coarse grid's
+        return replace(made, shown=max(1, min(SHOWN, pictures - 1)))
+    return made
 
 
 def plan(

@@ -93,7 +93,9 @@ class Studio:
             if answer.status is Status.FAILED:
                 raise RuntimeError(answer.error)
             ended = answer.status is not Status.RUNNING
-            for iterate in answer.iterates if order.pictures != "last" else answer.iterates[-1:] if ended else ():
+            for iterate in answer.iterates:
+                if order.pictures == "last" and not (ended and iterate is answer.newest):
+                    continue
                 if order.pictures != "none":
                     self.engine.picture(answer, iterate)
                 first = first or perf_counter() - began

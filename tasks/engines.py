@@ -251,12 +251,14 @@ class EngineThread(Thread):
         return () if progress.status in (Status.RUNNING, Status.CANCELED, Status.FAILED) else (newest,)
 
     def _decoded(self, samples: Sequence[Tensor]) -> Iterator[Tensor | Exception]:
-        if samples:
-            self._metrics.engine_time.turn(self._card.id, "decoding")
+        if not samples:
+            return iter(())
+        self._metrics.engine_time.turn(self._card.id, "decoding")
         began = perf_counter()
         pictures = list(decode(self.model.decode, samples))
+        seconds = (perf_counter() - began) / len(pictures)
         for _ in pictures:
-            self._metrics.decoding.labels(self._card.id).observe((perf_counter() - began) / len(pictures))
+            self._metrics.decoding.labels(self._card.id).observe(seconds)
         return iter(pictures)
 
     def _deliver(self, progress: Progress, pictures: Mapping[int, Tensor | Exception]) -> None:
@@ -266,12 +268,13 @@ class EngineThread(Thread):
             del self._seats[trajectory]
         if status is Status.CANCELED:
             return
-        good = {number: picture for number, picture in pictures.items() if isinstance(picture, Tensor)}
-        for error in pictures.values():
-            if isinstance(error, Exception):
+        good: dict[int, Tensor] = {}
+        for number, picture in pictures.items():
+            if isinstance(picture, Exception):
                 trajectory.cancel()
-                order.fail(image, self._reason(error))
+                order.fail(image, self._reason(picture))
                 return
+            good[number] = picture
         known = (progress.iterates, progress.checkpoint, status, trajectory.error, trajectory.newest)
         order.deliver(Answer(image, *known, good))
 

@@ -47,7 +47,7 @@ class Heartbeat(Thread):
                 self.beat()
             except GaveUp as error:
                 if not away:
-                    log.warning("none while PostgreSQL is away: %s", error)
+                    log.warning("no heartbeat while PostgreSQL is away: %s", error)
                 away = True
             except Exception:
                 # Without a heartbeat this process would lose every job from now on.
@@ -66,7 +66,7 @@ class Heartbeat(Thread):
             return
         attempts = {lease.job_id: lease.attempt for lease in held}
         renew = moves.renew(self._worker, attempts, self._settings.lease_seconds)
-        renewed = transact(self._sessions, lambda session: session.execute(renew).all(), what="heartbeat")
+        renewed = transact(self._sessions, lambda session: session.execute(renew).all(), what="leases")
         asked = {job_id: flags for job_id, *flags in renewed}
         for lease in held:
             # A job that ended since the list was made is not renewed either; its thread reads no mail any more.

@@ -28,11 +28,9 @@ def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
         sent.append(job_id)
     if sent:
         try:
-            transact(
-                sessions, lambda session: session.execute(moves.mark_sent(sent)), what=f"{len(sent)} jobs were sent"
-            )
+            transact(sessions, lambda session: session.execute(moves.mark_sent(sent)), what=f"{len(sent)} jobs")
         except GaveUp as error:
-            log.warning("not marked so: %s", error)
+            log.warning("jobs were sent, but not marked so: %s", error)
     return len(sent)
 
 
