@@ -22,13 +22,14 @@ def blocked(database: Engine, table: str) -> Iterator[None]:
         yield
 
 
-def wait_for_a_writer(database: Engine, table: str) -> None:
-    """Return when somebody waits to write to a table that is blocked."""
-    query = text("select count(*) from pg_locks where relation = cast(:table as regclass) and not granted")
+def wait_for_a_worker(database: Engine, statement: str) -> None:
+    """Return when a worker waits to write to a table that is blocked, with a statement that begins so. The janitor,
+    which prunes, waits there too."""
+    query = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like :begin")
 
     def waits() -> bool:
         with database.connect() as connection:
-            return connection.scalar(query, {"table": table}) == 1
+            return connection.scalar(query, {"begin": f"{statement}%"}) == 1
 
     wait(waits)
 
@@ -47,7 +48,7 @@ def test_killed_before_the_first_iterate(
         story = Story(api, pool, api.submit(**JOB))
         with blocked(database, "images"):
             two.thaw()
-            wait_for_a_writer(database, "images")
+            wait_for_a_worker(database, "UPDATE images")
             two.kill(story.worker(jobs))
     story.check(jobs, undisturbed, attempts=2, crashes=1)
 
@@ -57,7 +58,7 @@ def test_killed_while_an_iterate_is_saved(
 ) -> None:
     with blocked(database, "iterates"):
         story = Story(api, pool, api.submit(**JOB))
-        wait_for_a_writer(database, "iterates")
+        wait_for_a_worker(database, "INSERT INTO iterates")
         two.kill(story.worker(jobs))
     story.check(jobs, undisturbed, attempts=2, crashes=1)
 
@@ -86,7 +87,7 @@ def test_frozen_in_the_middle_of_a_save_for_longer_than_its_lease(
     """It wakes up when another one has done its work, and writes nothing."""
     with blocked(database, "iterates"):
         story = Story(api, pool, api.submit(**JOB))
-        wait_for_a_writer(database, "iterates")
+        wait_for_a_worker(database, "INSERT INTO iterates")
         sleeper = two.child(story.worker(jobs))
         sleeper.send_signal(signal.SIGSTOP)
     try:
