@@ -6,18 +6,19 @@ and the call, because the broker is away or this process dies, is called for by 
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import anyio
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from store import moves
 from tasks.queue import QueueUnavailable, enqueue
 
-TOGETHER = 50  # jobs that are noted as sent at once
+TOGETHER = 50  # jobs that are called for, or noted as sent, at once
+REST = 0.1  # s without another job, after which what was sent is noted: the workers that were called go first
 PATIENCE = 2.0  # s that the end of this process waits for what is not sent yet
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Sender:
     def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
         self._sessions = sessions
         self._waiting: list[UUID] = []
+        self._called: list[UUID] = []
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,26 +57,35 @@ class Sender:
 
     async def _run(self) -> None:
         while True:
-            await self._some.wait()
-            jobs, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-            try:
-                await self._send(jobs)
-            except Exception:
-                log.exception("jobs stay unsent for now: %s", _listed(jobs))
+            with anyio.move_on_after(REST if self._called else math.inf):
+                await self._some.wait()
+            if self._waiting and len(self._called) < TOGETHER:
+                await self._call()
+            else:
+                await self._note()
             if not self._waiting:
                 self._some.clear()
-                self._idle.set()
+                if not self._called:
+                    self._idle.set()
 
-    async def _send(self, jobs: list[UUID]) -> None:
-        called = await anyio.to_thread.run_sync(_call, len(jobs), abandon_on_cancel=True)
+    async def _call(self) -> None:
+        jobs, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+        called = 0
+        try:
+            called = await anyio.to_thread.run_sync(_call, len(jobs), abandon_on_cancel=True)
+        except Exception:
+            log.exception("workers cannot be called")
+        self._called += jobs[:called]
         if left := jobs[called:]:
             log.warning("jobs stay unsent for now: %s", _listed(left))
-        if called:
-            try:
-                async with self._sessions.begin() as session:
-                    await session.execute(moves.mark_sent(jobs[:called]))
-            except SQLAlchemyError as error:
-                log.warning("jobs were sent, but not marked so: %s: %s", _listed(jobs[:called]), error)
+
+    async def _note(self) -> None:
+        jobs, self._called = self._called, []
+        try:
+            async with self._sessions.begin() as session:
+                await session.execute(moves.mark_sent(jobs))
+        except Exception as error:
+            log.warning("jobs were sent, but not marked so: %s: %s: %s", _listed(jobs), type(error).__name__, error)
 
 
 def _call(number: int) -> int:

@@ -54,13 +54,14 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from store import logs, order
 from store.deliveries import outbox
 from store.generation import Generation
 from store.handling import Handling
-from store.tables import TERMINAL, Failure, State, Stopped, checkpoints, events, images, iterates, jobs
+from store.tables import TERMINAL, Failure, Image, Job, State, Stopped, checkpoints, events, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
 Submission = Select[UUID, int, State, int, datetime, datetime | None]
@@ -145,6 +146,15 @@ def claim(
     if last_try is not None:
         given |= last_try.params(worker)
     return _claim(named="job" in given, alone=last_try is not None, max_running=max_running).params(given)
+
+
+def claim_next(
+    worker: str, lease_seconds: float, last_try: order.LastTry, max_running: int | None = None
+) -> Select[Job, Image]:
+    """``claim`` of the job whose turn it is. A row for each of its images, with the job as it is now: it need not be
+    read again."""
+    given = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds), **last_try.params(worker)}
+    return _claim_next(max_running).params(given)
 
 
 def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
@@ -314,12 +324,24 @@ def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) 
 
 @cache
 def _claim(*, named: bool, alone: bool, max_running: int | None) -> Moved:
+    return _with_event(_claimed(named=named, alone=alone, max_running=max_running))
+
+
+@cache
+def _claim_next(max_running: int | None) -> Select[Job, Image]:
+    moved = _claimed(named=False, alone=True, max_running=max_running)
+    job = aliased(Job, moved)
+    row = select(job, Image).join(Image, Image.job_id == moved.c.id).order_by(Image.number)
+    return row.add_cte(*_event(moved))
+
+
+def _claimed(*, named: bool, alone: bool, max_running: int | None) -> CTE:
     first = jobs.c.id.in_(select(order.first(max_running).c.id))
     me = bindparam("worker_name", type_=jobs.c.worker.type)
     which = jobs.c.id == bindparam("job", type_=jobs.c.id.type) if named else first
     if alone:
         which = and_(which, order.fits())
-    return _move(
+    return _moved(
         update(jobs).where(which, jobs.c.state == "queued"),
         state="running",
         worker=me,
@@ -386,6 +408,11 @@ def _moved(job: Update, **values: Any) -> CTE:
 
 
 def _with_event(job: CTE) -> Moved:
+    moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
+    return moved.add_cte(*_event(job))
+
+
+def _event(job: CTE) -> tuple[CTE, CTE]:
     """Tell of the move."""
     data = func.jsonb_build_object(
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error, "failure", job.c.failure),
@@ -393,8 +420,7 @@ def _with_event(job: CTE) -> Moved:
     )
     kind = case((job.c.state.in_(TERMINAL), "done"), else_="state")
     event = insert(events).from_select(["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, kind, data))
-    moved = select(job.c.id, job.c.seq, job.c.state, job.c.attempt)
-    return moved.add_cte(event.cte("event"), outbox(job, kind).cte("outbox"))
+    return event.cte("event"), outbox(job, kind).cte("outbox")
 
 
 def _spent(job: CTE) -> Delete:

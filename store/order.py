@@ -24,6 +24,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    cast,
     false,
     func,
     or_,
@@ -91,7 +92,7 @@ class LastTry:
 
 def fits() -> ColumnElement[bool]:
     """Whether the worker may run a job beside what it runs: see ``LastTry``, whose ``params`` it takes."""
-    crashes, held = bindparam("last_try", type_=Integer()), bindparam("held", type_=ARRAY(Uuid()))
+    crashes, held = bindparam("last_try", type_=Integer()), cast(bindparam("held", type_=ARRAY(Uuid())), ARRAY(Uuid()))
     mine = jobs.alias("mine")
     runs = and_(mine.c.state == "running", mine.c.worker == bindparam("worker_name", type_=jobs.c.worker.type))
     beside = select(mine.c.id).where(

@@ -1,26 +1,46 @@
 """What a worker saves while it runs a job, under its fence.
 
-Every function takes a blocking Session and is one transaction of its own, committed when it returns. It first raises
-the job's ``seq`` where the job still runs under the worker's attempt, which locks the row: a worker that lost its
-lease finds no such row and writes nothing, and nobody moves the job between the check and the writes.
+Every function takes a blocking Session and is one transaction of its own, committed when it returns: one statement, for
+clients wait for it. Its first part raises the job's ``seq`` where the job still runs under the worker's attempt, which
+locks the row; all other parts follow from that row. So a worker that lost its lease writes nothing, and nobody moves
+the job between the check and the writes.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Insert, Table, Update, and_, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    CTE,
+    BindParameter,
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.deliveries import outbox
 from store.moves import held
 from store.tables import EventKind, SampledBy, Stopped, checkpoints, events, images, iterates, jobs
+
+# What is told of an iterate.
+TOLD = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
 
 
 class LeaseLost(Exception):
@@ -64,7 +84,7 @@ def start_image(
         "predicted_rounds": predicted_rounds,
         "predicted_evaluations": predicted_evaluations,
     }
-    return _save_image(session, job_id, attempt, image, plan)
+    return _save(session, job_id, attempt, _image(tuple(plan)), {"image": image, **plan}).seq
 
 
 def save_iterate(
@@ -90,21 +110,20 @@ def save_iterate(
         LeaseLost: the job no longer runs under ``attempt``.
     """
     etag = sha256(picture).hexdigest() if picture is not None else None
-    figures: dict[str, Any] = {"residual": residual, "rounds": rounds, "evaluations": evaluations}
-    with _fenced(session, job_id, attempt) as (seq, elapsed):
-        told = {**figures, "elapsed": elapsed, "etag": etag, "final": final}
-        _replace(
-            session, iterates, {"job_id": job_id, "image": image, "iterate": iterate}, {**told, "picture": picture}
-        )
-        given = {f"new_{name}": value for name, value in {"iterate": iterate, **figures}.items()}
-        session.execute(_newest(), {"job": job_id, "image": image, **given})
-        if final:
-            _note_final(session, job_id, image, iterate)
-        if checkpoint is not None:
-            saved = {"iterate": iterate, "data": checkpoint}
-            _replace(session, checkpoints, {"job_id": job_id, "image": image}, saved)
-        _tell(session, job_id, seq, "iterate", {"image": image, "iterate": iterate, **told})
-    return Saved(seq, etag)
+    row: dict[str, Any] = {
+        "image": image,
+        "iterate": iterate,
+        "residual": residual,
+        "rounds": rounds,
+        "evaluations": evaluations,
+        "picture": picture,
+        "etag": etag,
+        "final": final,
+    }
+    checkpointed = checkpoint is not None
+    if checkpointed:
+        row["data"] = checkpoint
+    return Saved(_save(session, job_id, attempt, _iterate(checkpointed), row).seq, etag)
 
 
 def make_final(
@@ -117,22 +136,8 @@ def make_final(
         LeaseLost: the job no longer runs under ``attempt``.
     """
     etag = sha256(picture).hexdigest() if picture is not None else None
-    key = and_(iterates.c.job_id == job_id, iterates.c.image == image, iterates.c.iterate == iterate)
-    with _fenced(session, job_id, attempt) as (seq, _):
-        told = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
-        final = (
-            update(iterates)
-            .where(key)
-            .values(
-                final=True,
-                picture=func.coalesce(iterates.c.picture, picture),
-                etag=func.coalesce(iterates.c.etag, etag),
-            )
-            .returning(*(iterates.c[name] for name in told))
-        )
-        _tell(session, job_id, seq, "iterate", dict(session.execute(final).mappings().one()))
-        _note_final(session, job_id, image, iterate)
-    return seq
+    row = {"image": image, "iterate": iterate, "picture": picture, "etag": etag}
+    return _save(session, job_id, attempt, _final(), row).seq
 
 
 def finish_image(
@@ -150,7 +155,8 @@ def finish_image(
         LeaseLost: the job no longer runs under ``attempt``.
     """
     error = error.replace("\0", "") if error is not None else None  # PostgreSQL stores no NUL character
-    return _save_image(session, job_id, attempt, image, {"stopped": stopped, "error": error})
+    end = {"stopped": stopped, "error": error}
+    return _save(session, job_id, attempt, _image(tuple(end)), {"image": image, **end}).seq
 
 
 def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, iterate: int | None, data: bytes) -> None:
@@ -160,15 +166,7 @@ def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, it
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
     """
-    try:
-        # Locked, so that nobody moves the job between the check and the write.
-        if session.scalar(select(jobs.c.id).where(held(job_id, attempt)).with_for_update()) is None:
-            raise _lost(job_id, attempt)
-        _replace(session, checkpoints, {"job_id": job_id, "image": image}, {"iterate": iterate, "data": data})
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
+    _save(session, job_id, attempt, _checkpoint(), {"image": image, "iterate": iterate, "data": data})
 
 
 def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoint]:
@@ -178,75 +176,110 @@ def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoin
     return {image: SavedCheckpoint(iterate, data) for image, iterate, data in rows}
 
 
-@contextmanager
-def _fenced(session: Session, job_id: UUID, attempt: int) -> Generator[tuple[int, float]]:
-    """A transaction on a job that the worker still holds. Gives the number of the event that it must save, and the
-    seconds that the job has run."""
+def _save(session: Session, job_id: UUID, attempt: int, save: Select[int], row: Mapping[str, Any]) -> Row[int]:
+    """Execute one of the statements below; its row."""
+    given = {"job": job_id, "attempt": attempt, **row}
     try:
-        row = session.execute(_raise(), {"job": job_id, "under": attempt}).one_or_none()
-        if row is None:
-            raise _lost(job_id, attempt)
-        yield row[0], float(row[1])
+        saved = session.execute(save, {f"given_{name}": value for name, value in given.items()}).one_or_none()
+        if saved is None:
+            raise LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
         session.commit()
     except BaseException:
         session.rollback()
         raise
+    return saved
 
 
-def _lost(job_id: UUID, attempt: int) -> LeaseLost:
-    return LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
-
-
-def _note_final(session: Session, job_id: UUID, image: int, iterate: int) -> None:
-    session.execute(update(images).where(images.c.job_id == job_id, images.c.number == image).values(final=iterate))
-
-
-def _save_image(session: Session, job_id: UUID, attempt: int, image: int, values: dict[str, Any]) -> int:
-    with _fenced(session, job_id, attempt) as (seq, _):
-        session.execute(update(images).where(images.c.job_id == job_id, images.c.number == image).values(values))
-        told = {"state": "running", "stopped": None, "error": None, "image": {"number": image, **values}}
-        _tell(session, job_id, seq, "state", told)
-    return seq
-
-
-def _replace(session: Session, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    session.execute(_upsert(table, tuple(key), tuple(values)), {**key, **values})
-
-
-def _tell(session: Session, job_id: UUID, seq: int, kind: EventKind, data: dict[str, Any]) -> None:
-    session.execute(_event(kind), {"job": job_id, "number": seq, "data": data})
-
-
-# Built once each: that takes several times as long as PostgreSQL needs to run them, and clients wait for it.
+# Built once each: that takes several times as long as PostgreSQL needs to run them.
 
 
 @cache
-def _raise() -> ReturningUpdate[int, float]:
-    """Raise the number of events of a job that is held."""
+def _iterate(checkpointed: bool) -> Select[int]:
+    job = _raised()
+    row = _given(iterates, "image", "iterate", "residual", "rounds", "evaluations", "picture", "etag", "final")
+    row["elapsed"] = job.c.elapsed
+    # The image's figures are those of its newest iterate.
+    newer = or_(images.c.iterate.is_(None), images.c.iterate <= row["iterate"])
+    newest = {name: case((newer, row[name]), else_=images.c[name])
+              for name in ("iterate", "residual", "rounds", "evaluations")}  # fmt: skip
+    final = case((row["final"], row["iterate"]), else_=images.c.final)
+    image = update(images).where(_its_image(job)).values(final=final, **newest)
+    parts = [_replace(iterates, job, row).cte("iterate"), image.cte("image")]
+    if checkpointed:
+        parts.append(_replace(checkpoints, job, _given(checkpoints, "image", "iterate", "data")).cte("checkpoint"))
+    return _told(job, "iterate", _object({name: row[name] for name in TOLD})).add_cte(*parts)
+
+
+@cache
+def _final() -> Select[int]:
+    job = _raised()
+    row = _given(iterates, "image", "iterate", "picture", "etag")
+    kept = {name: func.coalesce(iterates.c[name], row[name]) for name in ("picture", "etag")}
+    its = and_(iterates.c.job_id == job.c.id, *(iterates.c[name] == row[name] for name in ("image", "iterate")))
+    final = update(iterates).where(its).values(final=True, **kept).returning(*(iterates.c[name] for name in TOLD))
+    iterate = final.cte("iterate")
+    image = update(images).where(_its_image(job)).values(final=row["iterate"])
+    told = _object({name: iterate.c[name] for name in TOLD})
+    return _told(job, "iterate", select(told).scalar_subquery()).add_cte(image.cte("image"))
+
+
+@cache
+def _image(values: tuple[str, ...]) -> Select[int]:
+    job = _raised()
+    given = _given(images, *values)
+    image = update(images).where(_its_image(job)).values(given)
+    part = _object({"number": _its_number(), **given})
+    told = _object({"state": literal("running"), "stopped": None, "error": None, "image": part})
+    return _told(job, "state", told).add_cte(image.cte("image"))
+
+
+@cache
+def _checkpoint() -> Select[int]:
+    # Locked, so that nobody moves the job between the check and the write.
+    job = select(jobs.c.id, jobs.c.seq).where(_held()).with_for_update().cte("job")
+    row = _given(checkpoints, "image", "iterate", "data")
+    return select(job.c.seq).add_cte(_replace(checkpoints, job, row).cte("checkpoint"))
+
+
+def _raised() -> CTE:
+    """The job, where it is held, under the number of a new event; ``elapsed`` is how long it has run."""
     elapsed = jobs.c.ran_seconds + func.extract("epoch", func.clock_timestamp() - jobs.c.claimed_at)
-    ours = held(bindparam("job", type_=jobs.c.id.type), bindparam("under", type_=jobs.c.attempt.type))
-    return update(jobs).where(ours).values(seq=jobs.c.seq + 1, updated_at=func.now()).returning(jobs.c.seq, elapsed)
+    raised = update(jobs).where(_held()).values(seq=jobs.c.seq + 1, updated_at=func.now())
+    return raised.returning(jobs.c.id, jobs.c.seq, jobs.c.webhook, elapsed.label("elapsed")).cte("job")
 
 
-@cache
-def _upsert(table: Table, key: tuple[str, ...], values: tuple[str, ...]) -> Insert:
-    row = upsert(table).values({name: bindparam(name) for name in (*key, *values)})
-    replaced = {name: row.excluded[name] for name in values}
-    return row.on_conflict_do_update(index_elements=key, set_={**replaced, "created_at": func.now()})
+def _held() -> ColumnElement[bool]:
+    return held(bindparam("given_job", type_=jobs.c.id.type), bindparam("given_attempt", type_=jobs.c.attempt.type))
 
 
-@cache
-def _newest() -> Update:
-    """Have an image's figures be those of an iterate, unless it has a newer one."""
-    figures = {name: bindparam(f"new_{name}", type_=images.c[name].type)
-               for name in ("iterate", "residual", "rounds", "evaluations")}  # fmt: skip
-    which = and_(images.c.job_id == bindparam("job"), images.c.number == bindparam("image"))
-    older = or_(images.c.iterate.is_(None), images.c.iterate <= figures["iterate"])
-    return update(images).where(which, older).values(figures)
+def _given(table: Table, *names: str) -> dict[str, ColumnElement[Any]]:
+    """Parameters for these columns. PostgreSQL is told their types: it does not guess those of parts of an object."""
+    return {name: cast(bindparam(f"given_{name}", type_=table.c[name].type), table.c[name].type) for name in names}
 
 
-@cache
-def _event(kind: EventKind) -> Insert:
-    job = bindparam("job", type_=events.c.job_id.type)
-    row = insert(events).values(job_id=job, seq=bindparam("number"), kind=kind, data=bindparam("data"))
-    return row.add_cte(outbox(jobs, literal(kind), jobs.c.id == job).cte("outbox"))
+def _its_number() -> BindParameter[int]:
+    return bindparam("given_image", type_=images.c.number.type)
+
+
+def _its_image(job: CTE) -> ColumnElement[bool]:
+    return and_(images.c.job_id == job.c.id, images.c.number == _its_number())
+
+
+def _replace(table: Table, job: CTE, row: Mapping[str, ColumnElement[Any]]) -> Insert:
+    """Insert a row of the job, or replace the one that has its key."""
+    new = upsert(table).from_select(["job_id", *row], select(job.c.id, *row.values()))
+    key = [column.name for column in table.primary_key]
+    replaced = {name: new.excluded[name] for name in row if name not in key}
+    return new.on_conflict_do_update(index_elements=key, set_={**replaced, "created_at": func.now()})
+
+
+def _object(values: Mapping[str, Any]) -> ColumnElement[Any]:
+    return func.jsonb_build_object(*(part for pair in values.items() for part in pair))
+
+
+def _told(job: CTE, kind: EventKind, data: ColumnElement[Any]) -> Select[int]:
+    """The number of the new event, which is inserted, and delivered to the job's webhook."""
+    event = insert(events).from_select(
+        ["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, literal(kind), data)
+    )
+    return select(job.c.seq).add_cte(event.cte("event"), outbox(job, literal(kind)).cte("outbox"))

@@ -1,5 +1,6 @@
 """Jobs, one after another: claim one, have its images computed, end it."""
 
+from collections.abc import Mapping, Sequence
 from time import sleep
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -7,10 +8,10 @@ from uuid import UUID
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
-from store import figures, logs, moves, order, reads, saves, wakeups
+from store import figures, logs, moves, order, saves, wakeups
 from store.generation import Generation
 from store.saves import LeaseLost
-from store.tables import Job, State, Stopped
+from store.tables import Image, Job, State, Stopped
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
@@ -33,13 +34,11 @@ class Ended(NamedTuple):
     model: str
 
 
-class Moved(NamedTuple):
-    """What a move returns, see `store.moves`."""
+class Claimed(NamedTuple):
+    """A job that this worker runs from now on, and its images."""
 
-    id: UUID
-    seq: int
-    state: State
-    attempt: int
+    job: Job
+    images: Sequence[Image]
 
 
 def work(worker: Worker) -> None:
@@ -49,11 +48,12 @@ def work(worker: Worker) -> None:
     """
     while not worker.leases.closing:
         try:
-            lease = _claim(worker)
-            if lease is None:
+            claim = _claim(worker)
+            if claim is None:
                 return
+            lease, claimed = claim
             with logs.bound(job_id=str(lease.job_id), attempt=lease.attempt, worker=worker.name):
-                state = _run(worker, lease)
+                state = _run(worker, lease, claimed)
             if state == "queued":
                 return  # handed back and sent: whoever takes it goes on with the others
         except GaveUp as error:
@@ -63,64 +63,65 @@ def work(worker: Worker) -> None:
     pass_on()
 
 
-def _claim(worker: Worker) -> Lease | None:
+def _claim(worker: Worker) -> tuple[Lease, Claimed] | None:
     pause = FIRST_PAUSE
     for _ in range(LOOKS):
         with worker.leases.claiming() as held:
-            claimed = _look(worker, held)
-            lease = worker.leases.take(claimed.id, claimed.attempt) if isinstance(claimed, Moved) else None
-        if isinstance(claimed, Moved):
-            _told(worker, claimed)
-            return lease
-        if claimed == "none" or worker.leases.closing:
+            found = _look(worker, held)
+            lease = worker.leases.take(found.job.id, found.job.attempt) if isinstance(found, Claimed) else None
+        if lease and isinstance(found, Claimed):
+            wakeups.publish(worker.redis, found.job.id, found.job.seq)
+            return lease, found
+        if found == "none" or worker.leases.closing:
             break
         sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
     return None
 
 
-def _look(worker: Worker, held: list[UUID]) -> Moved | Literal["locked", "none"]:
+def _look(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none"]:
     most = worker.jobs.max_running_per_key
     # The last try of a job is its own: what brings the worker down then is nobody else's fault. A thread that finds
     # nothing because of it leaves the job to those that hold the others: they look again when they have ended.
     last_try = order.LastTry(worker.jobs.max_crashes - 1, held)
 
-    def claim(session: Session) -> Moved | Literal["locked", "none"]:
+    def claim(session: Session) -> Claimed | Literal["locked", "none"]:
         session.execute(order.claims())
-        turn = moves.claim(None, worker.name, worker.jobs.lease_seconds, last_try, most)
-        row = session.execute(turn).one_or_none()
-        if row:
-            return Moved(*row)
+        rows = session.execute(moves.claim_next(worker.name, worker.jobs.lease_seconds, last_try, most)).all()
+        if rows:
+            return Claimed(rows[0][0], [image for _, image in rows])
         return "locked" if session.scalar(order.left(worker.name, last_try, most)) else "none"
 
     # None is ours yet: once PostgreSQL is back, the janitor calls again.
     return transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")
 
 
-def _run(worker: Worker, lease: Lease) -> State | None:
+def _run(worker: Worker, lease: Lease, claimed: Claimed) -> State | None:
     """Run a job until it has ended, is handed back or is lost. Returns its state; None where it is lost."""
     worker.metrics.claimed.inc()
     log.info("job %s claimed, attempt %d", lease.job_id, lease.attempt)
     with worker.leases.holding(lease):
-        ended = _end(worker, lease, _compute(worker, lease))
-    if ended is None:
+        state = _end(worker, lease, _compute(worker, lease, claimed))
+    if state is None:
         worker.metrics.leases_lost.inc()
         log.warning("job %s is no longer this worker's: stopped, nothing written", lease.job_id)
         return None
-    if ended.state == "queued":
+    if state == "queued":
         worker.metrics.handed_back.inc()
         log.info("job %s handed back", lease.job_id)
         send(worker.sessions, [lease.job_id])
     else:
-        log.info("job %s %s", lease.job_id, ended.state)
-    return ended.state
+        log.info("job %s %s", lease.job_id, state)
+    return state
 
 
-def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
+def _compute(worker: Worker, lease: Lease, claimed: Claimed) -> moves.Moved | None:
     """Compute what is left of the job. Returns the move that ends this run; None where the lease is lost."""
     job_id, attempt = lease.job_id, lease.attempt
+    job = claimed.job
     try:
-        job, again, stored = worker.save(lease, lambda session: _read(session, job_id))
+        left = worker.save(lease, lambda session: _left(session, job_id)) if attempt > 1 else (False, {})
+        again, checkpoints = left
         if job.request_id is not None:
             logs.bind(request_id=job.request_id)
         generation = Generation.model_validate(job.generation)
@@ -133,6 +134,7 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
         if job.attempt == 1:
             worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
         times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
+        stored = Stored(claimed.images, checkpoints)
         results = Images(worker, lease, job, stored, worker.engines.get(card), times).compute()
     except LeaseLost:
         return None
@@ -152,26 +154,20 @@ def _compute(worker: Worker, lease: Lease) -> moves.Moved | None:
     return (moves.canceled if lease.stop is Stop.CANCELED else moves.release)(job_id, attempt)
 
 
-def _read(session: Session, job_id: UUID) -> tuple[Job, bool, Stored]:
-    """The job, whether it is refined, and where its images stand."""
-    job = session.scalars(reads.job(job_id)).one()
-    again = job.attempt > 1 and bool(session.scalar(figures.refined(job_id)))
-    checkpoints = saves.load_checkpoints(session, job_id) if job.attempt > 1 else {}
-    return job, again, Stored(session.scalars(reads.images([job_id])).all(), checkpoints)
+def _left(session: Session, job_id: UUID) -> tuple[bool, Mapping[int, saves.SavedCheckpoint]]:
+    """What runs before this one have left: whether the job is refined, and checkpoints."""
+    return bool(session.scalar(figures.refined(job_id))), saves.load_checkpoints(session, job_id)
 
 
-def _end(worker: Worker, lease: Lease, move: moves.Moved | None) -> Moved | None:
-    def end(session: Session) -> tuple[Moved, Ended] | None:
+def _end(worker: Worker, lease: Lease, move: moves.Moved | None) -> State | None:
+    def end(session: Session) -> tuple[int, Ended] | None:
         row = None if move is None else session.execute(move).one_or_none()
-        return None if row is None else (Moved(*row), Ended(*session.execute(figures.ends([lease.job_id])).one()))
+        return None if row is None else (row.seq, Ended(*session.execute(figures.ends([lease.job_id])).one()))
 
-    ended = worker.save(lease, end)
-    if ended is None:
+    saved = worker.save(lease, end)
+    if saved is None:
         return None
-    worker.metrics.ends.count(*ended[1])
-    return _told(worker, ended[0])
-
-
-def _told(worker: Worker, moved: Moved) -> Moved:
-    wakeups.publish(worker.redis, moved.id, moved.seq)
-    return moved
+    seq, ended = saved
+    worker.metrics.ends.count(*ended)
+    wakeups.publish(worker.redis, lease.job_id, seq)
+    return ended.state

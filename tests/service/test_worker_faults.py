@@ -22,14 +22,14 @@ def blocked(database: Engine, table: str) -> Iterator[None]:
         yield
 
 
-def wait_for_a_worker(database: Engine, statement: str) -> None:
-    """Return when a worker waits to write to a table that is blocked, with a statement that begins so. The janitor,
-    which prunes, waits there too."""
-    query = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like :begin")
+def wait_for_a_worker(database: Engine) -> None:
+    """Return when a worker waits to write to a table that is blocked, in the middle of a statement of ``store.saves``:
+    those begin so. The janitor, which prunes, waits there too."""
+    query = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like 'WITH job AS%'")
 
     def waits() -> bool:
         with database.connect() as connection:
-            return connection.scalar(query, {"begin": f"{statement}%"}) == 1
+            return connection.scalar(query) == 1
 
     wait(waits)
 
@@ -48,7 +48,7 @@ def test_killed_before_the_first_iterate(
         story = Story(api, pool, api.submit(**JOB))
         with blocked(database, "images"):
             two.thaw()
-            wait_for_a_worker(database, "UPDATE images")
+            wait_for_a_worker(database)
             two.kill(story.worker(jobs))
     story.check(jobs, undisturbed, attempts=2, crashes=1)
 
@@ -58,7 +58,7 @@ def test_killed_while_an_iterate_is_saved(
 ) -> None:
     with blocked(database, "iterates"):
         story = Story(api, pool, api.submit(**JOB))
-        wait_for_a_worker(database, "INSERT INTO iterates")
+        wait_for_a_worker(database)
         two.kill(story.worker(jobs))
     story.check(jobs, undisturbed, attempts=2, crashes=1)
 
@@ -87,7 +87,7 @@ def test_frozen_in_the_middle_of_a_save_for_longer_than_its_lease(
     """It wakes up when another one has done its work, and writes nothing."""
     with blocked(database, "iterates"):
         story = Story(api, pool, api.submit(**JOB))
-        wait_for_a_worker(database, "INSERT INTO iterates")
+        wait_for_a_worker(database)
         sleeper = two.child(story.worker(jobs))
         sleeper.send_signal(signal.SIGSTOP)
     try:

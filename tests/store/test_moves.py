@@ -416,6 +416,21 @@ def test_rescue_queues_again_and_gives_up_in_the_end(driver: Driver):
     assert [event.seq for event in driver.events(job_id)] == list(range(1, job.seq + 1))
 
 
+def test_the_next_job_is_claimed_with_its_images(driver: Driver):
+    claim = moves.claim_next("worker", 15, LastTry(2))
+    first, second = driver.submit(images=3), driver.submit()
+    for job_id, numbers in ((first, [0, 1, 2]), (second, [0])):
+        rows = driver.session.execute(claim).all()
+        driver.session.commit()
+        assert [image.number for _, image in rows] == numbers
+        assert {image.job_id for _, image in rows} == {job_id}
+        (job,) = {job for job, _ in rows}
+        assert (job.id, job.state, job.attempt, job.worker, job.seq) == (job_id, "running", 1, "worker", 2)
+        assert job.generation == driver.job(job_id).generation
+        assert [(event.seq, event.kind) for event in driver.events(job_id)] == [(1, "state"), (2, "state")]
+    assert driver.session.execute(claim).all() == []
+
+
 def test_the_last_try_runs_alone(driver: Driver):
     def claim(worker: str) -> UUID | None:
         row = driver.do(moves.claim(None, worker, 15, LastTry(1)))

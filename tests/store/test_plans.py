@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from store import moves, pace, pruning, reads
+from store.order import LastTry
 
 FILL = """
 with key as (
@@ -74,6 +75,7 @@ INDEXES = {
     "unsent": ("ix_jobs_queued", lambda at: reads.unsent()),
     "unsent or stale": ("ix_jobs_queued", lambda at: reads.unsent_or_stale(30)),
     "claim": ("ix_jobs_rank", lambda at: moves.claim(None, "worker", 15)),
+    "claim next": ("ix_jobs_rank", lambda at: moves.claim_next("worker", 15, LastTry(2, []))),
     "expire": ("ix_jobs_deadline", lambda at: moves.expire()),
     "pace": ("ix_jobs_finished", lambda at: pace.pace()),
     "prune previews": ("ix_iterates_previews", lambda at: pruning.prune_previews(86400)),
