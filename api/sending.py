@@ -19,6 +19,7 @@ from tasks.queue import QueueUnavailable, enqueue
 
 TOGETHER = 50  # jobs that are called for, or noted as sent, at once
 REST = 0.1  # s without another job, after which what was sent is noted: the workers that were called go first
+HEAD_START = 0.02  # s that a request at most leaves to the call of its worker, before it goes on with its answer
 PATIENCE = 2.0  # s that the end of this process waits for what is not sent yet
 
 log = logging.getLogger(__name__)
@@ -31,15 +32,19 @@ class Sender:
         self._sessions = sessions
         self._waiting: list[UUID] = []
         self._called: list[UUID] = []
+        self._turn = asyncio.Event()
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def send(self, job: UUID) -> None:
-        """Have a worker called for a job that is saved. Never fails: what is not sent is sent by the janitor."""
+    async def send(self, job: UUID) -> None:
+        """Have a worker called for a job that is saved. Never fails: what is not sent is sent by the janitor. Returns
+        once the call is out, or soon if that takes longer: whatever the caller does now would only delay it."""
         self._waiting.append(job)
         self._some.set()
         self._idle.clear()
+        with anyio.move_on_after(HEAD_START):
+            await self._turn.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,11 +75,13 @@ class Sender:
 
     async def _call(self) -> None:
         jobs, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+        turn, self._turn = self._turn, asyncio.Event()
         called = 0
         try:
             called = await anyio.to_thread.run_sync(_call, len(jobs), abandon_on_cancel=True)
         except Exception:
             log.exception("workers cannot be called")
+        turn.set()
         self._called += jobs[:called]
         if left := jobs[called:]:
             log.warning("jobs stay unsent for now: %s", _listed(left))

@@ -81,8 +81,7 @@ async def _save(
             raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _MadeMeanwhile
-    services.sender.send(job)
-    # The worker need not wait for what only the answer tells.
+    await services.sender.send(job)
     place = await services.places.of(job)
     pace = await services.pacer.lately(services.single)
     return views.queued(links, moves.Submitted(*row), generation, handling, place, pace)

@@ -110,7 +110,7 @@ async def refine_job(
             raise NotRefinable("What the job would go on from is no longer kept: submit it again.")
         view, _ = await views.job(session, links, await views.existing(session, job_id), pace)
     await wakeups.publish_async(services.redis, job_id, moved.seq)
-    services.sender.send(job_id)
+    await services.sender.send(job_id)
     response.headers["Location"] = view.links.self
     return view
 

@@ -47,8 +47,7 @@ def send_all(url: str, made: Made) -> None:
         engine = async_engine(url)
         sender = Sender(async_sessions(engine))
         async with sender.running():
-            for job in made:
-                sender.send(job)
+            await asyncio.gather(*(sender.send(job) for job in made))
         await engine.dispose()
 
     asyncio.run(run())
