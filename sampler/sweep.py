@@ -28,8 +28,9 @@ from sampler.grid import Grid, Level
 from sampler.solvers import Prediction, Solver, predictions
 from sampler.solvers.base import like, predicted, saying
 
-# What sigma * d eps / d x is taken for where nothing is known yet, and how far it is trusted where it was measured.
-THETA, LOWEST, HIGHEST = 0.3, -1.0, 3.0
+# The variance that data are taken to have, given the prompt: it says what sigma * d eps / d x is where nothing is known
+# yet. And how far that is trusted where it was measured.
+VARIANCE, LOWEST, HIGHEST = 0.3, -1.0, 3.0
 # How much of the change of x0 across a round's points is carried on to the points after them, where nothing is known of
 # these; and bounds on how much more x0 may change than the guide's.
 CARRY = 0.5
@@ -188,14 +189,18 @@ class Sweep:
         return predicted(z[0], self._output(z, point), *self._level(point), self.solver.prediction)
 
     def _see(self, points: Sequence[int], outputs: Tensor) -> None:
-        now = {point: Seen(self.x[point], output, THETA) for point, output in zip(points, outputs, strict=True)}
+        now = {
+            point: Seen(self.x[point], output, gaussian(*self._level(point)))
+            for point, output in zip(points, outputs, strict=True)
+        }
         again = [point for point in points if point in self.seen]
         measured = secants(
             self.solver, [self.points[p] for p in again], [now[p] for p in again], [self.seen[p] for p in again]
         )
         thetas = dict(zip(again, measured, strict=True))
         for point, seen in now.items():
-            inherited = self.seen.get(point - 1, seen).theta
+            # A point that is new has the slope of the one before it, once any was measured.
+            inherited = self.seen.get(point - 1, seen).theta if thetas else seen.theta
             self.seen[point] = replace(seen, theta=thetas.get(point, inherited))
 
     def _drifts(self, points: Sequence[int], z: Mapping[int, Tensor]) -> list[float]:
@@ -210,6 +215,11 @@ def _log(grid: Grid, at: int) -> float:
     """log(alpha / sigma) at a grid point; -inf where alpha is 0."""
     alpha, sigma = grid.departs[at]
     return math.log(alpha / sigma) if alpha else -math.inf
+
+
+def gaussian(alpha: float, sigma: float) -> float:
+    """sigma * d eps / d x of the exact denoiser of Gaussian data with `VARIANCE`: 1 in pure noise, 0 at the image."""
+    return sigma**2 / (alpha**2 * VARIANCE + sigma**2)
 
 
 def secants(solver: Solver, points: Sequence[int], now: Sequence[Seen], before: Sequence[Seen]) -> list[float]:
