@@ -19,7 +19,7 @@ of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -121,13 +121,13 @@ class Parareal(Trajectory):
         """B."""
         return len(self.edges) - 1
 
-    def ready(self) -> list[Evaluation]:
-        """See `Trajectory.ready`: the coarse chain, then the serial path, then lower iterates and earlier blocks."""
+    def offers(self) -> Iterator[Evaluation]:
+        """See `Trajectory.offers`: the coarse chain, then the serial path, then lower iterates and earlier blocks."""
         if self.status is not Status.RUNNING:
-            return []
+            return
         narrow = self._alone or (self.preview_first and self.newest is None)
-        keys = self._flow.ready(1 if narrow else self.width, exact=self._alone)
-        return [self._evaluation(key) for key in keys]
+        for key in self._flow.ready(1 if narrow else self.width, exact=self._alone):
+            yield self._evaluation(key)
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""

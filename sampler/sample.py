@@ -1,6 +1,7 @@
 """Sampling without a server: an iterator over whole-image iterates."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sampler.cost import flat
@@ -65,6 +66,7 @@ def sample(
     engine.add(trajectory, condition)
     while engine.active:
         for progress in engine.round():
-            yield from progress.iterates
+            # Not one of inference mode: with those nobody can compute gradients, or anything in place.
+            yield from (replace(iterate, sample=iterate.sample.clone()) for iterate in progress.iterates)
             if progress.status is Status.FAILED:
                 raise SamplingFailed(trajectory.error)

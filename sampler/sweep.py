@@ -8,16 +8,16 @@ window after it are predicted. A round evaluates them all, then
 
 and the window slides past the points that were evaluated close enough to where they came to lie, at least past one: so
 the sweep is never slower than the serial sampler, and with tolerance 0 it is the serial sampler. New points are
-predicted from what the round said of x0, which is carried on as a sweep over fewer points that is ahead (the guide)
-saw it change, or by half of its trend in log(alpha / sigma). With slope 0 in eps and stale instead of predicted points
-this is the Picard window of ParaDiGMS (Shih et al. 2023). States are the solver's (m, c, h, w): the history of a
-multistep solver goes along.
+predicted, when they are asked for, from what the round said of x0, which is carried on as a sweep over fewer points
+that is ahead (the guide) saw it change, or by half of its trend in log(alpha / sigma). With slope 0 in eps and stale
+instead of predicted points this is the Picard window of ParaDiGMS (Shih et al. 2023). States are the solver's
+(m, c, h, w): the history of a multistep solver goes along.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -76,14 +76,14 @@ class Sweep:
         self.solver = solver
         self.guide = guide
         self.points = points or range(solver.grid.steps + 1)
-        self._at = torch.tensor(self.points)
+        self._at = [torch.tensor([point]) for point in self.points]
         self.width = width
         self.tolerance = tolerance
         self.frontier = 0
         self.x: dict[int, Tensor] = {0: start}
         self.seen: dict[int, Seen] = {}
         self.drift = 0.0
-        self._ahead = width
+        self._ahead: Iterator[int] = iter(())
 
     @property
     def done(self) -> bool:
@@ -95,15 +95,16 @@ class Sweep:
         """The point of the image."""
         return len(self.points) - 1
 
-    def ready(self) -> list[int]:
-        """The points to evaluate in the next round, at most `width`, first ones first."""
-        end = min(self.frontier + self.width, self.last)
-        return [point for point in range(self.frontier, end) if point in self.x]
+    def ready(self) -> Iterator[int]:
+        """The points to evaluate in the next round, at most `width`, first ones first; each is predicted when it is
+        asked for."""
+        for point in range(self.frontier, min(self.frontier + self.width, self.last)):
+            if point not in self.x and next(self._ahead, None) is None:
+                return
+            yield point
 
     def take(self, points: Sequence[int], outputs: Tensor) -> None:
         """Take the outputs (b, c, h, w) of the first `points` that were ready, in their order."""
-        # Where a busy engine took few of them, there is no use in predicting many more.
-        self._ahead = self.width if len(points) == len(self.ready()) else 2 * len(points)
         self._see(points, outputs)
         z = {points[0]: self.x[points[0]]}
         for point in points:
@@ -113,11 +114,12 @@ class Sweep:
             if not away <= self.tolerance:
                 break
             self.frontier, self.drift = point + 1, max(self.drift, away)
-        self._predict(z, points[0], points[-1])
+        self._ahead = self._predict(z, points[0], points[-1])
         self.x = {point: state for point, state in z.items() if point >= self.frontier}
 
     def forget(self) -> None:
-        """Drop what was seen of points that are never asked again: those before the last one that was accepted."""
+        """Drop what was seen of points that are never asked again, before the last one that was accepted. New points
+        are no longer predicted, until the next round."""
         self.seen = {point: seen for point, seen in self.seen.items() if point >= self.frontier - 1}
 
     def step(self, z: Tensor, point: int, end: int, theta: float | None = None) -> Tensor:
@@ -126,8 +128,7 @@ class Sweep:
         return self._step(z, self._output(z, point, theta), point, end)
 
     def _step(self, z: Tensor, output: Tensor, point: int, end: int) -> Tensor:
-        start, to = self._at[point : point + 1], self._at[end : end + 1]
-        return self.solver.step(z[None], output[None], start, to)[0]
+        return self.solver.step(z[None], output[None], self._at[point], self._at[end])[0]
 
     def x0_curve(self) -> Callable[[int], Tensor]:
         """What was said of x0, (c, h, w), by grid point: between points that were evaluated by log(alpha / sigma),
@@ -148,16 +149,15 @@ class Sweep:
 
         return x0_at
 
-    def _predict(self, z: dict[int, Tensor], first: int, newest: int) -> None:
-        """Add to `z` the points of the next window that lie after `newest + 1`, by the x0 to expect at each before."""
-        ahead = range(newest + 1, min(self.frontier + min(self.width, self._ahead) - 1, self.last))
-        if not ahead:
-            return
+    def _predict(self, z: Mapping[int, Tensor], first: int, newest: int) -> Iterator[int]:
+        """Add to `x`, one by one, the points that lie after `newest + 1`, by the x0 to expect at each before."""
+        ahead = range(newest + 1, self.last)
         x0 = self._x0(z[newest], newest)
         changes = self._changes(ahead, first, newest, x0 - self._x0(z[first], first))
         for point, change in zip(ahead, changes, strict=True):
-            output = saying(x0 + change, z[point][0], *self._level(point), self.solver.prediction)
-            z[point + 1] = self._step(z[point], output, point, point + 1)
+            output = saying(x0 + change, self.x[point][0], *self._level(point), self.solver.prediction)
+            self.x[point + 1] = self._step(self.x[point], output, point, point + 1)
+            yield point + 1
 
     def _changes(self, ahead: Sequence[int], first: int, newest: int, changed: Tensor) -> Iterator[Tensor]:
         """How x0 is expected to change from `newest` to each of the points `ahead`, where from `first` to `newest` it
@@ -183,25 +183,29 @@ class Sweep:
         if z is seen.x:  # as always at the frontier, where alpha may be 0
             return seen.output
         theta = seen.theta if theta is None else theta
-        return seen.output + slope(theta, *self._level(point), self.solver.prediction) * (z[0] - seen.x[0])
+        rises = slope(theta, *self._level(point), self.solver.prediction)
+        return torch.add(seen.output, z[0] - seen.x[0], alpha=rises)
 
     def _x0(self, z: Tensor, point: int) -> Tensor:
         return predicted(z[0], self._output(z, point), *self._level(point), self.solver.prediction)
 
     def _see(self, points: Sequence[int], outputs: Tensor) -> None:
-        now = {
-            point: Seen(self.x[point], output, gaussian(*self._level(point)))
-            for point, output in zip(points, outputs, strict=True)
-        }
+        now = dict(zip(points, outputs, strict=True))
         again = [point for point in points if point in self.seen]
         measured = secants(
-            self.solver, [self.points[p] for p in again], [now[p] for p in again], [self.seen[p] for p in again]
+            self.solver,
+            [self.points[point] for point in again],
+            [(self.x[point][0], now[point]) for point in again],
+            [self.seen[point] for point in again],
         )
         thetas = dict(zip(again, measured, strict=True))
-        for point, seen in now.items():
-            # A point that is new has the slope of the one before it, once any was measured.
-            inherited = self.seen.get(point - 1, seen).theta if thetas else seen.theta
-            self.seen[point] = replace(seen, theta=thetas.get(point, inherited))
+        for point, output in now.items():
+            theta = thetas.get(point)
+            if theta is None:
+                # That of the point before it, once any was measured.
+                before = self.seen.get(point - 1) if thetas else None
+                theta = before.theta if before else gaussian(*self._level(point))
+            self.seen[point] = Seen(self.x[point], output, theta)
 
     def _drifts(self, points: Sequence[int], z: Mapping[int, Tensor]) -> list[float]:
         """RMS of the way from where each output was taken to `z`, over that of the noise at the point."""
@@ -222,13 +226,14 @@ def gaussian(alpha: float, sigma: float) -> float:
     return sigma**2 / (alpha**2 * VARIANCE + sigma**2)
 
 
-def secants(solver: Solver, points: Sequence[int], now: Sequence[Seen], before: Sequence[Seen]) -> list[float]:
-    """Theta at each grid point from its last two evaluations: sigma <d eps, d x> / <d x, d x>, within bounds."""
+def secants(
+    solver: Solver, points: Sequence[int], now: Sequence[tuple[Tensor, Tensor]], before: Sequence[Seen]
+) -> list[float]:
+    """Theta at each grid point from its last two evaluations (`now`: sample and output, (c, h, w) each):
+    sigma <d eps, d x> / <d x, d x>, within bounds."""
     if not points:
         return []
-    x, output = (
-        torch.stack(part) for part in zip(*((seen.x[0], seen.output) for seen in (*now, *before)), strict=True)
-    )
+    x, output = map(torch.stack, zip(*now, *((seen.x[0], seen.output) for seen in before), strict=True))
     grid, at = solver.grid, list(points) * 2
     eps = predictions(x, output, like(grid.alpha[at], x), like(grid.sigma[at], x), solver.prediction)[1]
     dx, deps = (part[: len(points)] - part[len(points) :] for part in (x, eps))

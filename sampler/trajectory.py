@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -110,8 +110,8 @@ class Checkpoint:
 class Trajectory(ABC):
     """One sample on its way from noise to image: a state machine without thread, device, clock or callback.
 
-    A driver asks `ready()` what could be evaluated, evaluates as many of those as it likes, first ones first, and
-    hands the outputs to `take()`, until `status` is final.
+    A driver asks what it `offers()` to evaluate, evaluates as many of those as it likes, first ones first, and hands
+    the outputs to `take()`, until `status` is final.
 
     Attributes:
         method: its name, in checkpoints too.
@@ -130,15 +130,20 @@ class Trajectory(ABC):
         self._accepted = False
 
     @abstractmethod
+    def offers(self) -> Iterator[Evaluation]:
+        """The evaluations that could run in the next round, most urgent first; none once the status is final. Each is
+        made when it is asked for, and that may take a while: a driver asks for no more than it has room for."""
+
     def ready(self) -> list[Evaluation]:
-        """The evaluations that could run in the next round, most urgent first; empty once the status is final."""
+        """All that `offers`."""
+        return list(self.offers())
 
     @abstractmethod
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """Take back one round's outputs.
 
         Args:
-            evaluations: some of those that `ready` offered.
+            evaluations: some of those that were offered.
             outputs: (b, c, h, w) float32, in their order; finite.
 
         Returns:

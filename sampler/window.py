@@ -9,8 +9,8 @@ Where it costs something, the fine window is as wide as pays (`cost`).
 """
 
 from collections import deque
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
@@ -69,8 +69,7 @@ class Window(Trajectory):
             blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
             preview_first: whether the coarse grid is swept alone, before anything else is offered.
             shown: in how many parts the fine grid is shown: an iterate each time that another one is known.
-            slots: evaluations a round that it is expected to get at first: it begins so narrow, so that it predicts no
-                points that are never asked; None for `width`.
+            slots: evaluations a round that it is expected to get at first: it begins so narrow; None for `width`.
             cost: of a round by its width. The window is halved when it gains less than the serial sampler would have
                 in the same time, and widened again, up to `width`, while all of its points are accepted. While it has
                 lost more than the share `LOSS` of the serial sampler's time, half of it at once and half on the way,
@@ -104,15 +103,17 @@ class Window(Trajectory):
         """The farthest that an accepted state lay from where its output was taken; at most the tolerance."""
         return self._fine.drift
 
-    def ready(self) -> list[Evaluation]:
-        """See `Trajectory.ready`: the coarse grid goes first."""
+    def offers(self) -> Iterator[Evaluation]:
+        """See `Trajectory.offers`: the coarse grid goes first."""
         if self.status is not Status.RUNNING:
-            return []
-        coarse = self._coarse.ready() if self._preview else []
-        fine = [] if 0 in coarse or (coarse and self.preview_first) else self._fine.ready()
-        offered = [self._evaluation("coarse", self._coarse, point) for point in coarse]
-        offered += [self._evaluation("fine", self._fine, point) for point in fine]
-        return offered[: self.width]
+            return
+        coarse = list(islice(self._coarse.ready(), self.width)) if self._preview else []
+        for point in coarse:
+            yield self._evaluation("coarse", self._coarse, point)
+        if 0 in coarse or (coarse and self.preview_first):
+            return
+        for point in islice(self._fine.ready(), self.width - len(coarse)):
+            yield self._evaluation("fine", self._fine, point)
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
         """See `Trajectory.take`."""
@@ -130,8 +131,8 @@ class Window(Trajectory):
             fine, outputs = [0], outputs[:1]
         if fine:
             before = self._fine.frontier
-            self._fine.take(fine, outputs[-len(fine) :])
             self._fine.forget()
+            self._fine.take(fine, outputs[-len(fine) :])
             self._adapt(len(fine), self._fine.frontier - before)
         if self._fine.done:
             return self._complete(self._fine.x[self._fine.last])
@@ -147,6 +148,9 @@ class Window(Trajectory):
         tensors: dict[str, Tensor] = {}
         thetas: dict[str, float] = {}
         for name, sweep in (("coarse", self._coarse), ("fine", self._fine)):
+            list(sweep.ready())  # whoever goes on from here cannot predict them
+            if sweep is self._fine:
+                sweep.forget()
             tensors |= {f"{name}/{point}/x": x for point, x in sweep.x.items()}
             for point, seen in sweep.seen.items():
                 tensors |= {f"{name}/{point}/seen": seen.x, f"{name}/{point}/output": seen.output}

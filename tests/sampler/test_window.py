@@ -92,18 +92,23 @@ def test_the_fine_sweep_takes_the_room_that_the_coarse_one_leaves():
     assert relative_error(together.newest.sample, exact) < 0.01
 
 
-def test_a_busy_engine_is_offered_hardly_more_than_it_takes():
-    model = Mixture()
-    trajectory = window(model, 60, width=32, tolerance=0.01)
-    offered = []
-    while chosen := trajectory.ready():
-        offered.append(len(chosen))
-        taken = chosen[: 2 if len(offered) < 20 else 32]
-        outputs = model.output(torch.stack([e.x for e in taken]), torch.tensor([e.timestep for e in taken]))
-        trajectory.take(taken, outputs)
-    assert max(offered[10:20]) <= 5
-    assert max(offered[20:]) > 16
-    assert relative_error(trajectory.newest.sample, serial(model, 60)) < 0.01
+def test_points_that_a_busy_engine_does_not_ask_for_are_not_predicted():
+    class Counting(DDIM):
+        steps = 0
+
+        def step(self, state, output, start, end):
+            Counting.steps += len(state)
+            return super().step(state, output, start, end)
+
+    def steps(width, room):
+        """Of the solver, for each evaluation, with so much room in every round."""
+        Counting.steps = 0
+        trajectory = Window(Counting(solver(60).grid), noise(0), width=width, tolerance=0, preview=False)
+        run(Mixture(), trajectory, room)
+        return Counting.steps / trajectory.evaluations
+
+    assert steps(32, 1) == steps(1, 1) == 1
+    assert 1 < steps(32, 8) == steps(8, 8)
 
 
 def test_a_window_that_gains_nothing_becomes_narrow_and_a_good_one_wide_again():
