@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
+from math import isfinite
 from time import perf_counter
 
 import torch
@@ -162,9 +163,8 @@ class Engine:
             jobs[0].seat.trajectory.fail(f"the model failed: {type(error).__name__}: {error}")
             return [], x[:0]
         # A sum is finite where all its terms are, and takes one pass.
-        finite = torch.isfinite(output.flatten(1).sum(1, dtype=torch.float32)).cpu().numpy()
-        for job, good in zip(jobs, finite, strict=True):
-            if not good:
+        for job, row in zip(jobs, output, strict=True) if not isfinite(output.sum(dtype=torch.float32)) else ():
+            if not isfinite(row.sum(dtype=torch.float32)):
                 job.seat.trajectory.fail(
                     f"the model returned a non-finite value at timestep {job.evaluation.timestep:g}: "
                     "try float32 or bfloat16, or a lower guidance scale"

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from sampler.correction import along
 from sampler.grid import Grid, Level
-from sampler.solvers import Prediction, Solver, predictions
-from sampler.solvers.base import like, predicted, saying
+from sampler.solvers import Prediction, Solver
+from sampler.solvers.base import like, noise_in, predicted, saying
 
 # The variance that data are taken to have, given the prompt: it says what sigma * d eps / d x is where nothing is known
 # yet. And how far that is trusted where it was measured.
@@ -52,6 +52,20 @@ class Seen:
     theta: float
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a round went over.
+
+    Attributes:
+        first, last: its points, from the first to the last.
+        x: (m, c, h, w), where the last one came to lie.
+    """
+
+    first: int
+    last: int
+    x: Tensor
+
+
 class Sweep:
     """The window algorithm over some points of a grid: a state machine that asks for evaluations and takes outputs.
 
@@ -59,6 +73,7 @@ class Sweep:
         points: the grid points that are visited, from 0 to N; all others count these from 0 on.
         frontier: the first point that is not known to the tolerance's accuracy; the last one when all are.
         x: the states at the frontier and at the predicted points after it, (m, c, h, w) each, by point.
+        span: of the latest round, which the points after it are predicted from; None before there was one.
         seen: the points that were evaluated, by point, until `forget`.
         drift: the farthest that an accepted state lay from where its output was taken, RMS over the noise's.
     """
@@ -83,7 +98,8 @@ class Sweep:
         self.x: dict[int, Tensor] = {0: start}
         self.seen: dict[int, Seen] = {}
         self.drift = 0.0
-        self._ahead: Iterator[int] = iter(())
+        self.span: Span | None = None
+        self._ahead = self._predict()
 
     @property
     def done(self) -> bool:
@@ -114,13 +130,13 @@ class Sweep:
             if not away <= self.tolerance:
                 break
             self.frontier, self.drift = point + 1, max(self.drift, away)
-        self._ahead = self._predict(z, points[0], points[-1])
         self.x = {point: state for point, state in z.items() if point >= self.frontier}
+        self.span = Span(points[0], points[-1], z[points[-1]])
+        self._ahead = self._predict()
 
     def forget(self) -> None:
-        """Drop what was seen of points that are never asked again, before the last one that was accepted. New points
-        are no longer predicted, until the next round."""
-        self.seen = {point: seen for point, seen in self.seen.items() if point >= self.frontier - 1}
+        """Drop what was seen of points before the latest round, which nothing needs any more."""
+        self.seen = {point: seen for point, seen in self.seen.items() if self.span is None or point >= self.span.first}
 
     def step(self, z: Tensor, point: int, end: int, theta: float | None = None) -> Tensor:
         """From the state `z` at a point that was seen to the point `end`, with the output to expect at `z`; by the
@@ -149,11 +165,13 @@ class Sweep:
 
         return x0_at
 
-    def _predict(self, z: Mapping[int, Tensor], first: int, newest: int) -> Iterator[int]:
-        """Add to `x`, one by one, the points that lie after `newest + 1`, by the x0 to expect at each before."""
-        ahead = range(newest + 1, self.last)
-        x0 = self._x0(z[newest], newest)
-        changes = self._changes(ahead, first, newest, x0 - self._x0(z[first], first))
+    def _predict(self) -> Iterator[int]:
+        """Add to `x`, one by one, the points after those that are there, by the x0 to expect at each before."""
+        if self.span is None:
+            return
+        ahead, first, newest = range(max(self.x), self.last), self.span.first, self.span.last
+        x0 = self._x0(self.span.x, newest)
+        changes = self._changes(ahead, first, newest, x0 - self._x0(self.seen[first].x, first))
         for point, change in zip(ahead, changes, strict=True):
             output = saying(x0 + change, self.x[point][0], *self._level(point), self.solver.prediction)
             self.x[point + 1] = self._step(self.x[point], output, point, point + 1)
@@ -212,7 +230,7 @@ class Sweep:
         if not points:
             return []
         away = torch.stack([z[point][0] - self.seen[point].x[0] for point in points]).square().mean((1, 2, 3)).sqrt()
-        return [float(one) for one in away.double().cpu() / self.solver.grid.sigma[[self.points[p] for p in points]]]
+        return [one / self._level(point)[1] for one, point in zip(away.cpu().numpy().tolist(), points, strict=True)]
 
 
 def _log(grid: Grid, at: int) -> float:
@@ -235,7 +253,7 @@ def secants(
         return []
     x, output = map(torch.stack, zip(*now, *((seen.x[0], seen.output) for seen in before), strict=True))
     grid, at = solver.grid, list(points) * 2
-    eps = predictions(x, output, like(grid.alpha[at], x), like(grid.sigma[at], x), solver.prediction)[1]
+    eps = noise_in(x, output, like(grid.alpha[at], x), like(grid.sigma[at], x), solver.prediction)
     dx, deps = (part[: len(points)] - part[len(points) :] for part in (x, eps))
     sums = torch.stack([(deps * dx).sum((1, 2, 3)), dx.square().sum((1, 2, 3))], 1).cpu()
     thetas: list[float] = []

@@ -18,7 +18,7 @@ from torch import Tensor
 from sampler.cost import Curve, flat, has_room
 from sampler.grid import block_edges, root_blocks
 from sampler.solvers import Solver
-from sampler.sweep import Seen, Sweep
+from sampler.sweep import Seen, Span, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
 # In how many parts the fine grid is shown.
@@ -131,27 +131,29 @@ class Window(Trajectory):
             fine, outputs = [0], outputs[:1]
         if fine:
             before = self._fine.frontier
-            self._fine.forget()
             self._fine.take(fine, outputs[-len(fine) :])
+            self._fine.forget()
             self._adapt(len(fine), self._fine.frontier - before)
+        span = self._fine.span
         if self._fine.done:
             return self._complete(self._fine.x[self._fine.last])
         if coarse and self._coarse.done:
-            return self._complete(self._predicted(fine[-1]) if fine else self._coarse.x[self._coarse.last])
+            return self._complete(self._predicted(span) if fine and span else self._coarse.x[self._coarse.last])
         shown = self.newest.number if self.newest else 0
-        if not coarse and self._preview and self._shown * self._fine.frontier >= (shown + 1) * self.edges[-1]:
-            return self._complete(self._predicted(fine[-1]))
+        if self._preview and span and not coarse and self._shown * self._fine.frontier >= (shown + 1) * self.edges[-1]:
+            return self._complete(self._predicted(span))
         return []
 
     def checkpoint(self) -> Checkpoint:
         """See `Trajectory.checkpoint`."""
         tensors: dict[str, Tensor] = {}
         thetas: dict[str, float] = {}
+        spans: dict[str, tuple[int, int]] = {}
         for name, sweep in (("coarse", self._coarse), ("fine", self._fine)):
-            list(sweep.ready())  # whoever goes on from here cannot predict them
-            if sweep is self._fine:
-                sweep.forget()
             tensors |= {f"{name}/{point}/x": x for point, x in sweep.x.items()}
+            if sweep.span:
+                tensors[f"{name}/{sweep.span.last}/span"] = sweep.span.x
+                spans[name] = sweep.span.first, sweep.span.last
             for point, seen in sweep.seen.items():
                 tensors |= {f"{name}/{point}/seen": seen.x, f"{name}/{point}/output": seen.output}
                 thetas[f"{name}/{point}"] = seen.theta
@@ -162,6 +164,7 @@ class Window(Trajectory):
             preview_first=self.preview_first,
             shown=self._shown,
             frontiers=(self._coarse.frontier, self._fine.frontier),
+            spans=spans,
             drift=self._fine.drift,
             thetas=thetas,
         )
@@ -210,6 +213,9 @@ class Window(Trajectory):
                 for _, point, what in parts
                 if what == "seen"
             }
+            if name in about.get("spans", {}):
+                first, last = about["spans"][name]
+                sweep.span = Span(first, last, tensors[f"{name}/{last}/span"])
         self._fine.drift = about["drift"]
         self._restore(checkpoint)
         if self._fine.done:
@@ -242,19 +248,13 @@ class Window(Trajectory):
             sweep.width = width
             gains.clear()
 
-    def _predicted(self, point: int) -> Tensor:
-        """The image's state, from the newest point that was evaluated on and through the coarse grid's outputs."""
-        ahead = [n for n, edge in enumerate(self.edges) if edge > point]
-        x = self._fine.x[point + 1] if point + 1 == self.edges[ahead[0]] else None
-        if x is None:
-            x = self._fine.step(self._reached(point), point, self.edges[ahead[0]])
+    def _predicted(self, span: Span) -> Tensor:
+        """The image's state, from where a round of the fine sweep ended on and through the coarse grid's outputs."""
+        ahead = [n for n, edge in enumerate(self.edges) if edge > span.last]
+        x = self._fine.step(span.x, span.last, self.edges[ahead[0]])
         for n in ahead[:-1]:
             x = self._coarse.step(x, n, n + 1, AHEAD)
         return x
-
-    def _reached(self, point: int) -> Tensor:
-        """Where the fine sweep came to lie at its newest evaluated point."""
-        return self._fine.x.get(point, self._fine.seen[point].x)
 
     def _complete(self, state: Tensor) -> list[Iterate]:
         sample = state[0]

@@ -49,20 +49,25 @@ def guided_output(
         The guided outputs, (b, c, h, w) float32.
     """
     guided = [n for n, condition in enumerate(conditions) if condition.negative is not None]
-    rows = torch.tensor([*guided, *range(len(conditions))], device=x.device)
+    all_are = len(guided) == len(conditions)
+
+    def of_guided(values: Tensor) -> Tensor:
+        return values if all_are else values[guided]
+
     inputs = [condition.negative for condition in conditions if condition.negative is not None]
     inputs += [condition.positive for condition in conditions]
     together = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
-    output = network(x[rows], timestep.to(x.device, torch.float32)[rows], together).float()
+    timestep = timestep.to(x.device, torch.float32)
+    output = network(torch.cat([of_guided(x), x]), torch.cat([of_guided(timestep), timestep]), together).float()
     unconditional, output = output[: len(guided)], output[len(guided) :]
     if not guided:
         return output
     chosen = [conditions[n] for n in guided]
-    scale = torch.tensor([condition.guidance_scale for condition in chosen])
-    combined = guide(unconditional, output[guided], scale)
+    conditional = of_guided(output)
+    combined = guide(unconditional, conditional, torch.tensor([condition.guidance_scale for condition in chosen]))
     if any(condition.rescale for condition in chosen):
-        combined = rescale(combined, output[guided], torch.tensor([condition.rescale for condition in chosen]))
-    return output.index_copy(0, rows[: len(guided)], combined)
+        combined = rescale(combined, conditional, torch.tensor([condition.rescale for condition in chosen]))
+    return combined if all_are else output.index_copy(0, torch.tensor(guided, device=x.device), combined)
 
 
 def guide(unconditional: Tensor, conditional: Tensor, scale: Tensor) -> Tensor:

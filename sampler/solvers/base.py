@@ -54,14 +54,7 @@ def predictions(
     `x = alpha * x0 + sigma * eps`. Source: Song et al. 2021 (DDIM) eq. 9 and 12; Salimans, Ho 2022 appendix D for v;
     for the velocity `eps - x0` of flow matching (alpha = 1 - sigma) Lipman et al. 2023, Esser et al. 2024.
     """
-    x0 = predicted(x, output, alpha, sigma, kind)
-    if kind == "epsilon":
-        return x0, output
-    if kind == "v_prediction":
-        return x0, alpha * output + sigma * x
-    if kind == "velocity":
-        return x0, x + alpha * output
-    return x0, (x - alpha * output) / sigma
+    return predicted(x, output, alpha, sigma, kind), noise_in(x, output, alpha, sigma, kind)
 
 
 def predicted(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
@@ -73,6 +66,17 @@ def predicted(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | 
     if kind == "velocity":
         return x - sigma * output
     return output
+
+
+def noise_in(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
+    """The second of `predictions`: eps."""
+    if kind == "epsilon":
+        return output
+    if kind == "v_prediction":
+        return alpha * output + sigma * x
+    if kind == "velocity":
+        return x + alpha * output
+    return (x - alpha * output) / sigma
 
 
 def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) -> Tensor:

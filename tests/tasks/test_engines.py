@@ -1,6 +1,6 @@
 """The thread that computes for all jobs outlives whatever one of them does to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 from threading import Event
@@ -20,7 +20,7 @@ Begun = tuple[Condition, dict[int, Trajectory]]
 class Broken(Trajectory):
     """A trajectory with a bug."""
 
-    def ready(self) -> list[Evaluation]:
+    def offers(self) -> Iterator[Evaluation]:
         raise RuntimeError("a bug")
 
     def take(self, evaluations: Sequence[Evaluation], outputs: Tensor) -> list[Iterate]:
