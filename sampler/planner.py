@@ -37,6 +37,8 @@ STEPS_SHOWN = 24
 # What anything but the serial path must be expected to need of that one's time, and in how many iterates at the least:
 # where it converges badly it loses more than that.
 WORTHWHILE, FEWEST_ITERATES = 0.85, 2
+# What SRDS may take of the serial sampler's time where its previews are wanted on the way to the exact image.
+PREVIEWS_WORTH = 1.05
 # How much more than the fewest evaluations the wish "cost" lets a plan take.
 TOLERABLE = 1.05
 
@@ -75,7 +77,8 @@ def choose(
     plans: list[tuple[float, Plan]] = []
     if method == Window.method or (method is None and not draft):
         plans += _windows(steps, slots, tolerance, cost, previews, blocks)
-    if method == Parareal.method or (method is None and (draft or tolerance == 0)):
+    shown = tolerance == 0 and previews and not busy
+    if method == Parareal.method or (method is None and (draft or shown)):
         plans += _srds(steps, slots, tolerance, max_iterations, cost, convergence, blocks)
     if wish == "cost":
         fewest = min(plan.evaluations for _, plan in plans)
@@ -226,8 +229,8 @@ def _srds(
     expected = max(FEWEST_ITERATES, expected_iterates(tolerance, seen))
     exact = tolerance == 0 and max_iterations is None
     if exact:
-        # It is certain by then, and its previews are better.
-        best, wanted = serial * cost(1), [(0.0, given or choose_blocks(steps, slots, expected))]
+        # It is certain by then, and its previews are better than what the serial sampler can tell.
+        best, wanted = PREVIEWS_WORTH * steps * cost(1), [(0.0, given or choose_blocks(steps, slots, expected))]
     else:
         best = WORTHWHILE * serial * cost(1)
         tried = [b for b in candidates(steps) if b >= min(FEWEST_BLOCKS, steps)] if given is None else [given]
@@ -246,7 +249,7 @@ def _srds(
             steps, found.blocks, min(expected, max_iterations), slots, max_iterations, found.preview_first
         )
         found = replace(counted, width=slots, preview_first=found.preview_first)
-    yield best, found
+    yield best / PREVIEWS_WORTH if exact else best, found
 
 
 def _refined(steps: int, blocks: int, iterates: int, slots: int, cost: Curve) -> tuple[float, Plan]:

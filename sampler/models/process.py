@@ -1,5 +1,6 @@
 """From the diffusers scheduler that a model ships with to our solvers."""
 
+from functools import cache
 from typing import Any
 
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -45,6 +46,8 @@ class Process:
             UnsupportedModel: it cannot be sampled; the message says what would do.
         """
         self.scheduler = scheduler
+        # Nobody changes one, and to make one takes longer than all else that begins a picture.
+        self._made_as = cache(self._as)
         config, kind = scheduler.config, type(scheduler).__name__
         self.flow = is_flow(scheduler)
         if kind in OWN:
@@ -77,20 +80,19 @@ class Process:
             raise ValueError(f"this model has no solver {name}: choose one of {', '.join(self.solvers)}")
         if not 0 <= eta <= 1 or (eta and name != "ddim"):
             raise ValueError(f"eta must be from 0 to 1, and 0 for every solver but ddim, not {eta} for {name}")
-        config = self.scheduler.config
         if name == "ddim":
-            scheduler: Any = DDIMScheduler.from_config(config)
+            scheduler = self._made_as(DDIMScheduler)
             grid, clip = ddim_grid(scheduler, steps), self._clip()
             if eta == 0:
                 return DDIM(grid, self.prediction, clip)
             return Stochastic(grid, *ddim_variance(grid, eta), seed, self.prediction, clip)
         if name == "ddpm":
-            scheduler = DDPMScheduler.from_config(config)
+            scheduler = self._made_as(DDPMScheduler)
             grid = ddpm_grid(scheduler, steps)
             variance = ddpm_variance(scheduler, grid)
             return Stochastic(grid, *variance, seed, self.prediction, self._clip(), consistent=True)
         if name == "dpm++":
-            scheduler = self.scheduler if self.flow else DPMSolverMultistepScheduler.from_config(config)
+            scheduler = self.scheduler if self.flow else self._made_as(DPMSolverMultistepScheduler)
             config = scheduler.config
             _check_dpm(config)
             lower = (
@@ -100,9 +102,13 @@ class Process:
             )
             order = 1 if config.get("solver_order") == 1 else 2
             return DPMSolver(sigma_grid(scheduler, steps, **schedule), self.prediction, order, lower_order_final=lower)
-        scheduler = self.scheduler if self.flow else EulerDiscreteScheduler.from_config(config)
+        scheduler = self.scheduler if self.flow else self._made_as(EulerDiscreteScheduler)
         grid = sigma_grid(scheduler, steps, **schedule)
         return Heun(doubled(grid), self.prediction) if name == "heun" else DDIM(grid, self.prediction)
+
+    def _as(self, kind: Any) -> Any:
+        """The same noise process as a scheduler of another class."""
+        return kind.from_config(self.scheduler.config)
 
     def _clip(self) -> float | None:
         config = self.scheduler.config

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -65,11 +66,27 @@ def test_a_wide_window_has_a_coarse_grid_whether_its_preview_is_wanted_or_not():
 def test_with_room_it_is_the_window_and_where_all_iterates_are_wanted_srds_in_parallel():
     window = choose(100, 16, tolerance=5e-3)
     assert (window.method, window.width, window.preview_first) == ("window", 16, False)
-    exact = choose(100, 16, tolerance=0)
-    assert (exact.method, exact.rounds, exact.width) == ("srds", 100, 16)
     draft = choose(100, 16, tolerance=5e-3, max_iterations=2)
     assert (draft.method, draft.preview_first) == ("srds", False)
     assert draft.rounds < 35
+
+
+@pytest.mark.parametrize("steps", [10, 25, 50, 100])
+def test_to_the_exact_image_there_are_iterates_to_see_where_they_delay_it_by_no_more_than_they_are_worth(steps):
+    def sloping(width: int) -> float:
+        return 1 + 0.01 * (width - 1)
+
+    others: list[dict[str, Any]] = [{"previews": False}, {"wish": "cost"}, {"busy": True}]
+
+    for cost in (flat, sloping):
+        made = choose(steps, 8, tolerance=0, cost=cost)
+        assert (made.method, made.rounds, made.width) == ("srds", steps, 8)
+        assert made.rounds * cost(round(made.evaluations / made.rounds)) <= 1.05 * steps
+        for wishes in others:
+            cheap = choose(steps, 8, tolerance=0, cost=cost, **wishes)
+            assert cheap.method == "window"
+            assert cheap.evaluations <= 1.04 * steps
+    assert choose(steps, 8, tolerance=0, cost=steep).method == "window"
 
 
 def test_on_a_small_machine_the_window_is_narrow_and_the_preview_comes_first():
