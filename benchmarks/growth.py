@@ -185,7 +185,7 @@ def statements(database: Database) -> dict[str, Any]:
         "queue depth": reads.queue_depth(),
         "pace": pace.pace(),
         "submit": moves.submit(uuid4(), generation, max_queued=10**6),
-        "claim, with its lock": (order.claims(), moves.claim(None, "worker", 15)),
+        "claim, with its lock": (order.claims(), moves.claim_next("worker", 15, order.LastTry(2))),
         "janitor: rescue": moves.rescue(3),
         "janitor: expire": moves.expire(),
         "janitor: unsent": reads.unsent(),
