@@ -4,7 +4,8 @@ First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine
 known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The last
 iterate is the image. See `sampler.sweep` for the algorithm.
 
-Where a round's width costs nothing, the fine sweep takes the room that the coarse one leaves (`preview_first=False`).
+Where a round's width costs nothing, the fine sweep takes the room that the coarse one leaves (`preview_first=False`),
+and where it overtakes that one, its own iterates come first.
 Where it costs something, the fine window is as wide as pays (`cost`).
 """
 
@@ -95,6 +96,7 @@ class Window(Trajectory):
         self._fine = Sweep(solver, start, width=min(width, slots or width), tolerance=tolerance, guide=guide)
         self._preview = preview
         self._shown = shown
+        self._told = 0
         self._gains: deque[int] = deque(maxlen=ROUNDS_SEEN)
         self._lost = 0.0
 
@@ -139,8 +141,9 @@ class Window(Trajectory):
             return self._complete(self._fine.x[self._fine.last])
         if coarse and self._coarse.done:
             return self._complete(self._predicted(span) if fine and span else self._coarse.x[self._coarse.last])
-        shown = self.newest.number if self.newest else 0
-        if self._preview and span and not coarse and self._shown * self._fine.frontier >= (shown + 1) * self.edges[-1]:
+        known = self._shown * self._fine.frontier // self.edges[-1]
+        if self._preview and span and known > self._told and (self._coarse.done or self._overtakes(span)):
+            self._told = known
             return self._complete(self._predicted(span))
         return []
 
@@ -163,6 +166,7 @@ class Window(Trajectory):
             preview=self._preview,
             preview_first=self.preview_first,
             shown=self._shown,
+            told=self._told,
             frontiers=(self._coarse.frontier, self._fine.frontier),
             spans=spans,
             drift=self._fine.drift,
@@ -218,6 +222,7 @@ class Window(Trajectory):
                 sweep.span = Span(first, last, tensors[f"{name}/{last}/span"])
         self._fine.drift = about["drift"]
         self._restore(checkpoint)
+        self._told = about.get("told", self.newest.number if self.newest else 0)
         if self._fine.done:
             self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
         return self
@@ -250,11 +255,15 @@ class Window(Trajectory):
 
     def _predicted(self, span: Span) -> Tensor:
         """The image's state, from where a round of the fine sweep ended on and through the coarse grid's outputs."""
-        ahead = [n for n, edge in enumerate(self.edges) if edge > span.last]
+        ahead = [n for n in sorted(self._coarse.seen) if self.edges[n] > span.last] + [self._coarse.last]
         x = self._fine.step(span.x, span.last, self.edges[ahead[0]])
-        for n in ahead[:-1]:
-            x = self._coarse.step(x, n, n + 1, AHEAD)
+        for n, end in pairwise(ahead):
+            x = self._coarse.step(x, n, end, AHEAD)
         return x
+
+    def _overtakes(self, span: Span) -> bool:
+        """Whether a round of the fine sweep has gone as far as the coarse one, whose picture need not be waited for."""
+        return span.last >= self.edges[max(self._coarse.seen)]
 
     def _complete(self, state: Tensor) -> list[Iterate]:
         sample = state[0]

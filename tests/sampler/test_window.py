@@ -92,6 +92,18 @@ def test_the_fine_sweep_takes_the_room_that_the_coarse_one_leaves():
     assert relative_error(together.newest.sample, exact) < 0.01
 
 
+def test_a_fine_sweep_that_overtakes_the_coarse_one_does_not_wait_for_its_picture():
+    model = Mixture()
+    trajectory = window(model, 60, width=30, tolerance=0.05, preview_first=False)
+    iterates = run(model, trajectory, 30)
+    coarse = len(trajectory.edges) - 1  # rounds, one point each
+    assert iterates[0].rounds < coarse / 2
+    assert [iterate.number for iterate in iterates] == list(range(len(iterates)))
+    errors = [relative_error(iterate.sample, serial(model, 60)) for iterate in iterates]
+    assert errors == sorted(errors, reverse=True)
+    assert len(iterates) <= 6  # four parts, the coarse grid's, and the image
+
+
 def test_points_that_a_busy_engine_does_not_ask_for_are_not_predicted():
     class Counting(DDIM):
         steps = 0
