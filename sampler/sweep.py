@@ -138,6 +138,11 @@ class Sweep:
         """Drop what was seen of points before the latest round, which nothing needs any more."""
         self.seen = {point: seen for point, seen in self.seen.items() if self.span is None or point >= self.span.first}
 
+    def stop(self) -> None:
+        """Predict nothing more. What predicts holds this sweep as the sweep holds it: its states would stay in memory
+        until Python looks for such circles."""
+        self._ahead = iter(())
+
     def step(self, z: Tensor, point: int, end: int, theta: float | None = None) -> Tensor:
         """From the state `z` at a point that was seen to the point `end`, with the output to expect at `z`; by the
         slope `theta`, where it is given."""

@@ -227,6 +227,11 @@ class Window(Trajectory):
             self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
         return self
 
+    def _end(self, status: Status) -> None:
+        super()._end(status)
+        for sweep in (self._coarse, self._fine):
+            sweep.stop()
+
     def _evaluation(self, name: str, sweep: Sweep, point: int) -> Evaluation:
         timestep = float(sweep.solver.grid.timestep[sweep.points[point]])
         return Evaluation((name, point), sweep.x[point][0], timestep)

@@ -1,6 +1,8 @@
 """The sliding window: exact with tolerance 0, never slower than serial, resumable."""
 
+import gc
 import math
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -186,6 +188,23 @@ def test_resumed_from_any_round_it_goes_on_bit_for_bit(steps, width, rounds, tol
     assert resumed.status is whole.status
     assert torch.equal(resumed.newest.sample, whole.newest.sample)
     assert (resumed.rounds, resumed.evaluations, resumed.drift) == (whole.rounds, whole.evaluations, whole.drift)
+
+
+@pytest.mark.parametrize("end", [run, lambda model, trajectory, width: trajectory.cancel()])
+def test_one_that_has_ended_is_gone_at_once_when_nobody_holds_it(end):
+    model = Mixture()
+    trajectory = window(model, 30, width=6, tolerance=0.01)
+    gone = weakref.ref(trajectory._fine)
+    gc.disable()
+    try:
+        chosen = trajectory.ready()
+        trajectory.take(chosen, model.output(torch.stack([e.x for e in chosen]), torch.tensor([chosen[0].timestep])))
+        list(trajectory.offers())
+        end(model, trajectory, 6)
+        del trajectory
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_checkpoint_of_another_method_is_refused():
