@@ -110,7 +110,7 @@ def main() -> None:
         "over three prompts with a seed each (two for N = 1000). In brackets the rounds until the iterate is complete, "
         "at unbounded width. Heun takes two evaluations for each step but the last, so its serial sampler takes "
         "2 N - 1 rounds.\n\n"
-        f"![Error by iterate, for each solver, guidance and N]({out.name}.png)\n\n"
+        f"![Error by iterate, for each solver, guidance and N]({out.stem}.png)\n\n"
         f"| correction | solver | guidance | N | B | {head} |\n{'|---' * (LAST + 6)}|\n"
         + "\n".join(map(line, rows))
         + (f"\n\n{len(missing)} settings of `secant` are not measured yet.\n" if missing else "\n")
