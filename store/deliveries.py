@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Row,
     Select,
@@ -27,10 +28,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import Insert, ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import FromClause
 
-from store.tables import Delivery, DeliveryState, Event, EventKind, api_keys, deliveries, jobs
+from store.tables import Delivery, DeliveryState, Event, EventKind, api_keys, deliveries, events, jobs
 
 # A delivery waits for those of its job that come before it until these were tried so often; then it goes ahead.
 ORDERLY_ATTEMPTS = 4
@@ -38,9 +39,11 @@ ORDERLY_ATTEMPTS = 4
 Claimed = Row[UUID, int, UUID, int, dict[str, Any], str, str | None]
 
 
-def outbox(job: FromClause, kind: ColumnElement[str], where: ColumnElement[bool] | None = None) -> Insert:
-    """Insert a delivery of the newest event of each row of ``job`` (as ``store.tables.jobs``) whose webhook wants this
-    kind. Where the webhook was disabled, the delivery has failed from the start."""
+def told(job: FromClause, kind: ColumnElement[str], data: ColumnElement[Any]) -> tuple[CTE, CTE]:
+    """Insert the event that each row of ``job`` (with ``id``, ``seq`` and ``webhook``) has got a number for, and its
+    delivery, where the job's webhook wants this kind. Where the webhook was disabled, the delivery has failed from the
+    start."""
+    event = insert(events).from_select(["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, kind, data))
     webhook = job.c.webhook
     disabled = webhook["disabled"].astext
     wanted = select(
@@ -50,9 +53,8 @@ def outbox(job: FromClause, kind: ColumnElement[str], where: ColumnElement[bool]
         case((disabled.is_(None), func.now())),
         disabled,
     ).where(webhook["events"].has_key(kind))
-    if where is not None:
-        wanted = wanted.where(where)
-    return insert(deliveries).from_select(["job_id", "seq", "state", "due_at", "error"], wanted)
+    delivery = insert(deliveries).from_select(["job_id", "seq", "state", "due_at", "error"], wanted)
+    return event.cte("event"), delivery.cte("outbox")
 
 
 def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, dict[str, Any], str, str | None]:

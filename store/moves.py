@@ -58,10 +58,10 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from store import logs, order
-from store.deliveries import outbox
+from store.deliveries import told
 from store.generation import Generation
 from store.handling import Handling
-from store.tables import TERMINAL, Failure, Image, Job, State, Stopped, checkpoints, events, images, iterates, jobs
+from store.tables import TERMINAL, Failure, Image, Job, State, Stopped, checkpoints, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
 Submission = Select[UUID, int, State, int, datetime, datetime | None]
@@ -126,33 +126,21 @@ def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
     return queued.values(sent_at=func.now()).returning(jobs.c.id)
 
 
-def claim(
-    job_id: UUID | None,
-    worker: str,
-    lease_seconds: float,
-    last_try: order.LastTry | None = None,
-    max_running: int | None = None,
-) -> Moved:
-    """queued -> running under a new attempt, leased to ``worker``: the job whose turn it is (``order.first``), or the
-    one that is named. Of several claims of a job one returns a row. ``max_running``: jobs that a key without a number
-    of its own may have running; a job that is named is claimed nevertheless.
-
-    ``last_try``: no row where the job does not fit in beside what the worker runs. When it is the turn of one that must
-    run alone, no other goes before it: the worker gets free for it.
-    """
-    given: dict[str, Any] = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds)}
-    if job_id is not None:
-        given["job"] = job_id
-    if last_try is not None:
-        given |= last_try.params(worker)
-    return _claim(named="job" in given, alone=last_try is not None, max_running=max_running).params(given)
+def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
+    """queued -> running under a new attempt, leased to ``worker``: the job that is named. Of several claims of a job
+    one returns a row."""
+    return _claim().params(job=job_id, worker_name=worker, lease=timedelta(seconds=lease_seconds))
 
 
 def claim_next(
     worker: str, lease_seconds: float, last_try: order.LastTry, max_running: int | None = None
 ) -> Select[Job, Image]:
-    """``claim`` of the job whose turn it is. A row for each of its images, with the job as it is now: it need not be
-    read again."""
+    """The claim of the job whose turn it is (``order.first``). A row for each of its images, with the job as it is now:
+    it need not be read again. ``max_running``: jobs that a key without a number of its own may have running.
+
+    No row where the job does not fit in beside what the worker runs. When it is the turn of one that must run alone, no
+    other goes before it: the worker gets free for it.
+    """
     given = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds), **last_try.params(worker)}
     return _claim_next(max_running).params(given)
 
@@ -323,28 +311,23 @@ def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) 
 
 
 @cache
-def _claim(*, named: bool, alone: bool, max_running: int | None) -> Moved:
-    return _with_event(_claimed(named=named, alone=alone, max_running=max_running))
+def _claim() -> Moved:
+    return _with_event(_claimed(jobs.c.id == bindparam("job", type_=jobs.c.id.type)))
 
 
 @cache
 def _claim_next(max_running: int | None) -> Select[Job, Image]:
-    moved = _claimed(named=False, alone=True, max_running=max_running)
+    moved = _claimed(and_(jobs.c.id.in_(select(order.first(max_running).c.id)), order.fits()))
     job = aliased(Job, moved)
     row = select(job, Image).join(Image, Image.job_id == moved.c.id).order_by(Image.number)
     return row.add_cte(*_event(moved))
 
 
-def _claimed(*, named: bool, alone: bool, max_running: int | None) -> CTE:
-    first = jobs.c.id.in_(select(order.first(max_running).c.id))
-    me = bindparam("worker_name", type_=jobs.c.worker.type)
-    which = jobs.c.id == bindparam("job", type_=jobs.c.id.type) if named else first
-    if alone:
-        which = and_(which, order.fits())
+def _claimed(which: ColumnElement[bool]) -> CTE:
     return _moved(
         update(jobs).where(which, jobs.c.state == "queued"),
         state="running",
-        worker=me,
+        worker=bindparam("worker_name", type_=jobs.c.worker.type),
         attempt=jobs.c.attempt + 1,
         lease_expires_at=func.now() + bindparam("lease", type_=Interval()),
         claimed_at=func.now(),
@@ -418,9 +401,7 @@ def _event(job: CTE) -> tuple[CTE, CTE]:
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error, "failure", job.c.failure),
         *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
     )
-    kind = case((job.c.state.in_(TERMINAL), "done"), else_="state")
-    event = insert(events).from_select(["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, kind, data))
-    return event.cte("event"), outbox(job, kind).cte("outbox")
+    return told(job, case((job.c.state.in_(TERMINAL), "done"), else_="state"), data)
 
 
 def _spent(job: CTE) -> Delete:

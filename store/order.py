@@ -103,17 +103,15 @@ def fits() -> ColumnElement[bool]:
     return and_(free, ~beside.correlate(jobs).exists())
 
 
-def left(worker: str, last_try: LastTry | None = None, max_running: int | None = None) -> Select[bool]:
+def left(worker: str, last_try: LastTry, max_running: int | None = None) -> Select[bool]:
     """Whether the worker can claim a job, though maybe not before whoever has locked it lets it go. ``max_running``:
     see ``first``."""
-    given = {} if last_try is None else last_try.params(worker)
-    return _left(last_try is not None, max_running).params(given)
+    return _left(max_running).params(last_try.params(worker))
 
 
 @cache
-def _left(alone: bool, max_running: int | None) -> Select[bool]:
-    turn = jobs.c.id.in_(_next(max_running))
-    return select(select(jobs.c.id).where(turn, fits() if alone else true()).exists())
+def _left(max_running: int | None) -> Select[bool]:
+    return select(select(jobs.c.id).where(jobs.c.id.in_(_next(max_running)), fits()).exists())
 
 
 def _next(max_running: int | None) -> Select[UUID]:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Insert,
-    Row,
     Select,
     Table,
     and_,
@@ -26,7 +25,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -35,9 +33,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from store.deliveries import outbox
+from store.deliveries import told
 from store.moves import held
-from store.tables import EventKind, SampledBy, Stopped, checkpoints, events, images, iterates, jobs
+from store.tables import EventKind, SampledBy, Stopped, checkpoints, images, iterates, jobs
 
 # What is told of an iterate.
 TOLD = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
@@ -84,7 +82,7 @@ def start_image(
         "predicted_rounds": predicted_rounds,
         "predicted_evaluations": predicted_evaluations,
     }
-    return _save(session, job_id, attempt, _image(tuple(plan)), {"image": image, **plan}).seq
+    return _save(session, job_id, attempt, _image(tuple(plan)), {"image": image, **plan})
 
 
 def save_iterate(
@@ -123,7 +121,7 @@ def save_iterate(
     checkpointed = checkpoint is not None
     if checkpointed:
         row["data"] = checkpoint
-    return Saved(_save(session, job_id, attempt, _iterate(checkpointed), row).seq, etag)
+    return Saved(_save(session, job_id, attempt, _iterate(checkpointed), row), etag)
 
 
 def make_final(
@@ -137,7 +135,7 @@ def make_final(
     """
     etag = sha256(picture).hexdigest() if picture is not None else None
     row = {"image": image, "iterate": iterate, "picture": picture, "etag": etag}
-    return _save(session, job_id, attempt, _final(), row).seq
+    return _save(session, job_id, attempt, _final(), row)
 
 
 def finish_image(
@@ -156,7 +154,7 @@ def finish_image(
     """
     error = error.replace("\0", "") if error is not None else None  # PostgreSQL stores no NUL character
     end = {"stopped": stopped, "error": error}
-    return _save(session, job_id, attempt, _image(tuple(end)), {"image": image, **end}).seq
+    return _save(session, job_id, attempt, _image(tuple(end)), {"image": image, **end})
 
 
 def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, iterate: int | None, data: bytes) -> None:
@@ -176,18 +174,18 @@ def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoin
     return {image: SavedCheckpoint(iterate, data) for image, iterate, data in rows}
 
 
-def _save(session: Session, job_id: UUID, attempt: int, save: Select[int], row: Mapping[str, Any]) -> Row[int]:
-    """Execute one of the statements below; its row."""
+def _save(session: Session, job_id: UUID, attempt: int, save: Select[int], row: Mapping[str, Any]) -> int:
+    """Execute one of the statements below; the job's ``seq`` after it."""
     given = {"job": job_id, "attempt": attempt, **row}
     try:
-        saved = session.execute(save, {f"given_{name}": value for name, value in given.items()}).one_or_none()
-        if saved is None:
+        seq = session.scalar(save, {f"given_{name}": value for name, value in given.items()})
+        if seq is None:
             raise LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
         session.commit()
     except BaseException:
         session.rollback()
         raise
-    return saved
+    return seq
 
 
 # Built once each: that takes several times as long as PostgreSQL needs to run them.
@@ -219,8 +217,8 @@ def _final() -> Select[int]:
     final = update(iterates).where(its).values(final=True, **kept).returning(*(iterates.c[name] for name in TOLD))
     iterate = final.cte("iterate")
     image = update(images).where(_its_image(job)).values(final=row["iterate"])
-    told = _object({name: iterate.c[name] for name in TOLD})
-    return _told(job, "iterate", select(told).scalar_subquery()).add_cte(image.cte("image"))
+    data = _object({name: iterate.c[name] for name in TOLD})
+    return _told(job, "iterate", select(data).scalar_subquery()).add_cte(image.cte("image"))
 
 
 @cache
@@ -229,8 +227,8 @@ def _image(values: tuple[str, ...]) -> Select[int]:
     given = _given(images, *values)
     image = update(images).where(_its_image(job)).values(given)
     part = _object({"number": _its_number(), **given})
-    told = _object({"state": literal("running"), "stopped": None, "error": None, "image": part})
-    return _told(job, "state", told).add_cte(image.cte("image"))
+    data = _object({"state": literal("running"), "stopped": None, "error": None, "image": part})
+    return _told(job, "state", data).add_cte(image.cte("image"))
 
 
 @cache
@@ -279,7 +277,4 @@ def _object(values: Mapping[str, Any]) -> ColumnElement[Any]:
 
 def _told(job: CTE, kind: EventKind, data: ColumnElement[Any]) -> Select[int]:
     """The number of the new event, which is inserted, and delivered to the job's webhook."""
-    event = insert(events).from_select(
-        ["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, literal(kind), data)
-    )
-    return select(job.c.seq).add_cte(event.cte("event"), outbox(job, literal(kind)).cte("outbox"))
+    return select(job.c.seq).add_cte(*told(job, literal(kind), data))

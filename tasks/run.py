@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from celery.utils.log import get_task_logger
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from store import figures, logs, moves, order, saves, wakeups
@@ -37,6 +38,7 @@ class Ended(NamedTuple):
 class Claimed(NamedTuple):
     """A job that this worker runs from now on, and its images."""
 
+    lease: Lease
     job: Job
     images: Sequence[Image]
 
@@ -48,12 +50,12 @@ def work(worker: Worker) -> None:
     """
     while not worker.leases.closing:
         try:
-            claim = _claim(worker)
-            if claim is None:
+            claimed = _claim(worker)
+            if claimed is None:
                 return
-            lease, claimed = claim
+            lease = claimed.lease
             with logs.bound(job_id=str(lease.job_id), attempt=lease.attempt, worker=worker.name):
-                state = _run(worker, lease, claimed)
+                state = _run(worker, claimed)
             if state == "queued":
                 return  # handed back and sent: whoever takes it goes on with the others
         except GaveUp as error:
@@ -63,15 +65,14 @@ def work(worker: Worker) -> None:
     pass_on()
 
 
-def _claim(worker: Worker) -> tuple[Lease, Claimed] | None:
+def _claim(worker: Worker) -> Claimed | None:
     pause = FIRST_PAUSE
     for _ in range(LOOKS):
         with worker.leases.claiming() as held:
             found = _look(worker, held)
-            lease = worker.leases.take(found.job.id, found.job.attempt) if isinstance(found, Claimed) else None
-        if lease and isinstance(found, Claimed):
+        if isinstance(found, Claimed):
             wakeups.publish(worker.redis, found.job.id, found.job.seq)
-            return lease, found
+            return found
         if found == "none" or worker.leases.closing:
             break
         sleep(pause)
@@ -85,23 +86,28 @@ def _look(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none
     # nothing because of it leaves the job to those that hold the others: they look again when they have ended.
     last_try = order.LastTry(worker.jobs.max_crashes - 1, held)
 
-    def claim(session: Session) -> Claimed | Literal["locked", "none"]:
+    def claim(session: Session) -> Sequence[Row[Job, Image]] | Literal["locked", "none"]:
         session.execute(order.claims())
-        rows = session.execute(moves.claim_next(worker.name, worker.jobs.lease_seconds, last_try, most)).all()
-        if rows:
-            return Claimed(rows[0][0], [image for _, image in rows])
+        turn = moves.claim_next(worker.name, worker.jobs.lease_seconds, last_try, most)
+        if rows := session.execute(turn).all():
+            return rows
         return "locked" if session.scalar(order.left(worker.name, last_try, most)) else "none"
 
     # None is ours yet: once PostgreSQL is back, the janitor calls again.
-    return transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")
+    found = transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")
+    if isinstance(found, str):
+        return found
+    job = found[0][0]
+    return Claimed(worker.leases.take(job.id, job.attempt), job, [image for _, image in found])
 
 
-def _run(worker: Worker, lease: Lease, claimed: Claimed) -> State | None:
+def _run(worker: Worker, claimed: Claimed) -> State | None:
     """Run a job until it has ended, is handed back or is lost. Returns its state; None where it is lost."""
+    lease = claimed.lease
     worker.metrics.claimed.inc()
     log.info("job %s claimed, attempt %d", lease.job_id, lease.attempt)
     with worker.leases.holding(lease):
-        state = _end(worker, lease, _compute(worker, lease, claimed))
+        state = _end(worker, lease, _compute(worker, claimed))
     if state is None:
         worker.metrics.leases_lost.inc()
         log.warning("job %s is no longer this worker's: stopped, nothing written", lease.job_id)
@@ -115,10 +121,10 @@ def _run(worker: Worker, lease: Lease, claimed: Claimed) -> State | None:
     return state
 
 
-def _compute(worker: Worker, lease: Lease, claimed: Claimed) -> moves.Moved | None:
+def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
     """Compute what is left of the job. Returns the move that ends this run; None where the lease is lost."""
+    lease, job, images = claimed
     job_id, attempt = lease.job_id, lease.attempt
-    job = claimed.job
     try:
         left = worker.save(lease, lambda session: _left(session, job_id)) if attempt > 1 else (False, {})
         again, checkpoints = left
@@ -134,8 +140,7 @@ def _compute(worker: Worker, lease: Lease, claimed: Claimed) -> moves.Moved | No
         if job.attempt == 1:
             worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
         times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
-        stored = Stored(claimed.images, checkpoints)
-        results = Images(worker, lease, job, stored, worker.engines.get(card), times).compute()
+        results = Images(worker, lease, job, Stored(images, checkpoints), worker.engines.get(card), times).compute()
     except LeaseLost:
         return None
     except GaveUp:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, like, predictions
+from sampler.solvers.base import Prediction, arrival, departure, like, predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class DPMSolver:
         point = state[:, 2, 0, 0, 0].round().long().cpu()
         here, there = departure(grid, start), arrival(grid, end)
         alpha, sigma = like(here, state)
-        x0 = predictions(x, output, alpha, sigma, self.prediction)[0]
+        x0 = predicted(x, output, alpha, sigma, self.prediction)
 
         # e^-h = (sigma' / alpha') (alpha / sigma), so that -alpha' (e^-h - 1) = alpha' - alpha sigma' / sigma.
         keep, gain = there[1] / here[1], there[0] - here[0] * there[1] / here[1]

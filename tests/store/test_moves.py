@@ -433,8 +433,8 @@ def test_the_next_job_is_claimed_with_its_images(driver: Driver):
 
 def test_the_last_try_runs_alone(driver: Driver):
     def claim(worker: str) -> UUID | None:
-        row = driver.do(moves.claim(None, worker, 15, LastTry(1)))
-        return row and row.id
+        row = driver.do(moves.claim_next(worker, 15, LastTry(1)))
+        return row and row[0].id
 
     suspect, other = driver.claimed(), driver.claimed()
     driver.expire(suspect)
@@ -452,8 +452,8 @@ def test_the_last_try_runs_alone(driver: Driver):
 
 def test_the_last_try_waits_for_what_a_process_still_holds_of_jobs_that_it_has_lost(driver: Driver):
     def claim(*held: UUID) -> UUID | None:
-        row = driver.do(moves.claim(None, "worker", 15, LastTry(2, held)))
-        return row and row.id
+        row = driver.do(moves.claim_next("worker", 15, LastTry(2, held)))
+        return row and row[0].id
 
     def crash(job_id: UUID) -> None:
         driver.do(moves.claim(job_id, "worker", 15))

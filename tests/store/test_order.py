@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from store import moves, order, reads
 from store.handling import Handling
+from store.order import LastTry
 from store.tables import ApiKey, Job, Priority
 from tests.store.conftest import Driver
 
@@ -33,8 +34,8 @@ def submit(driver: Driver, owner: UUID | None = None, priority: Priority = "norm
 
 
 def claim(driver: Driver, max_running: int | None = None) -> UUID | None:
-    row = driver.do(moves.claim(None, "worker", 15, max_running=max_running))
-    return row and row.id
+    row = driver.do(moves.claim_next("worker", 15, LastTry(1), max_running))
+    return row and row[0].id
 
 
 def positions(driver: Driver, max_running: int | None = None) -> list[UUID]:
@@ -110,8 +111,10 @@ def test_the_servers_limit_holds_for_keys_that_have_none_of_their_own(driver: Dr
     assert positions(driver, max_running=1) == expected
     taken = list(iter(lambda: claim(driver, max_running=1), None))
     assert taken == expected[:6]
-    assert driver.session.scalar(order.left("worker")), "without the server's limit the second one could run"
-    assert not driver.session.scalar(order.left("worker", max_running=1))
+    assert driver.session.scalar(order.left("worker", LastTry(1))), (
+        "without the server's limit the second one could run"
+    )
+    assert not driver.session.scalar(order.left("worker", LastTry(1), max_running=1))
     assert positions(driver, max_running=1) == [second, wide[2]]
     assert claim(driver) == second
 
@@ -127,11 +130,11 @@ def test_claims_at_once_keep_to_the_limit_and_take_each_job_once(driver: Driver,
         with Session(database) as session:
             while True:
                 session.execute(order.claims())
-                row = session.execute(moves.claim(None, "worker", 15)).one_or_none()
+                row = session.execute(moves.claim_next("worker", 15, LastTry(1))).one_or_none()
                 session.commit()
                 if row is None:
                     return taken
-                taken.append(row.id)
+                taken.append(row[0].id)
 
     with ThreadPoolExecutor(6) as pool:
         taken = Counter(job for jobs in pool.map(take, range(6)) for job in jobs)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from store import moves, pruning, reads, saves
 from store.generation import Generation
+from store.order import LastTry
 from store.tables import TERMINAL, Checkpoint, Event, Iterate, Job
 from tests.store.conftest import Driver
 
@@ -225,7 +226,11 @@ def test_refine_against_its_failure_keeps_one_final_picture(database: Engine, dr
         driver.save(job_id, final=True)
         saves.finish_image(driver.session, job_id, 1, 0, stopped="converged")
         driver.do(moves.succeed(job_id, 1, "converged"))
-        statements: list[Any] = [Refinement(job_id, finer), moves.cancel(job_id), moves.claim(None, "worker", 15)]
+        statements: list[Any] = [
+            Refinement(job_id, finer),
+            moves.cancel(job_id),
+            moves.claim_next("worker", 15, LastTry(3)),
+        ]
         random.Random(turn).shuffle(statements)
         at_once(database, statements)
         job = driver.job(job_id)
@@ -294,13 +299,15 @@ def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
                 ]
                 often += [moves.succeed(job_id, attempt, "converged"), moves.refine(job_id, finer)]
                 often += [moves.accept(job_id), pruning.prune_checkpoints(0)]
-                often += [pruning.prune_previews(0), moves.expire(), moves.claim(None, "worker", 15)]
+                often += [pruning.prune_previews(0), moves.expire(), moves.claim_next("worker", 15, LastTry(5))]
                 seldom = [moves.succeed(job_id, attempt, "exact"), moves.cancel(job_id)]
                 statement = choose.choice(often if choose.random() < 0.98 else seldom)
                 rows = session.execute(statement).all()
-                session.commit()
-                if statement is often[0] or statement is often[-1]:
+                if statement is often[0]:
                     claims.update(row.id for row in rows)
+                elif statement is often[-1]:
+                    claims.update(job.id for job, _ in rows)
+                session.commit()
                 with contextlib.suppress(saves.LeaseLost):
                     Driver(session, driver.generation).save(job_id, attempt, iterate=choose.randint(0, 3))
         return claims
