@@ -33,7 +33,7 @@ from sampler.denoiser import Condition
 from store.catalog import load_catalog
 from store.settings import SHIPPED_CATALOG
 from tasks.bench import Pictured, Studio
-from tasks.engines import Order
+from tasks.engines import ImageBatch
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def on_engine(studio: Studio, work: Callable[[], T]) -> T:
             done.set_exception(error)
         return model.encode("", "", 1.0), {}
 
-    studio.engine.add(Order((), begin, lambda _: None))
+    studio.engine.add(ImageBatch((), begin, lambda _: None))
     return done.result()
 
 

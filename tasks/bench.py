@@ -23,7 +23,7 @@ from sampler import Iterate, Status
 from store.catalog import ModelCard, load_catalog
 from store.generation import Generation
 from store.settings import CatalogSettings, WorkerSettings
-from tasks.engines import Answer, EngineThread, Order
+from tasks.engines import EngineThread, ImageBatch, ImageUpdate
 from tasks.metrics import Metrics
 from tasks.trajectories import Start, begin
 
@@ -71,37 +71,37 @@ class Studio:
             RuntimeError: one failed; the message says why.
         """
         began = perf_counter()
-        mail: list[SimpleQueue[Answer]] = [SimpleQueue() for _ in requests]
-        orders = [
-            self._order(self.card.resolve(request), answers, decode)
-            for request, answers in zip(requests, mail, strict=True)
+        mail: list[SimpleQueue[ImageUpdate]] = [SimpleQueue() for _ in requests]
+        batches = [
+            self._batch(self.card.resolve(request), updates, decode)
+            for request, updates in zip(requests, mail, strict=True)
         ]
-        for order in orders:
-            self.engine.add(order)
+        for batch in batches:
+            self.engine.add(batch)
         with ThreadPoolExecutor(len(requests)) as threads:  # one for each job, as in a worker
-            return list(threads.map(partial(self._follow, began), orders, mail))
+            return list(threads.map(partial(self._follow, began), batches, mail))
 
-    def _order(self, generation: Generation, answers: "SimpleQueue[Answer]", decode: bool) -> Order:
+    def _batch(self, generation: Generation, updates: "SimpleQueue[ImageUpdate]", decode: bool) -> ImageBatch:
         prepare = partial(begin, uuid4(), generation, {0: Start()}, lambda *_: None)
         pictures = "none" if not decode else "all" if generation.previews else "last"
-        return Order((0,), prepare, answers.put, pictures=pictures)
+        return ImageBatch((0,), prepare, updates.put, pictures=pictures)
 
-    def _follow(self, began: float, order: Order, answers: "SimpleQueue[Answer]") -> Pictured:
+    def _follow(self, began: float, batch: ImageBatch, updates: "SimpleQueue[ImageUpdate]") -> Pictured:
         first: float | None = None
         while True:
-            answer = answers.get()
-            if answer.status is Status.FAILED:
-                raise RuntimeError(answer.error)
-            ended = answer.status is not Status.RUNNING
-            for iterate in answer.iterates:
-                if order.pictures == "last" and not (ended and iterate is answer.newest):
+            update = updates.get()
+            if update.status is Status.FAILED:
+                raise RuntimeError(update.error)
+            ended = update.status is not Status.RUNNING
+            for iterate in update.iterates:
+                if batch.pictures == "last" and not (ended and iterate is update.newest):
                     continue
-                if order.pictures != "none":
-                    self.engine.picture(answer, iterate)
+                if batch.pictures != "none":
+                    self.engine.picture(update, iterate)
                 first = first or perf_counter() - began
-            if ended and answer.newest is not None:
+            if ended and update.newest is not None:
                 seconds = perf_counter() - began
-                return Pictured(first or seconds, seconds, answer.newest)
+                return Pictured(first or seconds, seconds, update.newest)
 
 
 def cases(card: ModelCard) -> list[dict[str, Any]]:

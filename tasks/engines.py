@@ -1,9 +1,10 @@
-"""One thread a model: it loads the model when it is first needed, and runs rounds for all images of all jobs.
+"""One thread per model: it loads the model on first use and runs rounds for the images of all jobs.
 
-Threads talk to it through a queue, and it answers through a function of theirs. Nobody else touches the sampler's
-engine or a trajectory. It decodes what it answers with, and no other thread is to compute with PyTorch: on a CPU each
-that does gets helpers of its own for all cores, and from the second one on all of them sleep between two operations
-instead of waiting awake. On two cores an evaluation of the shipped model then takes 2.4 times as long.
+Other threads send it requests through a queue and get updates through a callback. Only this thread uses the sampler's
+engine and the trajectories, and it decodes the pictures of its updates itself. No other thread may compute with
+PyTorch: on a CPU every computing thread gets an OpenMP pool over all cores, and from the second pool on the threads of
+all pools sleep between operations instead of spinning. On two cores an evaluation of the shipped model then takes 2.4
+times as long.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,19 +30,19 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ImageUpdate:
     """What is new of one image: the iterates that a round completed, and where the image stands after it.
 
     Attributes:
         image: its number in the job.
         iterates: in order; may be empty when only the status changed.
         checkpoint: to go on from after the newest of `iterates`; None where there are none.
-        status: final when this is the image's last answer.
+        status: final when this is the image's last update.
         error: why it failed, in words for the client.
         newest: the newest iterate of all; None where there is none yet.
-        pictures: (H, W, 3), uint8 on the CPU, by the number of the iterate: those that the order wants. None from a
+        pictures: (H, W, 3), uint8 on the CPU, by the number of the iterate: those that the batch wants. None from a
             model with several devices, see `EngineThread.picture`.
-        plan: what is expected of the image; only in the first answer of one that was not planned before.
+        plan: what is expected of the image; only in the first update of one that was not planned before.
     """
 
     image: int
@@ -55,27 +56,27 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Order:
+class ImageBatch:
     """Images of one job that an engine is to compute.
 
     Attributes:
         images: their numbers.
-        begin: called on the engine's thread with its model, the sampler's engine, and how many images of other orders
+        begin: called on the engine's thread with its model, the sampler's engine, and how many images of other batches
             share its rounds or are about to: the prompt, encoded, and a trajectory for each image.
-        deliver: called on the engine's thread with every answer; must not block.
+        deliver: called on the engine's thread with every update; must not block.
         priority: a higher one goes first.
         pictures: which iterates are wanted as pictures: all, those that finish their image, or none.
     """
 
     images: tuple[int, ...]
     begin: Callable[[Model, Engine, int], tuple[Condition, Mapping[int, Trajectory]]]
-    deliver: Callable[[Answer], None]
+    deliver: Callable[[ImageUpdate], None]
     priority: int = 0
     pictures: Literal["all", "last", "none"] = "all"
 
     def fail(self, image: int, error: str) -> None:
-        """Answer that an image failed."""
-        self.deliver(Answer(image, (), None, Status.FAILED, error))
+        """Deliver that an image failed."""
+        self.deliver(ImageUpdate(image, (), None, Status.FAILED, error))
 
 
 class EngineThread(Thread):
@@ -90,20 +91,20 @@ class EngineThread(Thread):
         self._model: Model | None = None
         self._engine: Engine | None = None
         self._requests: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._coming: set[Order] = set()
-        self._seats: dict[Trajectory, tuple[Order, int]] = {}
+        self._coming: set[ImageBatch] = set()
+        self._seats: dict[Trajectory, tuple[ImageBatch, int]] = {}
 
     @property
     def model(self) -> Model:
-        """The model; it is there once an answer with iterates is."""
+        """The model; it is there once an update with iterates is."""
         assert self._model is not None
         return self._model
 
-    def picture(self, answer: Answer, iterate: Iterate) -> Tensor:
-        """The picture of an iterate of an answer: (H, W, 3), uint8 on the CPU. Any thread may ask: a model with several
+    def picture(self, update: ImageUpdate, iterate: Iterate) -> Tensor:
+        """The picture of an iterate of an update: (H, W, 3), uint8 on the CPU. Any thread may ask: a model with several
         devices decodes for as many threads side by side, while its rounds go on."""
-        if iterate.number in answer.pictures:
-            return answer.pictures[iterate.number]
+        if iterate.number in update.pictures:
+            return update.pictures[iterate.number]
         with self._metrics.decoding.labels(self._card.id).time():
             return self.model.decode(iterate.sample[None])[0]
 
@@ -112,34 +113,34 @@ class EngineThread(Thread):
         """What the engine has done so far: rounds, evaluations, and slots (what its rounds could have held)."""
         return asdict(self._engine.statistics) if self._engine else {}
 
-    def add(self, order: Order) -> None:
-        """Have an order's images computed from the next round on."""
-        self._coming.add(order)
-        self._requests.put(partial(self._begin, order))
+    def add(self, batch: ImageBatch) -> None:
+        """Have the images of a batch computed from the next round on."""
+        self._coming.add(batch)
+        self._requests.put(partial(self._begin, batch))
 
-    def cancel(self, order: Order) -> Event:
-        """Drop what is left of an order before the next round; it gets no more answers soon after. Returns what is set
+    def cancel(self, batch: ImageBatch) -> Event:
+        """Drop what is left of a batch before the next round; it gets no more updates soon after. Returns what is set
         when the round that runs is over."""
         dropped = Event()
 
         def drop() -> None:
-            self._each(order, Trajectory.cancel)
+            self._each(batch, Trajectory.cancel)
             dropped.set()
 
         self._requests.put(drop)
         return dropped
 
-    def accept(self, order: Order) -> None:
-        """End what is left of an order with its newest iterates, before the next round; an image that has none yet
+    def accept(self, batch: ImageBatch) -> None:
+        """End what is left of a batch with its newest iterates, before the next round; an image that has none yet
         ends with its first."""
-        self._requests.put(partial(self._each, order, Trajectory.accept))
+        self._requests.put(partial(self._each, batch, Trajectory.accept))
 
-    def hand_back(self, order: Order, seconds: float) -> Mapping[int, tuple[int | None, Checkpoint]]:
-        """Drop what is left of an order before the next round. Returns where its images stand: the number of the
+    def hand_back(self, batch: ImageBatch, seconds: float) -> Mapping[int, tuple[int | None, Checkpoint]]:
+        """Drop what is left of a batch before the next round. Returns where its images stand: the number of the
         newest iterate, and a checkpoint; of those that have begun, and none where the round takes longer than this.
-        Answers were delivered before."""
+        Updates were delivered before."""
         reply: SimpleQueue[Mapping[int, tuple[int | None, Checkpoint]]] = SimpleQueue()
-        self._requests.put(lambda: reply.put(self._taken(order)))
+        self._requests.put(lambda: reply.put(self._taken(batch)))
         try:
             return reply.get(timeout=seconds)
         except Empty:
@@ -186,35 +187,35 @@ class EngineThread(Thread):
                 return False
             request()
 
-    def _each(self, order: Order, action: Callable[[Trajectory], None]) -> None:
-        for trajectory in self._of(order):
+    def _each(self, batch: ImageBatch, action: Callable[[Trajectory], None]) -> None:
+        for trajectory in self._of(batch):
             action(trajectory)
 
-    def _taken(self, order: Order) -> Mapping[int, tuple[int | None, Checkpoint]]:
+    def _taken(self, batch: ImageBatch) -> Mapping[int, tuple[int | None, Checkpoint]]:
         standing: dict[int, tuple[int | None, Checkpoint]] = {}
-        for trajectory in self._of(order):
+        for trajectory in self._of(batch):
             if trajectory.status is Status.RUNNING and trajectory.rounds:
                 newest = trajectory.newest.number if trajectory.newest else None
                 standing[self._seats[trajectory][1]] = (newest, trajectory.checkpoint())
             trajectory.cancel()
         return standing
 
-    def _begin(self, order: Order) -> None:
+    def _begin(self, batch: ImageBatch) -> None:
         self._metrics.engine_time.turn(self._card.id, "preparing")
-        self._coming.discard(order)
+        self._coming.discard(batch)
         others = len(self._seats) + sum(len(coming.images) for coming in tuple(self._coming))
         try:
             engine = self._loaded()
-            condition, trajectories = order.begin(self.model, engine, others)
+            condition, trajectories = batch.begin(self.model, engine, others)
         except Exception as error:
-            # Whatever it was: the thread goes on for the other jobs, and the next order tries again.
+            # Whatever it was: the thread goes on for the other jobs, and the next batch tries again.
             log.exception("model %s: images cannot be started", self._card.id)
-            for image in order.images:
-                order.fail(image, self._reason(error))
+            for image in batch.images:
+                batch.fail(image, self._reason(error))
             return
         for image, trajectory in trajectories.items():
-            self._seats[trajectory] = (order, image)
-            engine.add(trajectory, condition, order.priority)
+            self._seats[trajectory] = (batch, image)
+            engine.add(trajectory, condition, batch.priority)
 
     def _loaded(self) -> Engine:
         if self._engine is None:
@@ -231,8 +232,8 @@ class EngineThread(Thread):
             "dtype in the catalogue, and UNDERPAINT_DEVICE; then submit the job again"
         )
 
-    def _of(self, order: Order) -> list[Trajectory]:
-        return [trajectory for trajectory, (owner, _) in self._seats.items() if owner is order]
+    def _of(self, batch: ImageBatch) -> list[Trajectory]:
+        return [trajectory for trajectory, (owner, _) in self._seats.items() if owner is batch]
 
     def _answer(self, changed: Sequence[Progress]) -> None:
         """Tell of what a round has changed, with the pictures that are wanted of it."""
@@ -242,11 +243,11 @@ class EngineThread(Thread):
             self._deliver(progress, {iterate.number: next(pictures) for iterate in iterates})
 
     def _wanted(self, progress: Progress) -> Sequence[Iterate]:
-        order, _ = self._seats[progress.trajectory]
+        batch, _ = self._seats[progress.trajectory]
         newest = progress.trajectory.newest
-        if order.pictures == "none" or newest is None or isinstance(self.model, Replicas):
+        if batch.pictures == "none" or newest is None or isinstance(self.model, Replicas):
             return ()
-        if order.pictures == "all":
+        if batch.pictures == "all":
             return progress.iterates
         return () if progress.status in (Status.RUNNING, Status.CANCELED, Status.FAILED) else (newest,)
 
@@ -263,7 +264,7 @@ class EngineThread(Thread):
 
     def _deliver(self, progress: Progress, pictures: Mapping[int, Tensor | Exception]) -> None:
         trajectory, status = progress.trajectory, progress.status
-        order, image = self._seats[trajectory]
+        batch, image = self._seats[trajectory]
         if status is not Status.RUNNING:
             del self._seats[trajectory]
         if status is Status.CANCELED:
@@ -272,18 +273,18 @@ class EngineThread(Thread):
         for number, picture in pictures.items():
             if isinstance(picture, Exception):
                 trajectory.cancel()
-                order.fail(image, self._reason(picture))
+                batch.fail(image, self._reason(picture))
                 return
             good[number] = picture
         known = (progress.iterates, progress.checkpoint, status, trajectory.error, trajectory.newest)
-        order.deliver(Answer(image, *known, good))
+        batch.deliver(ImageUpdate(image, *known, good))
 
     def _abandon(self, error: str) -> None:
         """Fail everything that is being computed and go on with an empty engine."""
         seats, self._seats = self._seats, {}
         self._engine = Engine(self.model, self.width)
-        for order, image in seats.values():
-            order.fail(image, error)
+        for batch, image in seats.values():
+            batch.fail(image, error)
 
 
 class Engines:

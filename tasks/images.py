@@ -13,7 +13,7 @@ from store import previews, saves, wakeups
 from store.generation import Generation
 from store.saves import SavedCheckpoint
 from store.tables import Image, Job, Stopped
-from tasks.engines import Answer, EngineThread, Order
+from tasks.engines import EngineThread, ImageBatch, ImageUpdate
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
 from tasks.pictures import to_png
@@ -99,26 +99,26 @@ class Images:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
         prepare = partial(begin, self._lease.job_id, self._generation, starts, self._tell)
         pictures = "all" if self._generation.previews else "last"
-        order = Order(tuple(starts), prepare, self._lease.deliver, self._priority, pictures)
+        batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures)
         if starts:
-            self._engine.add(order)
-            self._lease.when_accepted(partial(self._engine.accept, order))
+            self._engine.add(batch)
+            self._lease.when_accepted(partial(self._engine.accept, batch))
         try:
-            answers = self._lease.answers()
-            while not results.complete and (answer := next(answers, None)) is not None:
-                self._take(answer, results)
+            updates = self._lease.updates()
+            while not results.complete and (update := next(updates, None)) is not None:
+                self._take(update, results)
             if self._lease.stop is Stop.SHUTDOWN and not results.complete:
-                self._hand_back(order, results)
+                self._hand_back(batch, results)
         finally:
             if starts and not results.complete:
-                self._lease.dropped = self._engine.cancel(order)
+                self._lease.dropped = self._engine.cancel(batch)
         return results
 
-    def _hand_back(self, order: Order, results: Results) -> None:
+    def _hand_back(self, batch: ImageBatch, results: Results) -> None:
         """Save where the images stand between two iterates, so that another worker goes on from there."""
-        checkpoints = self._engine.hand_back(order, self._worker.settings.soft_shutdown_seconds / 2)
-        for answer in self._lease.answers():  # what was complete before that
-            self._take(answer, results)
+        checkpoints = self._engine.hand_back(batch, self._worker.settings.soft_shutdown_seconds / 2)
+        for update in self._lease.updates():  # what was complete before that
+            self._take(update, results)
         job_id, attempt = self._lease.job_id, self._lease.attempt
         for image, (iterate, checkpoint) in checkpoints.items():
             saved = (job_id, attempt, image, iterate, checkpoint.to_bytes())
@@ -126,7 +126,7 @@ class Images:
 
     def _tell(self, image: int, plan: Plan) -> None:
         """On the engine's thread: what it plans for an image."""
-        self._lease.deliver(Answer(image, (), None, Status.RUNNING, None, plan=plan))
+        self._lease.deliver(ImageUpdate(image, (), None, Status.RUNNING, None, plan=plan))
 
     def _save_plan(self, image: int, plan: Plan) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt
@@ -141,31 +141,33 @@ class Images:
             )
         )
 
-    def _take(self, answer: Answer, results: Results) -> None:
+    def _take(self, update: ImageUpdate, results: Results) -> None:
         """Save what is new of an image."""
-        if answer.plan is not None:
-            self._save_plan(answer.image, answer.plan)
-        finished = answer.status in STOPPED
-        for iterate in answer.iterates:
-            newest = iterate is answer.iterates[-1]
-            self._save_iterate(answer, iterate, answer.checkpoint if newest else None, final=newest and finished)
+        if update.plan is not None:
+            self._save_plan(update.image, update.plan)
+        finished = update.status in STOPPED
+        for iterate in update.iterates:
+            newest = iterate is update.iterates[-1]
+            self._save_iterate(update, iterate, update.checkpoint if newest else None, final=newest and finished)
         if finished:
-            if not answer.iterates and answer.newest is not None:
+            if not update.iterates and update.newest is not None:
                 # It ended without another iterate: accepted, or refined to what it had reached already.
-                self._make_final(answer, answer.newest)
-            stopped = results.stopped[answer.image] = cast(Stopped, answer.status.value)
-            self._finish(answer.image, stopped=stopped)
-            if (last := answer.newest) is not None:
+                self._make_final(update, update.newest)
+            stopped = results.stopped[update.image] = cast(Stopped, update.status.value)
+            self._finish(update.image, stopped=stopped)
+            if (last := update.newest) is not None:
                 self._times.finished(stopped, last.number, last.rounds, last.evaluations)
-        elif answer.status is Status.FAILED:
-            error = results.errors[answer.image] = answer.error or "failed without a reason"
-            log.warning("job %s: image %d: %s", self._lease.job_id, answer.image, error)
-            self._finish(answer.image, error=error)
+        elif update.status is Status.FAILED:
+            error = results.errors[update.image] = update.error or "failed without a reason"
+            log.warning("job %s: image %d: %s", self._lease.job_id, update.image, error)
+            self._finish(update.image, error=error)
             self._times.failed()
 
-    def _save_iterate(self, answer: Answer, iterate: Iterate, checkpoint: Checkpoint | None, *, final: bool) -> None:
-        job_id, attempt, image = self._lease.job_id, self._lease.attempt, answer.image
-        picture = self._picture(answer, iterate) if final or self._generation.previews else None
+    def _save_iterate(
+        self, update: ImageUpdate, iterate: Iterate, checkpoint: Checkpoint | None, *, final: bool
+    ) -> None:
+        job_id, attempt, image = self._lease.job_id, self._lease.attempt, update.image
+        picture = self._picture(update, iterate) if final or self._generation.previews else None
         data = checkpoint.to_bytes() if checkpoint else None
         with self._times.saving():
             saved = self._worker.save(
@@ -189,13 +191,13 @@ class Images:
             previews.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
         wakeups.publish(self._worker.redis, job_id, saved.seq)
 
-    def _make_final(self, answer: Answer, iterate: Iterate) -> None:
-        job_id, attempt, image = self._lease.job_id, self._lease.attempt, answer.image
-        picture = None if self._generation.previews else self._picture(answer, iterate)
+    def _make_final(self, update: ImageUpdate, iterate: Iterate) -> None:
+        job_id, attempt, image = self._lease.job_id, self._lease.attempt, update.image
+        picture = None if self._generation.previews else self._picture(update, iterate)
         self._save(lambda s: saves.make_final(s, job_id, attempt, image, iterate.number, picture=picture))
 
-    def _picture(self, answer: Answer, iterate: Iterate) -> bytes:
-        return to_png(self._engine.picture(answer, iterate))
+    def _picture(self, update: ImageUpdate, iterate: Iterate) -> bytes:
+        return to_png(self._engine.picture(update, iterate))
 
     def _finish(self, image: int, stopped: Stopped | None = None, error: str | None = None) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt

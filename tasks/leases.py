@@ -8,7 +8,7 @@ from threading import Event, Lock
 from time import monotonic
 from uuid import UUID
 
-from tasks.engines import Answer
+from tasks.engines import ImageUpdate
 
 DROP_SECONDS = 1.0  # how often a thread that waits for a round looks whether the process ends
 
@@ -31,13 +31,13 @@ class Lease:
         self.stop: Stop | None = None
         self._accepted = False
         self._accept: Callable[[], None] | None = None
-        self._mail: SimpleQueue[Answer | None] = SimpleQueue()
+        self._mail: SimpleQueue[ImageUpdate | None] = SimpleQueue()
         self.dropped: Event | None = None
         """Set once no engine computes anything for the job any more; None: none does."""
 
-    def deliver(self, answer: Answer) -> None:
+    def deliver(self, update: ImageUpdate) -> None:
         """Hand over what an engine computed."""
-        self._mail.put(answer)
+        self._mail.put(update)
 
     def end(self, why: Stop) -> None:
         """Tell the job's thread to stop. The first reason counts; only a lost lease overrides it."""
@@ -57,7 +57,7 @@ class Lease:
         if self._accepted:
             accept()
 
-    def answers(self) -> Iterator[Answer]:
+    def updates(self) -> Iterator[ImageUpdate]:
         """What the engine computes, as it comes, until the thread is to stop.
 
         A job that is handed back or overdue still gets what has been computed already: nothing is lost, and nothing
@@ -65,11 +65,11 @@ class Lease:
         """
         while self.stop not in (Stop.CANCELED, Stop.LOST):
             try:
-                answer = self._mail.get(block=self.stop is None)
+                update = self._mail.get(block=self.stop is None)
             except Empty:
                 return
-            if answer is not None:
-                yield answer
+            if update is not None:
+                yield update
 
 
 class Leases:

@@ -10,7 +10,7 @@ from sampler import Parareal, Status
 from sampler.replicas import Replicas
 from store.catalog import Catalog
 from tasks.devices import devices
-from tasks.engines import Answer, EngineThread, Order
+from tasks.engines import EngineThread, ImageBatch, ImageUpdate
 from tasks.metrics import Metrics
 
 
@@ -32,22 +32,22 @@ def test_the_setting_names_the_devices(setting: str, names: list[str]) -> None:
 def test_an_engine_with_two_replicas_makes_pictures_and_ends_them_with_itself(catalog: Catalog) -> None:
     thread = EngineThread(catalog["emoji"], 8, "cpu,cpu", Metrics())
     thread.start()
-    answers: SimpleQueue[Answer] = SimpleQueue()
-    order = Order(
+    updates: SimpleQueue[ImageUpdate] = SimpleQueue()
+    batch = ImageBatch(
         (0,),
         lambda model, *_: (
             model.encode("red heart", "", 3.0),
             {0: Parareal(model.solver(4), model.noise(7, 64, 64), blocks=2)},
         ),
-        answers.put,
+        updates.put,
     )
-    thread.add(order)
-    while (answer := answers.get(timeout=100)).status is Status.RUNNING:
+    thread.add(batch)
+    while (update := updates.get(timeout=100)).status is Status.RUNNING:
         pass
-    assert answer.status is Status.EXACT
+    assert update.status is Status.EXACT
     assert isinstance(thread.model, Replicas)
     assert len(thread.model.pids) == 2
-    assert thread.model.decode(answer.iterates[-1].sample[None]).shape == (1, 64, 64, 3)
+    assert thread.model.decode(update.iterates[-1].sample[None]).shape == (1, 64, 64, 3)
     thread.close()
     thread.join(10)
     assert multiprocessing.active_children() == []

@@ -12,7 +12,7 @@ from torch import Tensor
 from sampler import Checkpoint, Engine, Evaluation, Iterate, Model, Parareal, Status, Trajectory
 from sampler.denoiser import Condition
 from store.catalog import Catalog
-from tasks.engines import Answer, Engines, EngineThread, Order
+from tasks.engines import Engines, EngineThread, ImageBatch, ImageUpdate
 
 Begun = tuple[Condition, dict[int, Trajectory]]
 
@@ -47,17 +47,17 @@ def started(
     images: Sequence[int],
     make: Callable[[Model], Trajectory],
     pictures: Literal["all", "last", "none"] = "all",
-) -> "SimpleQueue[Answer]":
-    """Add an order; its answers arrive in the queue."""
-    answers: SimpleQueue[Answer] = SimpleQueue()
-    order = Order(
+) -> "SimpleQueue[ImageUpdate]":
+    """Add a batch; its updates arrive in the queue."""
+    updates: SimpleQueue[ImageUpdate] = SimpleQueue()
+    batch = ImageBatch(
         tuple(images),
         lambda model, *_: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
-        answers.put,
+        updates.put,
         pictures=pictures,
     )
-    thread.add(order)
-    return answers
+    thread.add(batch)
+    return updates
 
 
 def good(model: Model) -> Trajectory:
@@ -65,71 +65,71 @@ def good(model: Model) -> Trajectory:
 
 
 def test_a_bug_fails_what_is_being_computed_and_nothing_later(thread: EngineThread) -> None:
-    answers = started(thread, (0, 1), lambda _: Broken())
-    failed = [answers.get(timeout=60) for _ in range(2)]
-    assert {answer.image for answer in failed} == {0, 1}
-    assert {answer.error for answer in failed} == {"the engine failed: RuntimeError: a bug"}
+    updates = started(thread, (0, 1), lambda _: Broken())
+    failed = [updates.get(timeout=60) for _ in range(2)]
+    assert {update.image for update in failed} == {0, 1}
+    assert {update.error for update in failed} == {"the engine failed: RuntimeError: a bug"}
 
-    answers = started(thread, (0,), good)
-    while (answer := answers.get(timeout=60)).status is Status.RUNNING:
-        assert answer.checkpoint is not None
-    assert answer.status is Status.EXACT
+    updates = started(thread, (0,), good)
+    while (update := updates.get(timeout=60)).status is Status.RUNNING:
+        assert update.checkpoint is not None
+    assert update.status is Status.EXACT
 
 
 def test_a_sample_that_cannot_be_decoded_fails_its_image_alone(thread: EngineThread) -> None:
     others = started(thread, (0,), good)
     failed = started(thread, (1,), lambda model: Undecodable(model.solver(4), model.noise(7, 64, 64), blocks=2))
-    answer = failed.get(timeout=60)
-    assert answer.status is Status.FAILED
-    assert (answer.error or "").startswith("model emoji cannot make this picture: ")
-    while (answer := others.get(timeout=60)).status is Status.RUNNING:
-        assert {iterate.number: (64, 64, 3) for iterate in answer.iterates} == {
-            number: picture.shape for number, picture in answer.pictures.items()
+    update = failed.get(timeout=60)
+    assert update.status is Status.FAILED
+    assert (update.error or "").startswith("model emoji cannot make this picture: ")
+    while (update := others.get(timeout=60)).status is Status.RUNNING:
+        assert {iterate.number: (64, 64, 3) for iterate in update.iterates} == {
+            number: picture.shape for number, picture in update.pictures.items()
         }
-    assert answer.status is Status.EXACT
-    assert failed.empty(), "it is over with the first answer"
+    assert update.status is Status.EXACT
+    assert failed.empty(), "it is over with the first update"
 
 
 @pytest.mark.parametrize(("pictures", "numbers"), [("all", [0, 1, 2]), ("last", [2]), ("none", [])])
-def test_an_order_gets_the_pictures_that_it_wants(
+def test_a_batch_gets_the_pictures_that_it_wants(
     thread: EngineThread, pictures: Literal["all", "last", "none"], numbers: list[int]
 ) -> None:
-    answers = started(thread, (0,), good, pictures)
+    updates = started(thread, (0,), good, pictures)
     found = list[int]()
     status = Status.RUNNING
     while status is Status.RUNNING:
-        answer = answers.get(timeout=60)
-        found, status = found + list(answer.pictures), answer.status
+        update = updates.get(timeout=60)
+        found, status = found + list(update.pictures), update.status
     assert found == numbers
 
 
-def test_an_order_that_cannot_be_started_fails_alone(thread: EngineThread) -> None:
+def test_a_batch_that_cannot_be_started_fails_alone(thread: EngineThread) -> None:
     def bad(model: Model) -> Trajectory:
         raise ValueError("no such picture")
 
-    answers = started(thread, (3,), bad)
-    assert answers.get(timeout=60).error == "model emoji cannot make this picture: no such picture"
+    updates = started(thread, (3,), bad)
+    assert updates.get(timeout=60).error == "model emoji cannot make this picture: no such picture"
 
 
-def test_an_order_is_told_how_many_others_share_the_rounds(thread: EngineThread) -> None:
+def test_a_batch_is_told_how_many_others_share_the_rounds(thread: EngineThread) -> None:
     told: list[int] = []
     go = Event()
-    answers: SimpleQueue[Answer] = SimpleQueue()
+    updates: SimpleQueue[ImageUpdate] = SimpleQueue()
 
-    def order(images: tuple[int, ...]) -> Order:
+    def batch(images: tuple[int, ...]) -> ImageBatch:
         def begin(model: Model, _: Engine, others: int) -> Begun:
             assert go.wait(60)
             told.append(others)
             return model.encode("red heart", "", 3.0), {image: good(model) for image in images}
 
-        return Order(images, begin, answers.put)
+        return ImageBatch(images, begin, updates.put)
 
-    thread.add(order((0, 1)))
-    thread.add(order((0, 1, 2)))
-    thread.add(order((0,)))
+    thread.add(batch((0, 1)))
+    thread.add(batch((0, 1, 2)))
+    thread.add(batch((0,)))
     go.set()
     for _ in range(6):
-        while answers.get(timeout=60).status is Status.RUNNING:
+        while updates.get(timeout=60).status is Status.RUNNING:
             pass
     assert told[1:] == [3, 5]
     assert told[0] in (0, 3, 4)  # the others may not have been there yet

@@ -20,7 +20,7 @@ from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
 from store.tables import Image, Job
-from tasks.engines import Order
+from tasks.engines import ImageBatch
 from tasks.queue import QUEUE
 from tasks.run import LONGEST_PAUSE, LOOKS
 from tests.tasks.inside import Reference, Start
@@ -114,7 +114,7 @@ def test_what_a_job_is_taken_for_ends_with_its_last_round(jobs: Jobs, process: S
         released.wait(PATIENCE)
         return model.encode("", "", 1.0), {}
 
-    engine.add(Order((), long, print))  # in place of a round
+    engine.add(ImageBatch((), long, print))  # in place of a round
     stuck.wait(PATIENCE)
     jobs.do(moves.cancel(job_id))
     worker.heartbeat.beat()
