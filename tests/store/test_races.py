@@ -302,7 +302,7 @@ def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
                 often += [pruning.prune_previews(0), moves.expire(), moves.claim_next("worker", 15, LastTry(5))]
                 seldom = [moves.succeed(job_id, attempt, "exact"), moves.cancel(job_id)]
                 statement = choose.choice(often if choose.random() < 0.98 else seldom)
-                rows = session.execute(statement).all()
+                rows: Sequence[Any] = session.execute(statement).all()
                 if statement is often[0]:
                     claims.update(row.id for row in rows)
                 elif statement is often[-1]:
