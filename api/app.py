@@ -7,16 +7,21 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api import cors, errors, openapi, page
+from api import errors, openapi
 from api.auth.guard import guard, identify
-from api.metrics import Metrics
-from api.metrics_middleware import Measured
-from api.middleware import BodyLimit, Head
+from api.http import cors
+from api.http.body_limit import BodyLimit, Head
+from api.http.request_ids import RequestIds
+from api.http.security import AnswerHeaders, HeadLimit
+from api.metrics.middleware import Measured
+from api.metrics.process import Metrics
 from api.problems import DatabaseGone, Forbidden, Misdirected, ServerError, TooManyRequests, Unauthorized
-from api.request_ids import RequestIds
-from api.routes import control, deliveries, events, health, iterates, jobs, metrics, models, openai, refine, shares
-from api.security import AnswerHeaders, HeadLimit
 from api.services import open_services
+from api.surfaces import page
+from api.surfaces.models import routes as models
+from api.surfaces.native.routes import control, deliveries, events, iterates, jobs, refine, shares
+from api.surfaces.openai import routes as openai
+from api.surfaces.operations import health, metrics
 from api.version import VERSION
 from store.catalog import load_catalog
 from store.settings import ApiSettings, CatalogSettings, StoreSettings, WebhookSettings
@@ -50,7 +55,7 @@ def create_app(
         openapi_tags=openapi.TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        docs_url=None,  # served by api.page, without anything from other servers
+        docs_url=None,  # served by api.surfaces.page, without anything from other servers
         redoc_url=None,
         redirect_slashes=False,
     )

@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api import problems, streams
-from api.openai import errors as openai
+from api import problems
+from api.http.request_ids import HEADER, request_id
+from api.live import sse as streams
 from api.problems import Problem
-from api.request_ids import HEADER, request_id
+from api.surfaces.openai import errors as openai
 from store.catalog import InvalidGeneration
 
 MEDIA_TYPE = "application/problem+json"

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import examples, schemas, views
 from api.errors import MEDIA_TYPE
-from api.openai import documents as openai
 from api.problems import Problem
-from api.request_schema import NAME, request_examples, request_schema
+from api.surfaces.native import examples, schemas, views
+from api.surfaces.native.request_schema import NAME, request_examples, request_schema
+from api.surfaces.openai import documents as openai
 from store.catalog import Catalog
 
 REF = "#/components/schemas/"

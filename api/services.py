@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from api.auth.keyring import Keyring
 from api.limits.rate import Rates
 from api.links import Links
-from api.looking import READERS
-from api.metrics import Metrics
-from api.metrics_store import Shared
-from api.pace import Pacer
-from api.places import Places
-from api.sending import Sender
-from api.turns import Turns
-from api.waiting import Waiting
+from api.live.single_flight import READERS
+from api.live.subscriptions import Subscriptions
+from api.metrics.process import Metrics
+from api.metrics.shared import Shared
+from api.queue.admission import Admission
+from api.queue.outbox import Outbox
+from api.queue.pace import Pacer
+from api.queue.queue_position import QueuePositions
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
@@ -47,14 +47,14 @@ class Services:
     """Sessions whose transactions see the database as it was at one moment, so that what is put together from several
     reads was true."""
     redis: redis.asyncio.Redis
-    waiting: Waiting
+    subscriptions: Subscriptions
     keys: Keyring
     rates: Rates
     pacer: Pacer
-    turns: Turns
+    admission: Admission
     """Of those that submit a job."""
-    sender: Sender
-    places: Places
+    outbox: Outbox
+    queue_positions: QueuePositions
     targets: Targets
     """Where webhooks may go."""
     metrics_token: str | None
@@ -77,13 +77,13 @@ async def open_services(
     followers = async_engine(store.database_url, READERS + 1)  # one for the poll
     following = async_sessions(followers.execution_options(isolation_level="REPEATABLE READ"))
     looking = async_sessions(followers.execution_options(isolation_level="AUTOCOMMIT"))
-    waiting = Waiting(client, reading, following, looking)
+    subscriptions = Subscriptions(client, reading, following, looking)
     shared = Shared(reading, client)
     metrics.registry.register(shared)
-    metrics.show_clients(waiting.clients)
-    sender, max_running = Sender(single), JobSettings().max_running_per_key
+    metrics.show_clients(subscriptions.clients)
+    outbox, max_running = Outbox(single), JobSettings().max_running_per_key
     try:
-        async with waiting.running(), sender.running():
+        async with subscriptions.running(), outbox.running():
             yield Services(
                 settings=settings,
                 catalog=catalog,
@@ -92,13 +92,13 @@ async def open_services(
                 single=single,
                 reading=reading,
                 redis=client,
-                waiting=waiting,
+                subscriptions=subscriptions,
                 keys=Keyring(moving, settings.exposed),
                 rates=Rates(client),
                 pacer=Pacer(client, max_running),
-                turns=Turns(SUBMITTERS),
-                sender=sender,
-                places=Places(single, max_running),
+                admission=Admission(SUBMITTERS),
+                outbox=outbox,
+                queue_positions=QueuePositions(single, max_running),
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,
                 shared=shared,

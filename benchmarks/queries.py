@@ -10,7 +10,7 @@ import uvicorn
 from sqlalchemy import Engine, event
 
 from api.app import create_app
-from api.sending import REST
+from api.queue.outbox import REST
 from benchmarks.crowd import Service
 from store.settings import StoreSettings
 from tasks.queue import app as celery

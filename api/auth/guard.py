@@ -14,13 +14,13 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 
-from api import views
-from api.auth import shares
+from api.auth import share_links
 from api.auth.caller import GUEST, Caller
 from api.auth.hosts import make_sure_of_host
 from api.auth.keyring import CHALLENGE
 from api.problems import Forbidden, NoSuchJob, TooManyRequests, Unauthorized
 from api.services import Services, WithServices
+from api.surfaces.native import views
 from store import reads
 from store.tables import Scope
 
@@ -70,7 +70,7 @@ async def guard(
     try:
         return await _keyed(request, services, credentials)
     except (Unauthorized, Forbidden, NoSuchJob):
-        job = await shares.opens(request, services)
+        job = await share_links.opens(request, services)
         if job is None:
             raise
         await _count(request, services, job, services.settings.requests_per_minute, "The link to this job")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.openai.partials import Partials
+from api.surfaces.openai.partials import Partials
 
 
 def told(rounds: int, picture: str | None = None, final: bool = False) -> dict[str, Any]:

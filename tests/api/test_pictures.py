@@ -9,7 +9,7 @@ import pytest
 import redis
 from PIL import Image
 
-from api.pictures import negotiate
+from api.pictures.formats import negotiate
 from api.problems import NotAcceptable
 from store import previews
 from tests.api.problem import problem

@@ -107,7 +107,7 @@ def test_settings_of_the_server(postgres_url: str, redis_url: str, database: Eng
 def test_the_page_is_served_and_nothing_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "index.html").write_text("<title>Underpaint</title>")
     (tmp_path / "page.css").write_text("body {}")
-    monkeypatch.setattr("api.page.PAGE", tmp_path)
+    monkeypatch.setattr("api.surfaces.page.PAGE", tmp_path)
     transport = httpx.ASGITransport(create_app())
 
     async def ask(method: str, path: str) -> httpx.Response:

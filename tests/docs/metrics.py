@@ -4,8 +4,8 @@ import asyncio
 
 from prometheus_client import CollectorRegistry
 
-from api.metrics import Metrics as ApiMetrics
-from api.metrics_store import Shared
+from api.metrics.process import Metrics as ApiMetrics
+from api.metrics.shared import Shared
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
 from tasks.metrics import Metrics as WorkerMetrics

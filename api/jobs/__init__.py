@@ -1,0 +1,1 @@
+"""What all surfaces do with jobs."""

@@ -1,0 +1,53 @@
+"""A job's events, for whoever follows it: what is there first, then what comes, out of the database."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.live.subscriptions import POLL_SECONDS, Subscriptions
+from store import reads
+from store.tables import Event
+
+SILENCE = 15.0  # s, after which a comment shows to client and proxies that a stream lives
+BATCH = 100  # events read at once
+
+log = logging.getLogger(__name__)
+
+
+async def follow(subscriptions: Subscriptions, job: UUID, after: int = 0) -> AsyncGenerator[Event | None]:
+    """The events that follow number ``after``, until the job has ended or is deleted; None after every silence, and
+    while the database is away."""
+    with subscriptions.subscribe(job) as subscription:
+        while True:
+            try:
+                # Events that are there stay as they are, and with none it is as well to look for the job later.
+                events = await subscriptions.single_flight.run(("events", job, after), _events(job, after), single=True)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
+                await asyncio.sleep(POLL_SECONDS)
+                yield None
+                continue
+            for event in events or ():
+                subscription.seen = after = event.seq
+                yield event
+            if events and len(events) == BATCH:
+                continue
+            # A job that was refined has ended more than once: the stream ends with the newest end.
+            if events is None or (events and events[-1].kind == "done"):
+                return
+            while not await subscription.news(SILENCE):
+                yield None
+
+
+def _events(job: UUID, after: int) -> Callable[[AsyncSession], Awaitable[Sequence[Event] | None]]:
+    async def look(session: AsyncSession) -> Sequence[Event] | None:
+        events = (await session.scalars(reads.events(job, after, BATCH))).all()
+        deleted = not events and await session.scalar(reads.job(job)) is None
+        return None if deleted else events
+
+    return look

@@ -1,0 +1,1 @@
+"""Pictures: finding them, and sending them in the format that the client accepts."""

@@ -1,0 +1,1 @@
+"""The models on offer, for clients of every surface."""

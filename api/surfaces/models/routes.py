@@ -1,0 +1,44 @@
+"""What can be asked for."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from api.openapi import responses
+from api.problems import NoSuchModel
+from api.services import WithServices
+from api.surfaces.native import schemas, views
+
+router = APIRouter(tags=["models"])
+
+
+@router.get(
+    "/v1/models",
+    operation_id="list_models",
+    summary="List the models",
+    response_model=schemas.Models,
+    response_description="The models on offer, the default first.",
+)
+async def list_models(services: WithServices, response: Response) -> schemas.Models:
+    """Each model with its defaults, its limits, and prompts to try. `data` is for OpenAI's clients."""
+    response.headers["Cache-Control"] = "no-cache"
+    return views.models(services.catalog)
+
+
+@router.get(
+    "/v1/models/{model}",
+    operation_id="get_model",
+    summary="Read a model",
+    response_model=schemas.Model,
+    response_description="The model.",
+    responses=responses(NoSuchModel),
+)
+async def get_model(
+    model: Annotated[str, Path(description="The `id` of a model.")], services: WithServices, response: Response
+) -> schemas.Model:
+    """A model with its defaults, its limits, and prompts to try."""
+    response.headers["Cache-Control"] = "no-cache"
+    card = services.catalog.get(model)
+    if card is None:
+        raise NoSuchModel.called(model, services.catalog)
+    return views.model(services.catalog, card)

@@ -1,0 +1,1 @@
+"""Underpaint's own API: `/v1/jobs`."""

@@ -1,0 +1,101 @@
+"""What a client does to a job: cancel it, accept it, remove it."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
+
+from api.openapi import responses
+from api.problems import NoSuchJob, NotFinished, NothingToAccept
+from api.services import WithLinks, WithServices
+from api.surfaces.native import schemas, views
+from api.surfaces.native.parameters import JobId
+from store import moves, previews, wakeups
+from store.tables import TERMINAL
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.post(
+    "/v1/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    response_model=schemas.Job,
+    response_description="The job has ended: it is canceled, or had ended before.",
+    responses=responses(
+        NoSuchJob,
+        _202={
+            "model": schemas.Job,
+            "description": "The job runs, and its worker was asked to stop. It does so within a round.",
+        },
+    ),
+)
+async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, response: Response) -> schemas.Job:
+    """May be sent again: a job that was asked to stop, or that has ended, stays as it is. The pictures that were made
+    until then are kept."""
+    async with services.moving.begin() as session:
+        moved = (await session.execute(moves.cancel(job_id))).one_or_none()
+        row, pace = await views.existing(session, job_id), await services.pacer.now(session)
+        view, _ = await views.job(session, links, row, pace)
+    if moved:
+        # Of a job that runs, its worker counts the end.
+        services.metrics.ends.count(moved.state, None, None, view.request.model)
+        await wakeups.control_async(services.redis, job_id)
+        await wakeups.publish_async(services.redis, job_id, moved.seq)
+    if view.state not in TERMINAL:
+        response.status_code = HTTPStatus.ACCEPTED
+    return view
+
+
+@router.post(
+    "/v1/jobs/{job_id}/accept",
+    operation_id="accept_job",
+    summary="Accept the newest iterates",
+    response_model=schemas.Job,
+    response_description="The job has ended: it was accepted, or had ended before.",
+    responses=responses(
+        NoSuchJob,
+        NothingToAccept,
+        _202={
+            "model": schemas.Job,
+            "description": "The job runs, and its worker was asked to end it. It does so within a round.",
+        },
+    ),
+)
+async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, response: Response) -> schemas.Job:
+    """The pictures are good enough: stop computing and keep them. Each image ends with its newest iterate, or with its
+    first one where it has none yet; the job has then `succeeded`, with `stopped` as `accepted`, and can be refined
+    later. May be sent again."""
+    async with services.moving.begin() as session:
+        moved = (await session.execute(moves.accept(job_id))).one_or_none()
+        row, pace = await views.existing(session, job_id), await services.pacer.now(session)
+        view, _ = await views.job(session, links, row, pace)
+    if moved:
+        await wakeups.control_async(services.redis, job_id)
+        await wakeups.publish_async(services.redis, job_id, moved.seq)
+    if view.state in TERMINAL:
+        return view
+    if not view.accept_requested:
+        why = "was asked to stop" if view.cancel_requested else "is queued, and has no picture yet"
+        raise NothingToAccept(f"The job {why}: there is nothing that could be accepted.")
+    response.status_code = HTTPStatus.ACCEPTED
+    return view
+
+
+@router.delete(
+    "/v1/jobs/{job_id}",
+    operation_id="delete_job",
+    summary="Delete a job",
+    status_code=HTTPStatus.NO_CONTENT,
+    response_class=Response,
+    response_description="The job and its pictures are gone.",
+    responses=responses(NoSuchJob, NotFinished),
+)
+async def delete_job(job_id: JobId, services: WithServices) -> None:
+    """Removes a job that has ended, with its pictures and everything else that was kept of it."""
+    async with services.moving.begin() as session:
+        row = await views.existing(session, job_id)
+        if row.state not in TERMINAL:
+            raise NotFinished(f"The job is {row.state}, and only jobs that have ended can be deleted: cancel it first.")
+        await session.execute(moves.delete(job_id))
+    await previews.drop_async(services.redis, job_id)
+    await wakeups.publish_async(services.redis, job_id, row.seq + 1)  # whoever waits for the job finds it gone

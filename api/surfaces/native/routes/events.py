@@ -1,0 +1,80 @@
+"""What happens to a job, told as it happens."""
+
+from http import HTTPStatus
+from typing import Annotated, get_args
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.auth.share_links import BY_LINK
+from api.live.sse import EventStream
+from api.openapi import responses
+from api.problems import InvalidRequest, NoSuchJob
+from api.services import WithLinks, WithServices
+from api.surfaces.native import examples, views
+from api.surfaces.native.parameters import JobId
+from store.tables import TERMINAL, EventKind
+
+router = APIRouter(tags=["jobs"])
+
+# As large as PostgreSQL's integers.
+HIGHEST = 2**31 - 1
+
+# One event, once it is parsed (OpenAPI 3.2, "Server-Sent Event Streams").
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[1-9][0-9]*$"},
+        "event": {"type": "string", "enum": list(get_args(EventKind))},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    operation_id="stream_events",
+    summary="Follow a job",
+    response_class=Response,
+    response_description="Server-sent events, until the job has ended.",
+    responses=responses(
+        NoSuchJob,
+        InvalidRequest,
+        _200={"content": {"text/event-stream": {"itemSchema": EVENT, "example": examples.STREAM}}},
+        _204={"description": "The job has ended and the client has all its events: do not come back."},
+    ),
+    dependencies=[BY_LINK],
+)
+async def stream_events(
+    job_id: JobId,
+    services: WithServices,
+    links: WithLinks,
+    last_event_id: Annotated[
+        int, Header(alias="Last-Event-ID", ge=0, le=HIGHEST, description="The `id` of the newest event received.")
+    ] = 0,
+    since: Annotated[
+        int,
+        Query(
+            alias="last_event_id",
+            ge=0,
+            le=HIGHEST,
+            description="The same, for clients that cannot set the header, which goes first.",
+        ),
+    ] = 0,
+) -> Response:
+    """Server-sent events, for `EventSource` and anything else that reads a stream. All events that the job has had,
+    or those after `Last-Event-ID`, come at once, the others as they happen; each with its number as `id`.
+
+    - `state`: the job, or one of its images, has moved on. `state`, `stopped` and `error` are those of the job.
+    - `iterate`: an iterate was saved, with its figures and the address of its `picture`.
+    - `done`: the job has ended, and with it the stream. A job that is refined has a `done` for each time it ended.
+
+    A comment comes after 15 seconds of silence. While the database is away, whoever accepts `text/event-stream` gets a
+    stream that ends at once instead of 503, after which an `EventSource` would not come back."""
+    async with services.reading.begin() as session:
+        job = await views.existing(session, job_id)
+    after = min(last_event_id or since, job.seq)
+    if job.state in TERMINAL and after == job.seq:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    return EventStream(services.subscriptions, links, job_id, after)

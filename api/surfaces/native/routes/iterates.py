@@ -1,0 +1,133 @@
+"""Iterates: their figures, and their pictures."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.auth.share_links import BY_LINK
+from api.http.conditional import unchanged
+from api.http.prefer import WithWait
+from api.live.subscriptions import Look
+from api.openapi import header, responses
+from api.pictures import formats as pictures
+from api.pictures.lookup import Found, find_picture, progress, read_picture
+from api.problems import InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable
+from api.services import WithLinks, WithServices
+from api.surfaces.native import examples, schemas, views
+from api.surfaces.native.parameters import IfNoneMatch, ImageNumber, IterateNumber, JobId
+from store import reads
+
+router = APIRouter(tags=["pictures"])
+
+FOREVER = "private, max-age=31536000, immutable"
+
+
+@router.get(
+    "/v1/jobs/{job_id}/iterates",
+    operation_id="list_iterates",
+    summary="List the iterates of a job",
+    response_model=schemas.Iterates,
+    response_description="Every iterate that was saved, by image and number.",
+    responses=responses(
+        NoSuchJob,
+        _200={
+            "content": examples.example(examples.ITERATES),
+            "headers": {"ETag": header("Changes whenever the job does.")},
+        },
+        _304={"description": "Nothing has changed since `If-None-Match`."},
+    ),
+    dependencies=[BY_LINK],
+)
+async def list_iterates(
+    job_id: JobId, services: WithServices, links: WithLinks, response: Response, if_none_match: IfNoneMatch = None
+) -> schemas.Iterates | Response:
+    """The figures of every iterate, and where its picture is."""
+    async with services.reading.begin() as session:
+        job = await views.existing(session, job_id)
+        rows = (await session.scalars(reads.iterates(job_id))).all()
+    headers = {"ETag": views.etag(job), "Cache-Control": "private, no-cache"}
+    if unchanged(if_none_match, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    response.headers.update(headers)
+    return schemas.Iterates(iterates=[views.iterate(links, row) for row in rows])
+
+
+@router.get(
+    "/v1/jobs/{job_id}/images/{image}/iterates/{iterate}",
+    operation_id="get_picture",
+    summary="Get the picture of an iterate",
+    response_class=Response,
+    response_description="The picture.",
+    responses=responses(
+        NoSuchJob,
+        NoSuchPicture,
+        NotAcceptable,
+        InvalidRequest,
+        _200={
+            "headers": {
+                "ETag": header("Names these very bytes."),
+                "Underpaint-Iterate": header("The number of the iterate.", "integer"),
+                "Underpaint-Final": header("Whether this is the finished picture.", "boolean"),
+                "Content-Location": header("The address at which this picture stays; sent with `latest`."),
+                "Preference-Applied": header("The wait that a `Prefer` header got."),
+            },
+            "content": {form.media_type: {} for form in pictures.FORMATS},
+        },
+        _304={"description": "It is the picture that `If-None-Match` names."},
+    ),
+    dependencies=[BY_LINK],
+)
+async def get_picture(
+    job_id: JobId,
+    image: ImageNumber,
+    iterate: IterateNumber,
+    request: Request,
+    services: WithServices,
+    links: WithLinks,
+    wait: WithWait,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """PNG as it was saved, or WebP or JPEG where the `Accept` header prefers it. A numbered picture never changes;
+    `latest` is the newest one there is, and is asked for again with `If-None-Match` to see whether there is a newer.
+
+    With `wait` the answer to `latest` is held until there is a picture other than the one in `If-None-Match`, and that
+    to a number until its picture is there; or until the image is finished and no other will come."""
+    form = pictures.negotiate(", ".join(request.headers.getlist("accept")))
+
+    async def look(session: AsyncSession) -> Look[tuple[Found | NoSuchPicture, bool]]:
+        try:
+            found = await find_picture(session, job_id, image, iterate)
+        except NoSuchPicture as missing:
+            found = missing
+        if not wait.seconds:
+            return Look(0, (found, False))
+        seq, more = await progress(session, job_id, image, iterate)
+        return Look(seq, (found, more))
+
+    def enough(seen: tuple[Found | NoSuchPicture, bool]) -> bool:
+        found, more = seen
+        if isinstance(found, NoSuchPicture):
+            return not more
+        known = iterate is None and unchanged(if_none_match, pictures.etag(found.etag, form))
+        return not (known and more)
+
+    found, _ = await services.subscriptions.until_enough(
+        job_id, request, wait, ("picture", job_id, image, iterate), look, enough
+    )
+    if isinstance(found, NoSuchPicture):
+        raise found
+    headers = {
+        **wait.headers,
+        "ETag": pictures.etag(found.etag, form),
+        "Cache-Control": "no-cache" if iterate is None else FOREVER,
+        "Vary": "Accept",
+        "Underpaint-Iterate": str(found.iterate),
+        "Underpaint-Final": str(found.final).lower(),
+    }
+    if iterate is None:
+        headers["Content-Location"] = links.picture(job_id, image, found.iterate)
+    if unchanged(if_none_match, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    png = await read_picture(services, job_id, image, found)
+    return Response(await pictures.transcode(png, form), headers=headers, media_type=form.media_type)

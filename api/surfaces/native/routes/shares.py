@@ -1,0 +1,50 @@
+"""Sharing a job: letting others look at it who have a link and no key."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+
+from api.openapi import responses
+from api.problems import NoSuchJob
+from api.services import WithLinks, WithServices
+from api.surfaces.native import examples, schemas, views
+from api.surfaces.native.parameters import JobId
+from store import shares
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.post(
+    "/v1/jobs/{job_id}/share",
+    operation_id="share_job",
+    summary="Share a job",
+    response_model=schemas.Share,
+    response_description="The job is shared.",
+    responses=responses(NoSuchJob, _200={"content": examples.example(examples.SHARE)}),
+)
+async def share_job(job_id: JobId, services: WithServices, links: WithLinks) -> schemas.Share:
+    """Whoever has the token may read this job, its events, iterates and pictures, as `?share=TOKEN` behind their
+    addresses: also what comes later, and without a key. They may change nothing, see no other job, and do not see its
+    webhook. Treat the token like a key to these pictures. A job that is shared already keeps its token."""
+    async with services.moving.begin() as session:
+        if await session.scalar(shares.hold(job_id)) is None:
+            raise views.no_such_job(job_id)
+        await session.execute(shares.share(job_id, shares.new_token()))
+        token = (await session.scalars(shares.of(job_id))).one()
+    return schemas.Share(token=token, links=schemas.ShareLinks(page=links.page(job_id, token)))
+
+
+@router.delete(
+    "/v1/jobs/{job_id}/share",
+    operation_id="unshare_job",
+    summary="Stop sharing a job",
+    status_code=HTTPStatus.NO_CONTENT,
+    response_description="Nobody can read the job by a link any more.",
+    responses=responses(NoSuchJob),
+)
+async def unshare_job(job_id: JobId, services: WithServices) -> None:
+    """The token opens nothing from now on, and the next one will be another. Streams that were opened with it end with
+    their connections. May be sent again."""
+    async with services.moving.begin() as session:
+        await views.existing(session, job_id)
+        await session.execute(shares.end(job_id))

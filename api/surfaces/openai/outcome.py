@@ -1,0 +1,55 @@
+"""How a job ended, for a client that waits for its pictures."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from uuid import UUID
+
+from api.pictures import formats as pictures
+from api.pictures.lookup import Found, find_picture, read_picture
+from api.problems import GenerationCanceled, GenerationFailed
+from api.services import Services
+from api.surfaces.native import views
+from api.surfaces.openai.errors import NEVER_AGAIN
+from store import reads, tables
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job that has succeeded, its images, and the picture of each."""
+
+    job: tables.Job
+    images: list[tables.Image]
+    found: list[Found]
+
+    @property
+    def created(self) -> int:
+        """When it ended, in seconds since 1970."""
+        return int((self.job.finished_at or self.job.updated_at).timestamp())
+
+
+async def outcome(services: Services, job: UUID) -> Outcome:
+    """How a job that has ended did so.
+
+    Raises:
+        NoSuchJob: it was deleted meanwhile.
+        GenerationFailed, GenerationCanceled: there are no pictures. To ask again does not help by itself.
+    """
+    async with services.reading.begin() as session:
+        row = await views.existing(session, job)
+        if row.state == "failed":
+            raise GenerationFailed(f"The job {job} failed: {row.error}.", headers=NEVER_AGAIN)
+        if row.state != "succeeded":
+            raise GenerationCanceled(f"The job {job} was canceled: ask again for another.", headers=NEVER_AGAIN)
+        images = list((await session.scalars(reads.images([job]))).all())
+        found = [await find_picture(session, job, image.number, image.iterate) for image in images]
+    return Outcome(row, images, found)
+
+
+async def encoded(services: Services, job: UUID, image: int, found: Found, form: pictures.Format) -> str:
+    """A picture in base64.
+
+    Raises:
+        NoSuchPicture: it was deleted a moment ago.
+    """
+    png = await read_picture(services, job, image, found)
+    return b64encode(await pictures.transcode(png, form)).decode()

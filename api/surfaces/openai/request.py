@@ -1,0 +1,156 @@
+"""What a client of OpenAI's image API asks for, as an ordinary request of this server and how to answer it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.pictures.formats import PNG, Format
+from api.problems import NoSuchModel
+from store.catalog import Catalog, InvalidGeneration
+from store.generation import Generation
+from store.handling import PUBLIC, Handling, resolve_request
+from store.resolve import plain
+from store.targets import Targets
+
+MOST_PARTIALS = 3
+
+_SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
+_FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+class Fields(BaseModel):
+    """The fields that are OpenAI's own. Any other, but for `prompt` and `model`, is one of `POST /v1/jobs`."""
+
+    model_config = ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True)
+
+    n: int | None = Field(default=None, ge=1)
+    """How many pictures to make; 1 with `stream`. By default 1."""
+    size: Annotated[str, Field(pattern=_SIZE)] | None = None
+    """`WIDTHxHEIGHT` in pixels, or `auto` for what the model does best, which is the default."""
+    response_format: Literal["b64_json", "url"] | None = None
+    """`url` gives the address of the picture on this server instead of the picture itself: a PNG, or what the `Accept`
+    header asks for there. By default `b64_json`."""
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    """By default `png`, which is exact."""
+    output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
+    """How good a `jpeg` or `webp` is, from 0 to 100, the best and the default."""
+    background: Literal["opaque", "auto"] | None = None
+    """Pictures are opaque."""
+    stream: bool | None = None
+    """Whether to stream events: first `partial_images` whole pictures that get sharper, then the finished one."""
+    partial_images: Annotated[int, Field(ge=0, le=MOST_PARTIALS)] | None = None
+    """The most partial images to stream. Each is an iterate, spread over the way to the finished picture; where there
+    are fewer iterates, there are fewer partial images. By default 0."""
+    quality: str | None = None
+    """Ignored: `steps` and `tolerance` say how good a picture is."""
+    style: str | None = None
+    """Ignored."""
+    moderation: str | None = None
+    """Ignored: nothing is moderated."""
+    complexity: str | None = None
+    """Ignored."""
+    user: str | None = None
+    """Ignored, and not kept."""
+    safety_identifier: str | None = None
+    """Ignored, and not kept."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request, checked.
+
+    Attributes:
+        generation, handling: the job.
+        form: how its pictures are sent.
+        url: whether their addresses are sent instead.
+        partials: the most partial images to stream; None: no stream.
+    """
+
+    generation: Generation
+    handling: Handling
+    form: Format
+    url: bool
+    partials: int | None
+
+    @property
+    def size(self) -> str:
+        """As it is told."""
+        return f"{self.generation.width}x{self.generation.height}"
+
+
+def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC) -> Wanted:
+    """What a request asks for. ``targets``: where its webhook may go.
+
+    Raises:
+        NoSuchModel: it names one that is not on offer.
+        InvalidGeneration: with every other problem of the request at once.
+    """
+    model = request.get("model")
+    if isinstance(model, str) and model not in catalog:
+        raise NoSuchModel.called(model, catalog)
+    fields, found = _fields(request)
+    found += _at_odds(fields, request)
+    rest = {field: value for field, value in request.items() if field not in Fields.model_fields}
+    if rest.pop("images", None) is not None:
+        found.append(("images", "is called n here: leave it out"))
+    size = {} if fields.size in (None, "auto") else dict(zip(("width", "height"), _pixels(fields.size), strict=True))
+    try:
+        generation, handling = resolve_request(catalog, {**rest, **size, "images": fields.n}, targets)
+    except InvalidGeneration as error:
+        theirs = {"images": "n"} | dict.fromkeys(size, "size")
+        named = [
+            (theirs.get(field, field), f"({field}) {said}" if field in size else said) for field, said in error.problems
+        ]
+        raise InvalidGeneration([*named, *found]) from None
+    if found:
+        raise InvalidGeneration(found)
+    partials = (fields.partial_images or 0) if fields.stream else None
+    return Wanted(generation, handling, _form(fields), fields.response_format == "url", partials)
+
+
+def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[tuple[str, str]]]:
+    """OpenAI's fields, and what is wrong with them; those that are wrong are left out."""
+    given = {field: request[field] for field in Fields.model_fields if request.get(field) is not None}
+    try:
+        return Fields.model_validate(given), []
+    except ValidationError as error:
+        found = {str(each["loc"][0]): each for each in error.errors(include_url=False, include_context=False)}
+    said = {field: plain(each["type"], each["msg"]) for field, each in found.items()}
+    if "size" in said:
+        said["size"] = "must be auto, or WIDTHxHEIGHT in pixels, as 512x512"
+    if "background" in said:
+        said["background"] = "must be opaque or auto: the models paint no transparent pictures"
+    return Fields.model_validate({field: given[field] for field in given.keys() - found.keys()}), list(said.items())
+
+
+def _at_odds(fields: Fields, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Fields that do not go together."""
+    url, form = fields.response_format == "url", fields.output_format or "png"
+    partials = fields.partial_images or 0
+    sized = fields.size is not None and any(request.get(side) is not None for side in ("width", "height"))
+    rules = {
+        ("n", "must be 1 with stream: ask for each picture on its own"): fields.stream and (fields.n or 1) > 1,
+        ("partial_images", "must be 0 without stream: set stream to true"): partials and not fields.stream,
+        ("partial_images", "must be 0 with previews off"): partials and request.get("previews") is False,
+        ("response_format", "must be b64_json with stream"): fields.stream and url,
+        ("output_format", "must be png with url: the Accept header says in which format it is sent"): url
+        and form != "png",
+        ("output_compression", "must be 100 for png, which loses nothing"): form == "png"
+        and (fields.output_compression or 100) < 100,
+        ("size", "must be left out where width or height is given"): sized,
+    }
+    return [problem for problem, broken in rules.items() if broken]
+
+
+def _pixels(size: str | None) -> list[int]:
+    return [int(side) for side in (size or "").split("x")]
+
+
+def _form(fields: Fields) -> Format:
+    name = fields.output_format or "png"
+    if name == "png":
+        return PNG
+    quality = 100 if fields.output_compression is None else fields.output_compression
+    return Format(_FORMATS[name], name, {"quality": quality})

@@ -1,0 +1,1 @@
+"""What the operator of the server reads: health, readiness and metrics."""

@@ -1,0 +1,70 @@
+"""Real checks of what the server needs: each is done, not remembered."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import redis
+from sqlalchemy import false, select
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+
+from api.services import Services
+from api.surfaces.native.schemas import Check, Checks
+from store import workers
+from store.tables import Base
+
+# Whoever asks waits no longer than this, in seconds.
+PATIENCE = 3.0
+
+log = logging.getLogger(__name__)
+
+
+async def check(services: Services) -> Checks:
+    """All checks, at once."""
+    database, broker, there, beat = await asyncio.gather(
+        _timed(_database, services, "The database cannot be reached: see that PostgreSQL runs."),
+        _timed(_broker, services, "The broker cannot be reached: see that Redis or Valkey runs."),
+        _timed(_workers, services, "Nobody can tell whether workers are there while the broker cannot be reached."),
+        _timed(_beat, services, "Nobody can tell whether beat is there while the broker cannot be reached."),
+    )
+    return Checks(database=database, broker=broker, workers=there, beat=beat)
+
+
+async def _timed(probe: Callable[[Services], Awaitable[Check]], services: Services, gone: str) -> Check:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await probe(services)
+    except (SQLAlchemyError, redis.RedisError, OSError) as error:  # a TimeoutError is an OSError
+        log.warning("%s %r", gone, error)
+        return Check(ok=False, detail=gone)
+
+
+async def _database(services: Services) -> Check:
+    """Reads every column that this version knows: a database that a newer version has migrated is as good."""
+    try:
+        async with services.reading.begin() as session:
+            for table in Base.metadata.sorted_tables:
+                await session.execute(select(table).where(false()))
+    except ProgrammingError as error:
+        log.warning("the database has not the schema of this version: %s", error)
+        return Check(ok=False, detail="The database has not the schema of this version: run `underpaint migrate`.")
+    return Check(ok=True, detail="The database answers and has the schema.")
+
+
+async def _broker(services: Services) -> Check:
+    await services.redis.ping()
+    return Check(ok=True, detail="The broker answers.")
+
+
+async def _workers(services: Services) -> Check:
+    there = await workers.alive_async(services.redis)
+    if not there:
+        return Check(ok=False, detail="No worker is there: start one with `underpaint worker`.")
+    return Check(ok=True, detail=f"Workers: {', '.join(there)}.")
+
+
+async def _beat(services: Services) -> Check:
+    there = await workers.alive_async(services.redis, "beat")
+    if not there:
+        return Check(ok=False, detail="No beat is there, so nobody rescues jobs: start one with `underpaint beat`.")
+    return Check(ok=True, detail=f"Beat: {', '.join(there)}.")
