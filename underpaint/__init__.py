@@ -5,7 +5,7 @@
     with Underpaint() as client:
         client.generate("red heart", seed=7)[0].save("heart.png")
 
-`AsyncUnderpaint` is the same for asyncio and trio. Nothing of the server is imported, and no PyTorch.
+`AsyncUnderpaint` has the same methods for asyncio and trio. The client imports nothing of the server, and no PyTorch.
 """
 
 from underpaint.asynchronous import AsyncUnderpaint
@@ -14,12 +14,8 @@ from underpaint.documents import (
     DoneEvent,
     Event,
     Health,
-    Image,
     Iterate,
     IterateEvent,
-    Job,
-    JobPage,
-    JobRequest,
     Model,
     Picture,
     Readiness,
@@ -33,24 +29,22 @@ from underpaint.errors import (
     FieldError,
     Forbidden,
     InvalidRequest,
-    JobCanceled,
-    JobFailed,
     NotFound,
     Problem,
     ServerFault,
-    TimedOut,
     TooMany,
     Unauthorized,
     UnderpaintError,
     UnexpectedAnswer,
     Unreachable,
 )
+from underpaint.jobs import Image, Job, JobCanceled, JobFailed, JobPage, JobRequest, TimedOut
 from underpaint.synchronous import Underpaint
 
 __all__ = [
     "Underpaint",
     "AsyncUnderpaint",
-    # what is asked and answered
+    # documents
     "Request",
     "Job",
     "JobRequest",
@@ -66,7 +60,7 @@ __all__ = [
     "Health",
     "Readiness",
     "Check",
-    # what goes wrong
+    # exceptions
     "UnderpaintError",
     "BadAddress",
     "BadKey",

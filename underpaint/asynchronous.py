@@ -1,6 +1,7 @@
-"""The client for asyncio and trio: ``synchronous``, awaited."""
+"""The asynchronous client, for asyncio and trio."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -8,8 +9,9 @@ from uuid import uuid4
 
 import anyio
 import httpx
+from httpx_sse import EventSource
 
-from underpaint import calls, steps
+from underpaint import calls, operations
 from underpaint.calls import AnyJob, Call
 from underpaint.connection import PATIENCE, options
 from underpaint.documents import (
@@ -17,33 +19,31 @@ from underpaint.documents import (
     Format,
     Health,
     Iterate,
-    Job,
-    JobPage,
     Model,
     Picture,
     Readiness,
     Request,
 )
-from underpaint.following import Follower
-from underpaint.steps import Outcome, Send, Sleep, Steps
+from underpaint.jobs import Job, JobPage
+from underpaint.operations import Operation, Outcome, Send, Sleep
+from underpaint.tail import EventTail
 
 T = TypeVar("T")
 
 
 class AsyncUnderpaint:
-    """A server, as `Underpaint`.
+    """A client of one server. Several tasks may share it.
 
     Args:
-        server: its address; by default ``UNDERPAINT_SERVER`` or http://127.0.0.1:8000.
+        server: the URL of the server; by default ``UNDERPAINT_SERVER`` or http://127.0.0.1:8000.
         key: an API key; by default ``UNDERPAINT_KEY``, if that is set.
-        patience: for how many seconds a call is tried again while the server is away or busy; 0: not at all. A call
-            that could do something twice is only repeated if the server cannot have acted on it.
+        patience: the seconds for which a call is retried while the server is away or busy; 0: never. A call that could
+            do something twice is retried only if the server cannot have acted on it.
 
     Raises:
-        BadAddress, BadKey: ``server`` is not an address, ``key`` not a key.
+        BadAddress, BadKey: ``server`` is not the URL of a server; ``key`` cannot be a key.
 
-    Every method raises an ``UnderpaintError``: ``Problem`` where the server refuses, ``Unreachable`` where there is
-    none.
+    The methods raise ``UnderpaintError``s: a ``Problem`` if the server refuses, ``Unreachable`` if it does not answer.
     """
 
     def __init__(self, server: str | None = None, key: str | None = None, *, patience: float = PATIENCE) -> None:
@@ -59,38 +59,39 @@ class AsyncUnderpaint:
         await self.close()
 
     async def close(self) -> None:
-        """Closes its connections."""
+        """Closes the connections."""
         await self._http.aclose()
 
     async def generate(
         self, prompt: str, *, format: Format = "png", timeout: float | None = None, **request: Unpack[Request]
     ) -> list[Picture]:
-        """The finished pictures of a new job.
+        """Submits a job, waits for it, and returns its final pictures.
 
         Raises:
-            JobFailed, JobCanceled: it came to nothing.
-            TimedOut: it had not ended after ``timeout`` seconds; it goes on.
+            JobFailed, JobCanceled: the job failed, or was canceled.
+            TimedOut: it had not ended after ``timeout`` seconds. It goes on.
         """
-        return await self._take(steps.generated(prompt, request, str(uuid4()), format, self.patience, timeout))
+        return await self._run(operations.generate(prompt, request, str(uuid4()), format, self.patience, timeout))
 
     async def submit(self, prompt: str, *, idempotency_key: str | None = None, **request: Unpack[Request]) -> Job:
-        """A new job. However often it is sent with the same key, here or by the caller, it is one job."""
+        """Submits a job. Submissions with the same key make one job, whether the client or the caller repeats them."""
         return await self._call(calls.submit(prompt, request, idempotency_key or str(uuid4())))
 
     async def job(self, job: AnyJob, *, wait: float = 0) -> Job:
-        """The job as it is now. Of a ``Job``, after ``wait`` seconds (at most 60) or as soon as it has changed."""
+        """The current state of a job. With a ``Job`` and ``wait`` it returns when the job differs from the given one,
+        or after ``wait`` seconds (at most 60)."""
         return await self._call(calls.job(job, wait))
 
     async def wait(self, job: AnyJob, *, timeout: float | None = None) -> Job:
-        """The job when it has ended, in whichever state: see ``Job.raise_for_state``.
+        """Waits until a job has ended, in any state: see ``Job.raise_for_state``.
 
         Raises:
-            TimedOut: it had not after ``timeout`` seconds.
+            TimedOut: it had not ended after ``timeout`` seconds.
         """
-        return await self._take(steps.until_ended(job, self.patience, timeout))
+        return await self._run(operations.wait(job, self.patience, timeout))
 
     async def jobs(self, *, state: str | Iterable[str] = (), model: str | None = None) -> AsyncIterator[Job]:
-        """All jobs, newest first, asked for as they are needed."""
+        """All jobs, newest first. Pages are fetched as they are needed."""
         states = [state] if isinstance(state, str) else list(state)
         page = await self.page(limit=calls.LARGEST_PAGE, state=states, model=model)
         while True:
@@ -103,78 +104,83 @@ class AsyncUnderpaint:
     async def page(
         self, *, limit: int = 20, cursor: str | None = None, state: str | Iterable[str] = (), model: str | None = None
     ) -> JobPage:
-        """Up to 100 jobs, newest first; ``cursor`` is the ``next_cursor`` of the page before."""
+        """Up to 100 jobs, newest first. ``cursor`` is the ``next_cursor`` of the page before."""
         return await self._call(calls.page(limit, cursor, state, model))
 
     async def iterates(self, job: AnyJob) -> list[Iterate]:
-        """The figures of every iterate that was saved, by image and number."""
+        """The figures of all saved iterates, by image and number."""
         return await self._call(calls.iterates(job))
 
     async def picture(
         self, job: AnyJob, image: int = 0, iterate: int | None = None, *, format: Format = "png", wait: float = 0
     ) -> Picture:
-        """The picture of an iterate, by default of the newest; with ``wait``, as soon as it is there, or ``NotFound``
-        after so many seconds (at most 60)."""
+        """The picture of an iterate, by default of the newest. With ``wait`` it waits up to so many seconds (at most
+        60) for the picture.
+
+        Raises:
+            NotFound: there is no such picture, or there was none in time.
+        """
         return await self._call(calls.picture(job, image, iterate, format, wait))
 
     async def events(self, job: AnyJob, *, after: int = 0) -> AsyncGenerator[Event]:
-        """What has happened to the job since event ``after``, and then what happens, until it has ended. A stream that
-        is cut off goes on where it was."""
-        follower = Follower(job, after, self.patience)
-        while not follower.ended:
-            cut = None
+        """The events of a job after number ``after``: first the past ones, then each as it happens, until the job has
+        ended. If the connection breaks, the stream resumes where it was."""
+        tail = EventTail(job, after, self.patience)
+        while not tail.ended:
+            broken = None
             try:
-                async with self._http.stream("GET", follower.path, headers=follower.headers) as response:
+                async with self._http.stream("GET", tail.path, headers=tail.headers) as response:
                     if response.status_code != HTTPStatus.OK:
                         await response.aread()
-                    if follower.opened(response):
-                        async for line in response.aiter_lines():
-                            if event := follower.line(line):
-                                yield event
+                    if tail.opened(response):
+                        async with aclosing(EventSource(response).aiter_sse()) as messages:
+                            async for message in messages:
+                                if event := tail.received(message):
+                                    yield event
             except httpx.TransportError as error:
-                cut = error
-            await anyio.sleep(follower.cut(cut))
+                broken = error
+            await anyio.sleep(tail.closed(broken))
 
     async def cancel(self, job: AnyJob) -> Job:
-        """Stops the job, within a round if it runs. One that has ended stays as it is."""
+        """Stops a job; a running one stops within a round. A job that has ended does not change."""
         return await self._call(calls.cancel(job))
 
     async def accept(self, job: AnyJob) -> Job:
-        """Ends a running job with its newest iterates, which become its pictures."""
+        """Ends a running job. Its newest iterates become its final pictures."""
         return await self._call(calls.accept(job))
 
     async def refine(self, job: AnyJob, *, tolerance: float | None = None, max_iterations: int | None = None) -> Job:
-        """Lets a finished job go on from where it ended, to a lower tolerance; by default to that of its request."""
+        """Continues a succeeded job from its last checkpoint, by default to the tolerance of its request."""
         return await self._call(calls.refine(job, tolerance, max_iterations))
 
     async def delete(self, job: AnyJob) -> None:
-        """Removes a job that has ended, with its pictures."""
+        """Deletes a job that has ended, with its pictures."""
         await self._call(calls.delete(job))
 
     async def models(self) -> list[Model]:
-        """The models on offer, the default first."""
+        """The available models, the default first."""
         return await self._call(calls.models())
 
     async def health(self) -> Health:
-        """That the server is alive, and its version."""
+        """The status and version of the server."""
         return await self._call(calls.health())
 
     async def ready(self) -> Readiness:
-        """That jobs can be taken and run.
+        """The checks of whether the server can accept and run jobs.
 
         Raises:
-            ServerFault: they cannot; ``detail`` says what to do.
+            ServerFault: it cannot. ``detail`` says what to do.
         """
         return await self._call(calls.ready())
 
     async def _call(self, call: Call[T]) -> T:
-        return await self._take(steps.perform(call, self.patience))
+        return await self._run(operations.send(call, self.patience))
 
-    async def _take(self, todo: Steps[T]) -> T:
+    async def _run(self, operation: Operation[T]) -> T:
         outcome: Outcome = None
         while True:
             try:
-                step = todo.send(outcome)
+                step = operation.send(outcome)
             except StopIteration as end:
                 return end.value
             match step:

@@ -1,4 +1,4 @@
-"""The calls of the API: how each is asked, and how its answer is read. Nothing here sends anything."""
+"""The calls of the API: the request of each, and how its response is read. Nothing here sends anything."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from underpaint.documents import Format, Health, Iterate, Job, JobPage, Json, Model, Picture, Readiness
+from underpaint.documents import Format, Health, Iterate, Json, Model, Picture, Readiness
+from underpaint.jobs import Job, JobPage
 
 T = TypeVar("T")
 D = TypeVar("D", bound=BaseModel)
@@ -17,9 +18,9 @@ D = TypeVar("D", bound=BaseModel)
 AnyJob = Job | UUID | str
 """A job, or its id."""
 
-LONGEST_WAIT = 60  # s for which the server holds an answer
-LARGEST_PAGE = 100
-MARGIN = 15  # s that an answer may take beyond that
+LONGEST_WAIT = 60  # s; the server holds no answer for longer
+LARGEST_PAGE = 100  # jobs
+MARGIN = 15  # s that a held answer may be late
 
 _iterates = TypeAdapter(list[Iterate])
 _models = TypeAdapter(list[Model])
@@ -30,33 +31,35 @@ class Call(Generic[T]):
     """One call.
 
     Attributes:
-        read: makes of a successful answer what the caller gets; a ValueError says that it was not understood.
-        safe: whether it does no more when it is sent twice.
-        hold: seconds for which the server may hold the answer.
+        read: converts a successful response to the result; raises ValueError, LookupError or TypeError if it cannot.
+        repeatable: whether sending it twice has the effect of sending it once.
+        hold: seconds for target the server may hold the response.
     """
 
     method: str
     path: str
     read: Callable[[httpx.Response], T]
-    safe: bool = True
+    repeatable: bool = True
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Json | None = None
     hold: float = 0
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
-        """As what is sent."""
-        how: dict[str, Any] = {} if self.body is None else {"json": self.body}
+        """The request to send."""
+        options: dict[str, Any] = {} if self.body is None else {"json": self.body}
         if self.hold:
-            how["timeout"] = httpx.Timeout(self.hold + MARGIN, connect=http.timeout.connect)
-        return http.build_request(self.method, self.path, params=dict(self.params), headers=dict(self.headers), **how)
+            options["timeout"] = httpx.Timeout(self.hold + MARGIN, connect=http.timeout.connect)
+        return http.build_request(
+            self.method, self.path, params=dict(self.params), headers=dict(self.headers), **options
+        )
 
 
 def id_of(job: AnyJob) -> UUID:
     """The id of a job.
 
     Raises:
-        ValueError: this is none.
+        ValueError: the text is not an id.
     """
     return job.id if isinstance(job, Job) else UUID(str(job))
 
@@ -66,18 +69,18 @@ def submit(prompt: str, request: Mapping[str, Any], idempotency_key: str) -> Cal
     return Call("POST", "/v1/jobs", _job, headers={"Idempotency-Key": idempotency_key}, body=body)
 
 
-def job(which: AnyJob, wait: float = 0) -> Call[Job]:
-    """With ``wait``, when it is no longer as it is known, or so many seconds later."""
+def job(target: AnyJob, wait: float = 0) -> Call[Job]:
+    """With ``wait``, the response comes when the job differs from the given ``Job``, or after so many seconds."""
     seconds = max(0, min(int(wait), LONGEST_WAIT))
-    known = which if isinstance(which, Job) and which.etag else None
+    known = target if isinstance(target, Job) and target.etag else None
     if not known or not seconds:
-        return Call("GET", _path(which), _job)
+        return Call("GET", _path(target), _job)
 
     def read(response: httpx.Response) -> Job:
         return known if response.status_code == HTTPStatus.NOT_MODIFIED else _job(response)
 
     headers = {"If-None-Match": known.etag or ""}
-    return Call("GET", _path(which), read, params={"wait": seconds}, headers=headers, hold=seconds)
+    return Call("GET", _path(target), read, params={"wait": seconds}, headers=headers, hold=seconds)
 
 
 def page(limit: int, cursor: str | None, state: str | Iterable[str], model: str | None) -> Call[JobPage]:
@@ -87,20 +90,22 @@ def page(limit: int, cursor: str | None, state: str | Iterable[str], model: str 
     return Call("GET", "/v1/jobs", _document(JobPage), params=given)
 
 
-def iterates(which: AnyJob) -> Call[list[Iterate]]:
-    return Call("GET", f"{_path(which)}/iterates", lambda answer: _iterates.validate_python(answer.json()["iterates"]))
+def iterates(target: AnyJob) -> Call[list[Iterate]]:
+    return Call(
+        "GET", f"{_path(target)}/iterates", lambda response: _iterates.validate_python(response.json()["iterates"])
+    )
 
 
-def picture(which: AnyJob, image: int, iterate: int | None, form: Format, wait: float = 0) -> Call[Picture]:
-    """``iterate`` None: the newest one. With ``wait``, when it is there, or so many seconds later."""
+def picture(target: AnyJob, image: int, iterate: int | None, format: Format, wait: float = 0) -> Call[Picture]:
+    """``iterate`` None: the newest. With ``wait``, the response comes when there is one, or after so many seconds."""
     name = "latest" if iterate is None else iterate
     seconds = max(0, min(int(wait), LONGEST_WAIT))
-    found = id_of(which)
+    job_id = id_of(target)
 
     def read(response: httpx.Response) -> Picture:
         headers = response.headers
         return Picture(
-            job=found,
+            job=job_id,
             image=image,
             iterate=int(headers["underpaint-iterate"]),
             final=headers["underpaint-final"] == "true",
@@ -110,34 +115,34 @@ def picture(which: AnyJob, image: int, iterate: int | None, form: Format, wait: 
 
     return Call(
         "GET",
-        f"{_path(which)}/images/{image:d}/iterates/{name}",
+        f"{_path(target)}/images/{image:d}/iterates/{name}",
         read,
         params={"wait": seconds} if seconds else {},
-        headers={"Accept": f"image/{form}"},
+        headers={"Accept": f"image/{format}"},
         hold=seconds,
     )
 
 
-def cancel(which: AnyJob) -> Call[Job]:
-    return Call("POST", f"{_path(which)}/cancel", _job)
+def cancel(target: AnyJob) -> Call[Job]:
+    return Call("POST", f"{_path(target)}/cancel", _job)
 
 
-def accept(which: AnyJob) -> Call[Job]:
-    return Call("POST", f"{_path(which)}/accept", _job)
+def accept(target: AnyJob) -> Call[Job]:
+    return Call("POST", f"{_path(target)}/accept", _job)
 
 
-def refine(which: AnyJob, tolerance: float | None, max_iterations: int | None) -> Call[Job]:
+def refine(target: AnyJob, tolerance: float | None, max_iterations: int | None) -> Call[Job]:
     given = {"tolerance": tolerance, "max_iterations": max_iterations}
     body = {name: value for name, value in given.items() if value is not None}
-    return Call("POST", f"{_path(which)}/refine", _job, safe=False, body=body)
+    return Call("POST", f"{_path(target)}/refine", _job, repeatable=False, body=body)
 
 
-def delete(which: AnyJob) -> Call[None]:
-    return Call("DELETE", _path(which), lambda _: None, safe=False)
+def delete(target: AnyJob) -> Call[None]:
+    return Call("DELETE", _path(target), lambda _: None, repeatable=False)
 
 
 def models() -> Call[list[Model]]:
-    return Call("GET", "/v1/models", lambda answer: _models.validate_python(answer.json()["models"]))
+    return Call("GET", "/v1/models", lambda response: _models.validate_python(response.json()["models"]))
 
 
 def health() -> Call[Health]:
@@ -148,18 +153,18 @@ def ready() -> Call[Readiness]:
     return Call("GET", "/readyz", _document(Readiness))
 
 
-def events(which: AnyJob) -> str:
-    """The path of a job's stream."""
-    return f"{_path(which)}/events"
+def events_path(target: AnyJob) -> str:
+    """The path of a job's stream of events."""
+    return f"{_path(target)}/events"
 
 
-def _path(which: AnyJob) -> str:
-    return f"/v1/jobs/{id_of(which)}"
+def _path(target: AnyJob) -> str:
+    return f"/v1/jobs/{id_of(target)}"
 
 
 def _document(kind: type[D]) -> Callable[[httpx.Response], D]:
-    return lambda answer: kind.model_validate_json(answer.content)
+    return lambda response: kind.model_validate_json(response.content)
 
 
-def _job(answer: httpx.Response) -> Job:
-    return Job.model_validate_json(answer.content).known_as(answer.headers.get("etag"))
+def _job(response: httpx.Response) -> Job:
+    return Job.model_validate_json(response.content).with_etag(response.headers.get("etag"))

@@ -1,4 +1,4 @@
-"""Where the server is, and how it is spoken to."""
+"""The address of the server, and the options of the HTTP client."""
 
 import os
 from importlib.metadata import version
@@ -11,17 +11,18 @@ from underpaint.errors import BadAddress, BadKey
 SERVER = "http://127.0.0.1:8000"
 PATIENCE = 30.0  # s
 
-# Every answer begins within seconds but those that are held, and a stream says something every 15 s.
+# Responses begin within seconds, except held ones, which have a timeout of their own. A stream sends a keep-alive every
+# 15 s.
 TIMEOUT = httpx.Timeout(30, connect=5)
 
 
 def options(server: str | None, key: str | None) -> dict[str, Any]:
-    """Arguments for an ``httpx.Client`` or ``AsyncClient``. What is None comes from ``UNDERPAINT_SERVER`` and
-    ``UNDERPAINT_KEY``.
+    """The arguments of an ``httpx.Client`` or ``AsyncClient``. The environment variables ``UNDERPAINT_SERVER`` and
+    ``UNDERPAINT_KEY`` are the defaults.
 
     Raises:
-        BadAddress: ``server`` is not an address.
-        BadKey: ``key`` is not what a header can hold.
+        BadAddress: ``server`` is not the URL of a server.
+        BadKey: ``key`` has characters that a header cannot hold.
     """
     address = server or os.environ.get("UNDERPAINT_SERVER") or SERVER
     try:

@@ -1,34 +1,31 @@
-"""What can go wrong, each as an exception that says what to change."""
-
-from __future__ import annotations
+"""The client's exceptions. Each message says what to change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
-if TYPE_CHECKING:
-    from underpaint.documents import Job
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)  # the server cannot have got the request
 
 
 class UnderpaintError(Exception):
-    """Everything that this client raises of itself."""
+    """The base of all exceptions that this client defines."""
 
 
 class BadAddress(UnderpaintError, ValueError):
-    """What was given is not the address of a server."""
+    """The given address is not the URL of a server."""
 
 
 class BadKey(UnderpaintError, ValueError):
-    """What was given cannot be an API key."""
+    """The given key cannot be an API key."""
 
 
 class Unreachable(UnderpaintError):
-    """The server did not answer. ``sent``: it may have got the request all the same."""
+    """The server did not answer. ``sent``: whether it may have received the request."""
 
     def __init__(self, message: str, sent: bool) -> None:
         super().__init__(message)
@@ -36,48 +33,30 @@ class Unreachable(UnderpaintError):
 
 
 class UnexpectedAnswer(UnderpaintError):
-    """What answered is no Underpaint server, or one that this client does not understand."""
-
-
-class _OfJob(UnderpaintError):
-    def __init__(self, message: str, job: Job) -> None:
-        super().__init__(message)
-        self.job = job
-
-
-class TimedOut(_OfJob, TimeoutError):
-    """The job had not ended in the time that it was waited for; it goes on. ``job`` is how it stood."""
-
-
-class JobFailed(_OfJob):
-    """The job failed; ``job.error`` and ``job.failure`` say why."""
-
-
-class JobCanceled(_OfJob):
-    """The job was canceled."""
+    """The answer is not that of an Underpaint server, or the client does not understand it."""
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """A field at fault; the message goes on where its name ends."""
+    """An invalid field. The message continues a sentence that begins with the field's name."""
 
     field: str
     message: str
 
 
 class Problem(UnderpaintError):
-    """The server refused, and said why (RFC 9457).
+    """The server refused the request, and says why (RFC 9457).
 
     Attributes:
         status: the status code.
-        type: the name of the kind of problem, which stays the same: ``urn:underpaint:problem:queue-full``.
-        title: the kind of problem, in words.
-        detail: what happened this time, and what to change.
-        errors: the fields at fault, all of them.
+        type: the stable name of the kind of problem, as ``urn:underpaint:problem:queue-full``.
+        title: the kind of problem, for people.
+        detail: what happened in this case, and what to change.
+        errors: all invalid fields.
         instance: the path of the request.
-        request_id: by which the server's log tells more.
-        retry_after: seconds after which another try is worth it, where the server said so.
-        members: all that the answer held.
+        request_id: the id of the request in the server's log.
+        retry_after: seconds to wait before another attempt; None if the server sent none.
+        members: all members of the problem document.
     """
 
     def __init__(self, status: int, members: Mapping[str, Any], retry_after: float | None = None) -> None:
@@ -99,7 +78,7 @@ class Problem(UnderpaintError):
 
 
 class InvalidRequest(Problem):
-    """400, 413, 415 or 422: the request cannot be met as it is; ``errors`` says which fields are at fault."""
+    """400, 413, 415 or 422: the request is invalid; ``errors`` names the fields."""
 
 
 class Unauthorized(Problem):
@@ -107,23 +86,23 @@ class Unauthorized(Problem):
 
 
 class Forbidden(Problem):
-    """403: the key does not allow this."""
+    """403: the key's scopes do not allow this."""
 
 
 class NotFound(Problem):
-    """404: there is no such job, picture or model, as far as this key may know."""
+    """404: there is no such job, picture or model, or the key may not see it."""
 
 
 class Conflict(Problem):
-    """409: the job is not in a state for this."""
+    """409: the state of the job does not allow this."""
 
 
 class TooMany(Problem):
-    """429: too many requests, or jobs, and nothing was accepted."""
+    """429: too many requests or jobs. Nothing was accepted."""
 
 
 class ServerFault(Problem):
-    """5xx: the server, or what it needs, is not well."""
+    """5xx: the server, or a service that it needs, does not work."""
 
 
 _KINDS: dict[int, type[Problem]] = {
@@ -139,23 +118,33 @@ _KINDS: dict[int, type[Problem]] = {
 }
 
 
-def refusal(response: httpx.Response) -> Problem | UnexpectedAnswer:
-    """The exception for an answer that is no success; its body has been read."""
+def problem_from(response: httpx.Response) -> Problem | UnexpectedAnswer:
+    """The exception for a response without success, whose body has been read."""
     status = response.status_code
-    again = _retry_after(response.headers.get("retry-after"))
+    retry_after = _retry_after(response.headers.get("retry-after"))
     kind = ServerFault if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _KINDS.get(status, Problem)
     try:
-        return kind(status, {**response.json()}, again)
+        return kind(status, {**response.json()}, retry_after)
     except (ValueError, LookupError, TypeError):
-        said = f"{response.request.method} {response.request.url} answered {status} {response.reason_phrase}"
-        # A proxy says so in its own words when what is behind it is busy or away.
+        message = f"{response.request.method} {response.request.url} answered {status} {response.reason_phrase}"
+        # Proxies answer with pages of their own if the server behind them is busy or away.
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return kind(status, {"detail": said}, again)
-        return UnexpectedAnswer(f"{said}, as no Underpaint server does")
+            return kind(status, {"detail": message}, retry_after)
+        return UnexpectedAnswer(f"{message}, as no Underpaint server does")
+
+
+def unreachable(error: httpx.TransportError) -> Unreachable:
+    """The exception for a request without a response."""
+    url = error.request.url
+    server = f"{url.scheme}://{url.netloc.decode()}"
+    message = f"No server answers at {server} ({error or type(error).__name__})."
+    made = Unreachable(message, sent=not isinstance(error, NOT_SENT))
+    made.__cause__ = error
+    return made
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds, which RFC 9110 (10.2.3) lets a server give as such or as a date."""
+    """Seconds from now. The header has seconds or a date (RFC 9110, section 10.2.3)."""
     if header is None:
         return None
     try:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from httpx_sse import ServerSentEvent
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -36,8 +37,8 @@ from underpaint import (
     UnexpectedAnswer,
     Unreachable,
 )
-from underpaint.following import Follower
-from underpaint.steps import Retries
+from underpaint.retries import Retries
+from underpaint.tail import EventTail
 
 
 def test_what_is_read_is_what_the_server_sent(
@@ -70,9 +71,9 @@ def test_what_a_newer_server_says_is_kept(generation: Callable[..., Generation])
         "mood": {"good": True},
     }
     assert Job.model_validate(told).model_dump(mode="json", exclude_unset=True) == told
-    follower = Follower(uuid4(), 0, 0)
-    assert [follower.line(line) for line in ("id: 3", "event: moon", 'data: {"phase": 1}', "")] == [None] * 4
-    assert follower.headers["Last-Event-ID"] == "3"
+    tail = EventTail(uuid4(), 0, 0)
+    assert tail.received(ServerSentEvent("moon", '{"phase": 1}', "3")) is None
+    assert tail.headers["Last-Event-ID"] == "3"
 
 
 def test_pictures(client: Underpaint, worker: Worker) -> None:
@@ -225,16 +226,56 @@ def test_problems(make: Callable[..., Underpaint], make_key: Callable[..., str])
 
 def test_the_server_says_when_to_try_again() -> None:
     busy = TooMany(429, {"detail": "Busy."}, retry_after=5)
-    assert Retries(60).pause(busy, safe=False) >= 5
+    assert Retries(60).delay(busy, repeatable=False) >= 5
     with pytest.raises(TooMany):
-        Retries(4).pause(busy)  # would be too late
+        Retries(4).delay(busy)  # would be too late
     away = ServerFault(503, {}, retry_after=None)
-    assert 0 < Retries(60).pause(away) < 1
+    assert 0 < Retries(60).delay(away) < 1
     with pytest.raises(ServerFault):
-        Retries(60).pause(away, safe=False)
+        Retries(60).delay(away, repeatable=False)
     with pytest.raises(ServerFault):
-        Retries(60).pause(ServerFault(500, {}))
-    assert Retries(60).pause(Unreachable("", sent=False), safe=False)
+        Retries(60).delay(ServerFault(500, {}))
+    assert Retries(60).delay(Unreachable("", sent=False), repeatable=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the client reads, as the sum of this list."""
+    seconds = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: sum(seconds))
+    return seconds
+
+
+def stream() -> httpx.Response:
+    """The head of a stream of events."""
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, request=httpx.Request("GET", "http://x"))
+
+
+def test_a_quiet_stream_does_not_use_up_the_patience(clock: list[float]) -> None:
+    tail = EventTail(uuid4(), 0, patience=5)
+    for _ in range(3):
+        assert tail.opened(stream())
+        clock.append(3600)
+        clock.append(tail.closed(httpx.ReadError("cut", request=httpx.Request("GET", "http://x"))))
+    assert sum(clock) < 1000 + 3 * 3600 + 5
+
+
+def test_a_stream_without_events_uses_up_the_patience(clock: list[float]) -> None:
+    tail = EventTail(uuid4(), 0, patience=5)
+    for _ in range(2):
+        assert tail.opened(stream())
+        assert tail.received(ServerSentEvent(retry=2000)) is None
+        clock.append(tail.closed(None))
+    assert clock == [1000, 2, 2]
+    with pytest.raises(Unreachable, match="ends its stream"):
+        tail.closed(None)
+    assert tail.headers["Last-Event-ID"] == "0"
+
+
+@pytest.mark.parametrize(("data", "number"), [("[]", "1"), ("{", "1"), ("{}", "1"), ('{"state": "queued"}', "one")])
+def test_an_event_that_no_server_sends(data: str, number: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match="no Underpaint server sends"):
+        EventTail(uuid4(), 0, 0).received(ServerSentEvent("state", data, number))
 
 
 def test_all_jobs_page_by_page(client: Underpaint, database: Engine, generation: Callable[..., Generation]) -> None:
