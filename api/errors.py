@@ -21,7 +21,7 @@ from api.http.request_ids import HEADER, request_id
 from api.live import sse as streams
 from api.problems import Problem
 from api.surfaces.openai import errors as openai
-from store.catalog import InvalidGeneration
+from contract.problems import InvalidFields
 
 MEDIA_TYPE = "application/problem+json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def register(app: FastAPI) -> None:
     """Let every exception that a request of ``app`` ends in be answered as a problem."""
-    known = (HTTPException, RequestValidationError, InvalidGeneration, OperationalError, InterfaceError, PoolTimeout)
+    known = (HTTPException, RequestValidationError, InvalidFields, OperationalError, InterfaceError, PoolTimeout)
     for kind in (*known, Exception):
         app.add_exception_handler(kind, answer)
 
@@ -50,8 +50,8 @@ def problem_of(request: Request, error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case InvalidGeneration():
-            return problems.InvalidRequest.of(error.problems)
+        case InvalidFields():
+            return problems.InvalidRequest.of([(each.field, each.message) for each in error.problems])
         case RequestValidationError():
             return _of_validation(error.errors())
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):

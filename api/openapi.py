@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from api.errors import MEDIA_TYPE
 from api.problems import Problem
 from api.surfaces.native import examples, schemas, views
-from api.surfaces.native.request_schema import NAME, request_examples, request_schema
+from api.surfaces.native.request_schema import NAME, job_request_schema, request_examples
 from api.surfaces.openai import documents as openai
 from store.catalog import Catalog
 
@@ -91,7 +91,7 @@ def _complete(document: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
     problem = schemas.schema(schemas.ProblemDetails)
     found |= problem.pop("$defs")
     found[schemas.ProblemDetails.__name__] = problem
-    found[NAME] = request_schema(catalog)
+    found[NAME] = job_request_schema(catalog)
     models = document["paths"]["/v1/models"]["get"]["responses"]["200"]["content"]
     models["application/json"] |= examples.example(views.models(catalog))["application/json"]
     model = document["paths"]["/v1/models/{model}"]["get"]["responses"]["200"]["content"]

@@ -7,10 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, model_validator
 
-from store.generation import Generation
-from store.resolve import Defaults, InvalidGeneration, Limits, resolve
-
-__all__ = ["Catalog", "Defaults", "InvalidGeneration", "Limits", "ModelCard", "load_catalog"]
+from contract.fields import Defaults, Generation, Limits
+from contract.problems import InvalidFields, not_offered
+from contract.resolve import resolve
 
 
 class ModelCard(BaseModel):
@@ -53,7 +52,7 @@ class ModelCard(BaseModel):
         for prompt in self.example_prompts:
             try:
                 self.resolve({"prompt": prompt})
-            except InvalidGeneration as error:
+            except InvalidFields as error:
                 raise ValueError(f"the defaults of model {self.id} break its limits: {error}") from error
         return self
 
@@ -75,13 +74,13 @@ class Catalog(dict[str, ModelCard]):
         Without ``model`` it is the default model's; without ``seed`` one is drawn.
 
         Raises:
-            InvalidGeneration: with every problem of the request at once.
+            InvalidFields: with every problem of the request at once.
         """
         name = request.get("model")
         if name is None:
             return self.default.resolve(request)
         if not isinstance(name, str) or name not in self:
-            raise InvalidGeneration([("model", f"must be one of the models on offer: {', '.join(self)}")])
+            raise InvalidFields([not_offered("model", self)])
         return self[name].resolve(request)
 
 

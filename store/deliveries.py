@@ -31,7 +31,8 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import FromClause
 
-from store.tables import Delivery, DeliveryState, Event, EventKind, api_keys, deliveries, events, jobs
+from contract.words import DeliveryState, EventKind
+from store.tables import Delivery, Event, api_keys, deliveries, events, jobs
 
 # A delivery waits for those of its job that come before it until these were tried so often; then it goes ahead.
 ORDERLY_ATTEMPTS = 4

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Select, exists, func, select
 
-from store.tables import Delivery, Event, Failure, Job, Priority, State, Stopped
+from contract.words import Failure, Priority, State, Stopped
+from store.tables import Delivery, Event, Job
 
 
 def queue() -> Select[str, Priority, int, int, Any]:

@@ -16,7 +16,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Insert, Select, Update, func, insert, literal, or_, select, update
 
-from store.tables import ApiKey, Job, Scope
+from contract.words import Scope
+from store.tables import ApiKey, Job
 from store.webhook_secrets import new_secret
 
 PREFIX = "up_"

@@ -57,11 +57,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
+from contract.fields import Generation, Handling
+from contract.words import TERMINAL, Failure, State, Stopped
 from store import logs, order
 from store.deliveries import told
-from store.generation import Generation
-from store.handling import Handling
-from store.tables import TERMINAL, Failure, Image, Job, State, Stopped, checkpoints, images, iterates, jobs
+from store.tables import Image, Job, checkpoints, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
 Submission = Select[UUID, int, State, int, datetime, datetime | None]

@@ -34,7 +34,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from store.tables import Job, Priority, api_keys, jobs
+from contract.words import Priority
+from store.tables import Job, api_keys, jobs
 
 # How much better the rank of a priority is than that of ``normal``.
 BONUS: dict[Priority, timedelta] = {

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, func, literal, select, tuple_, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
-from store.tables import TERMINAL, checkpoints, images, iterates, jobs
+from contract.words import TERMINAL
+from store.tables import checkpoints, images, iterates, jobs
 
 
 def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:

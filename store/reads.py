@@ -10,8 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Select, and_, func, literal, or_, select, tuple_
 
+from contract.words import State
 from store import order
-from store.tables import Event, Image, Iterate, Job, State
+from store.tables import Event, Image, Iterate, Job
 
 # Moves bypass the session's objects, so a read overwrites those that it already holds.
 FRESH = {"populate_existing": True}

@@ -2,44 +2,45 @@
 
 from collections.abc import Sequence
 
-from store.generation import Generation
-from store.resolve import InvalidGeneration
+from contract.fields import Generation, RefineRequest
+from contract.problems import Code, FieldProblem, InvalidFields
+from contract.table import GENERATION
 from store.tables import Image
 
 
-def refined(
-    generation: Generation, images: Sequence[Image], tolerance: float | None, max_iterations: int | None
-) -> Generation:
-    """The request of a job that is refined to ``tolerance`` (None: its own) and ``max_iterations`` (None: no limit).
+def refined(generation: Generation, images: Sequence[Image], wanted: RefineRequest) -> Generation:
+    """The request of a job that is refined as far as ``wanted``.
 
     Args:
         generation: what the job computed until now.
         images: those of its images that are not exact.
+        wanted: a tolerance that is None is the job's own; max_iterations that is None is no limit.
 
     Raises:
-        InvalidGeneration: there would be nothing to compute, or the job's method does not take this.
+        InvalidFields: there would be nothing to compute, or the job's method does not take this.
     """
-    if generation.method == "serial":
-        given = {"tolerance": tolerance, "max_iterations": max_iterations}
-    else:
-        given = {"max_iterations": max_iterations} if generation.windowed else {}
-    if unfit := [name for name, value in given.items() if value is not None]:
-        raise InvalidGeneration(
-            [(name, f"must be left out: the job's method is {generation.method}") for name in unfit]
-        )
+    if unfit := [name for name in _not_taken(generation) if getattr(wanted, name) is not None]:
+        message = f"must be left out: the job's method is {generation.method}"
+        raise InvalidFields([FieldProblem(name, Code.CONFLICT, message) for name in unfit])
 
     # Left to itself, the method would be chosen anew, and the checkpoint be of no use to it.
     method = "srds" if generation.method == "auto" and not generation.windowed else generation.method
     new = generation.model_copy(
         update={
             "method": method,
-            "tolerance": generation.tolerance if tolerance is None else tolerance,
-            "max_iterations": max_iterations,
+            "tolerance": generation.tolerance if wanted.tolerance is None else wanted.tolerance,
+            "max_iterations": wanted.max_iterations,
         }
     )
     if not generation.windowed and not any(_goes_on(new, image) for image in images):
-        raise InvalidGeneration(_too_little(new, images))
+        raise InvalidFields(_too_little(new, images))
     return new
+
+
+def _not_taken(generation: Generation) -> list[str]:
+    """The fields of a refinement that the job's method does not take."""
+    method = "window" if generation.windowed else generation.method
+    return [name for name, row in GENERATION.items() if row.refinable and method not in row.methods]
 
 
 def _goes_on(generation: Generation, image: Image) -> bool:
@@ -55,12 +56,14 @@ def _converged(generation: Generation, image: Image) -> bool:
     return image.residual is not None and 0 < generation.tolerance >= image.residual
 
 
-def _too_little(generation: Generation, images: Sequence[Image]) -> list[tuple[str, str]]:
+def _too_little(generation: Generation, images: Sequence[Image]) -> list[FieldProblem]:
     """What to change for at least one image to have something to compute."""
-    found: list[tuple[str, str]] = []
+    found: list[FieldProblem] = []
     if all(_reached(generation, image) for image in images):
-        found.append(("max_iterations", f"must be more than {min(image.iterate or 0 for image in images)}"))
+        message = f"must be more than {min(image.iterate or 0 for image in images)}"
+        found.append(FieldProblem("max_iterations", Code.RANGE, message))
     if not found or all(_converged(generation, image) for image in images):
         residual = max(image.residual or 0.0 for image in images)
-        found.append(("tolerance", f"must be less than {residual:.6g}, the residual that the job has reached, or 0"))
+        message = f"must be less than {residual:.6g}, the residual that the job has reached, or 0"
+        found.append(FieldProblem("tolerance", Code.RANGE, message))
     return found

@@ -33,9 +33,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from contract.words import EventKind, SampledBy, Stopped
 from store.deliveries import told
 from store.moves import held
-from store.tables import EventKind, SampledBy, Stopped, checkpoints, images, iterates, jobs
+from store.tables import checkpoints, images, iterates, jobs
 
 # What is told of an iterate.
 TOLD = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")

@@ -1,7 +1,7 @@
 """The tables. Rows are changed in ``store.moves`` and ``store.saves`` only."""
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,16 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-State = Literal["queued", "running", "succeeded", "failed", "canceled"]
-Stopped = Literal["converged", "exact", "max_iterations", "accepted"]
-SampledBy = Literal["srds", "window", "serial"]
-Priority = Literal["low", "normal", "high"]
-EventKind = Literal["state", "iterate", "done"]
-Scope = Literal["submit", "read", "admin"]
-Failure = Literal["model", "worker", "crashes", "deadline"]
-DeliveryState = Literal["pending", "delivered", "failed"]
-
-TERMINAL: tuple[State, ...] = ("succeeded", "failed", "canceled")
+from contract.words import DeliveryState, EventKind, Failure, Priority, SampledBy, Scope, State, Stopped
 
 _now = func.now()
 
@@ -93,7 +84,7 @@ class Job(Base):
     """Why a failed job failed, in words for the client."""
     model: Mapped[str]
     generation: Mapped[dict[str, Any]]
-    """A ``store.generation.Generation``, dumped."""
+    """A ``contract.fields.Generation``, dumped."""
     seq: Mapped[int]
     """Events so far: the cursor of streams, and the version of the job."""
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
@@ -112,7 +103,7 @@ class Job(Base):
     deadline_at: Mapped[datetime | None]
     """A job that has not ended by then fails."""
     webhook: Mapped[dict[str, Any] | None]
-    """A ``store.handling.Webhook``, dumped; None where nobody is to be told."""
+    """A ``contract.fields.StoredWebhook``, dumped; None where nobody is to be told."""
     request_id: Mapped[str | None]
     """Of the HTTP request that submitted the job, for logs."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)

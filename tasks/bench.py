@@ -19,9 +19,9 @@ from uuid import uuid4
 
 from torch import Tensor
 
+from contract.fields import Generation
 from sampler import Iterate, Status
 from store.catalog import ModelCard, load_catalog
-from store.generation import Generation
 from store.settings import CatalogSettings, WorkerSettings
 from tasks.engines import EngineThread, ImageBatch, ImageUpdate
 from tasks.metrics import Metrics

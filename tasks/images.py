@@ -8,11 +8,12 @@ from typing import NamedTuple, cast
 from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
+from contract.words import Stopped
 from sampler import Checkpoint, Iterate, Plan, Status
 from store import previews, saves, wakeups
-from store.generation import Generation
 from store.saves import SavedCheckpoint
-from store.tables import Image, Job, Stopped
+from store.tables import Image, Job
 from tasks.engines import EngineThread, ImageBatch, ImageUpdate
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes

@@ -9,10 +9,11 @@ from celery.utils.log import get_task_logger
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
+from contract.words import State, Stopped
 from store import figures, logs, moves, order, saves, wakeups
-from store.generation import Generation
 from store.saves import LeaseLost
-from store.tables import Image, Job, State, Stopped
+from store.tables import Image, Job
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes

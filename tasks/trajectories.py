@@ -9,10 +9,10 @@ from uuid import UUID
 from celery.utils.log import get_logger
 from torch import Tensor
 
+from contract.fields import Generation
 from sampler import Checkpoint, Engine, Model, Plan, Solver, Trajectory, planner
 from sampler.cost import flat
 from sampler.denoiser import Condition
-from store.generation import Generation
 from store.saves import SavedCheckpoint
 
 log = get_logger(__name__)

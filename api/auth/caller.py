@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from store.tables import ApiKey, Scope
+from contract.words import Scope
+from store.tables import ApiKey
 
 
 @dataclass(frozen=True)

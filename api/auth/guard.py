@@ -21,8 +21,8 @@ from api.auth.keyring import CHALLENGE
 from api.problems import Forbidden, NoSuchJob, TooManyRequests, Unauthorized
 from api.services import Services, WithServices
 from api.surfaces.native import views
+from contract.words import Scope
 from store import reads
-from store.tables import Scope
 
 BEARER = HTTPBearer(
     scheme_name="key",

@@ -7,6 +7,7 @@ from fastapi import Body, Request
 from pydantic import AfterValidator
 
 from api.problems import NotJson
+from contract.annotations import whole
 
 
 async def is_json(request: Request) -> None:
@@ -27,11 +28,6 @@ def _sound(body: dict[str, Any]) -> dict[str, Any]:
     except (UnicodeEncodeError, RecursionError):
         raise ValueError("must be flat, and hold whole characters: a \\u escape in it is half of a pair") from None
     return {name: whole(value) for name, value in body.items()}
-
-
-def whole(value: Any) -> Any:
-    """JSON has one kind of number: 25.0 is 25."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 JsonBody = Annotated[dict[str, Any], Body(), AfterValidator(_sound)]

@@ -10,9 +10,8 @@ from api.links import Links
 from api.problems import IdempotencyKeyReused, QueueFull
 from api.services import Services
 from api.surfaces.native import schemas, views
+from contract.fields import Generation, Handling, StoredWebhook
 from store import idempotency, logs, moves
-from store.generation import Generation
-from store.handling import Handling, StoredWebhook
 from store.idempotency import Once
 
 

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.problems import NoSuchPicture
 from api.services import Services
 from api.surfaces.native import views
+from contract.words import TERMINAL
 from store import previews, reads
-from store.tables import TERMINAL, Iterate
+from store.tables import Iterate
 
 
 class Found(NamedTuple):

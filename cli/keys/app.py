@@ -17,7 +17,7 @@ app = typer.Typer(
 
 
 class KeyScope(StrEnum):
-    """``store.tables.Scope``, for typer, and without loading a database driver."""
+    """``contract.words.Scope``, for typer."""
 
     SUBMIT = "submit"
     READ = "read"

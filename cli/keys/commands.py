@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from cli.errors import Explained
 from cli.keys.database import on_database
+from contract.words import Scope
 from store import keys
-from store.tables import ApiKey, Scope
+from store.tables import ApiKey
 
 
 def create(data_dir: Path, name: str, scopes: Sequence[Scope], **limits: Any) -> tuple[ApiKey, str]:

@@ -12,11 +12,12 @@ from collections import Counter
 from celery.utils.log import get_logger
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from contract.fields import StoredWebhook
+from contract.words import DeliveryState
 from store import deliveries, reads, webhook_secrets
-from store.handling import StoredWebhook
 from store.links import JobLinks
 from store.settings import WebhookSettings
-from store.tables import DeliveryState, Event
+from store.tables import Event
 from tasks.metrics_janitor import JanitorMetrics
 from tasks.transactions import AWAY, reason
 from tasks.webhooks import message

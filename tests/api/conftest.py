@@ -13,8 +13,9 @@ import redis
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from contract.words import Scope
 from store import keys
-from store.tables import Job, Scope
+from store.tables import Job
 from tests.api.serving import serving
 from tests.api.worker import Worker
 

@@ -17,9 +17,8 @@ from openai.types.image_generate_params import ImageGenerateParamsBase
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation, Handling
 from store import wakeups, workers
-from store.generation import Generation
-from store.handling import Handling
 from store.saves import LeaseLost
 from store.tables import Job
 from tests.api.serving import environment

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from api.queue.outbox import Outbox
 from api.queue.pace import Pace, Pacer
 from api.queue.queue_position import QueuePositions
+from contract.fields import Generation
 from store import moves
 from store.database import async_engine, async_sessions
-from store.generation import Generation
 from store.redis_clients import async_redis
 from store.tables import Job
 from tasks.queue import QUEUE, app

@@ -10,8 +10,8 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from contract.words import Stopped
 from store import pruning, wakeups
-from store.tables import Stopped
 from tasks.queue import QUEUE
 from tests.api.conftest import wait_until_sent
 from tests.api.problem import faults, problem

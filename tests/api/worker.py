@@ -8,9 +8,9 @@ from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from contract.words import Stopped
 from store import moves, saves
 from store.saves import Saved
-from store.tables import Stopped
 
 
 def png(shade: int = 0) -> bytes:

@@ -12,9 +12,9 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, select
 
 import migrations
+from contract.fields import Generation
 from store import moves
 from store.database import sync_engine
-from store.generation import Generation
 from store.tables import Job
 from tests.cli.running import COMMAND, environment
 

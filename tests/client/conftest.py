@@ -9,8 +9,8 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
+from contract.words import Scope
 from store import keys
-from store.tables import Scope
 from tests.api.serving import serving
 from tests.api.worker import Worker
 from tests.client.either import Blocking

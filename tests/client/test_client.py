@@ -12,8 +12,8 @@ from httpx_sse import ServerSentEvent
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
 from store import moves, tables
-from store.generation import Generation
 from tests.api.worker import Worker, png
 from tests.client.wire import Wire, page
 from underpaint import (

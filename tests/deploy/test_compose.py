@@ -20,8 +20,8 @@ import redis
 import yaml
 from sqlalchemy import Engine
 
+from contract.fields import Generation
 from store import moves, settings
-from store.generation import Generation
 from tasks.queue import QUEUE
 from tests.deploy.compose import FILE, ROOT, load, merge, seconds
 

@@ -17,7 +17,7 @@ def test_the_wheel_holds_code_and_data(tmp_path: Path) -> None:
         held = set(wheel.namelist())
     expected = [
         path
-        for top in ("api", "cli", "migrations", "sampler", "store", "tasks", "underpaint")
+        for top in ("api", "cli", "contract", "migrations", "sampler", "store", "tasks", "underpaint")
         for path in (ROOT / top).rglob("*")
     ]
     expected += list((ROOT / "web").rglob("*"))

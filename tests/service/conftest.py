@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import Engine
 
-from store.generation import Generation
+from contract.fields import Generation
 from tests.service.parts import Api
 from tests.service.story import JOB, Undisturbed, pictures
 from tests.tasks.jobs import Jobs

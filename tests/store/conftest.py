@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
 from store import moves, reads, saves
-from store.generation import Generation
 from store.tables import Event, Job
 
 

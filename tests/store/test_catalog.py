@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from store.catalog import Catalog, InvalidGeneration, load_catalog
-from store.generation import MAX_SEED, Generation
+from contract.fields import MAX_SEED, Generation
+from contract.problems import InvalidFields
+from contract.resolve import out_of_limits
+from contract.table import FIELDS
+from store.catalog import Catalog, load_catalog
 from store.settings import SHIPPED_CATALOG
 
 
@@ -82,23 +85,23 @@ SRDS = {"prompt": "red heart"}
     ],
 )
 def test_problem_says_what_to_change(catalog: Catalog, request_: dict[str, Any], problems: dict[str, str]):
-    with pytest.raises(InvalidGeneration) as raised:
+    with pytest.raises(InvalidFields) as raised:
         catalog.resolve(request_)
-    assert dict(raised.value.problems) == problems
+    assert {each.field: each.message for each in raised.value.problems} == problems
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_fields(catalog: Catalog):
-    with pytest.raises(InvalidGeneration) as raised:
+    with pytest.raises(InvalidFields) as raised:
         catalog.resolve({"size": 1, "images": 9, "steps": "x", "prompt": "", "seed": MAX_SEED + 1, "method": None})
-    assert [field for field, _ in raised.value.problems] == ["prompt", "steps", "seed", "images", "size"]
+    assert [each.field for each in raised.value.problems] == ["prompt", "steps", "seed", "images", "size"]
     assert "images must be from 1 to 8; size is not a field" in str(raised.value)
 
 
 def test_sizes_are_multiples_between_bounds(catalog: Catalog):
     limits = catalog.default.limits.model_copy(update={"max_size": 128})
-    assert limits.problem("width", 96) is None
-    assert limits.problem("width", 100) == "must be a multiple of 8"
-    assert limits.problem("height", 136) == "must be from 64 to 128"
+    assert out_of_limits(FIELDS["width"], 96, limits) is None
+    assert out_of_limits(FIELDS["width"], 100, limits).message == "must be a multiple of 8"
+    assert out_of_limits(FIELDS["height"], 136, limits).message == "must be from 64 to 128"
 
 
 def written(folder: Path, change: tuple[str, str]) -> Path:
@@ -161,5 +164,5 @@ def test_a_resolved_request_can_be_sent_again(catalog):
 
 @pytest.mark.parametrize("prompt", ["half a pair \ud83d", "nul \0"])
 def test_text_that_cannot_be_stored_is_refused(catalog, prompt):
-    with pytest.raises(InvalidGeneration, match="prompt must not contain"):
+    with pytest.raises(InvalidFields, match="prompt must not contain"):
         catalog.resolve({"prompt": prompt})

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine, select, text, update
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation, Handling
+from contract.words import EventKind
 from store import deliveries, moves, saves
-from store.generation import Generation
-from store.handling import Handling
-from store.tables import Delivery, EventKind, Job
+from store.tables import Delivery, Job
 from tests.store.conftest import Driver
 
 URL = "https://hooks.example/Path?token=a"

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from contract.fields import MAX_SEED, Handling
+from contract.words import Stopped
 from store import moves, order, pruning, saves
 from store.catalog import load_catalog
-from store.generation import MAX_SEED
-from store.handling import Handling
 from store.order import LastTry
 from store.settings import SHIPPED_CATALOG
-from store.tables import Checkpoint, Event, Image, Iterate, Job, Stopped, jobs
+from store.tables import Checkpoint, Event, Image, Iterate, Job, jobs
 from tests.store.conftest import Driver
 
 STATES = ("queued", "running", "succeeded", "failed", "canceled")

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from contract.fields import Handling
+from contract.words import Priority
 from store import moves, order, reads
-from store.handling import Handling
 from store.order import LastTry
-from store.tables import ApiKey, Job, Priority
+from store.tables import ApiKey, Job
 from tests.store.conftest import Driver
 
 

@@ -14,10 +14,11 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
+from contract.words import TERMINAL
 from store import moves, pruning, reads, saves
-from store.generation import Generation
 from store.order import LastTry
-from store.tables import TERMINAL, Checkpoint, Event, Iterate, Job
+from store.tables import Checkpoint, Event, Iterate, Job
 from tests.store.conftest import Driver
 
 

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import InvalidRequestError
 
+from contract.fields import Generation
 from store import moves, reads
 from store.database import async_engine, async_sessions
-from store.generation import Generation
 from store.tables import Job
 from tests.store.conftest import Driver
 

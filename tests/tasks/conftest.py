@@ -8,10 +8,10 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
+from contract.fields import Generation
 from sampler import Model, load_model
 from store.catalog import Catalog
 from store.database import sync_sessions
-from store.generation import Generation
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, WorkerSettings
 from tasks.engines import Engines

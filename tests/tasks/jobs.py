@@ -11,9 +11,10 @@ from PIL import Image as Picture
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
+from contract.words import TERMINAL
 from store import moves, reads
-from store.generation import Generation
-from store.tables import TERMINAL, Checkpoint, Event, Image, Iterate, Job
+from store.tables import Checkpoint, Event, Image, Iterate, Job
 
 Pixels = np.ndarray[Any, Any]
 """A picture (H, W, 3) as int16, so that differences are what they are."""

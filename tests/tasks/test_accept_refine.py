@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from contract.fields import Generation
 from store import moves
-from store.generation import Generation
 from store.settings import JobSettings
 from store.tables import Image
 from tasks.janitor import Janitor

@@ -11,9 +11,9 @@ import redis
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
+from contract.fields import Generation
 from store import moves, wakeups
 from store.catalog import Catalog
-from store.generation import Generation
 from store.tables import Job
 from tests.tasks.inside import Reference, Start
 from tests.tasks.jobs import PATIENCE, Jobs

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api.links import Links
 from api.surfaces.native import schemas
-from store.generation import Generation
+from contract.fields import Generation
 
 _ID = UUID("8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e")
 REQUEST_ID = "5f2b8c1d7e9a4b0c8d6e3f1a2b4c5d6e"

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from store.catalog import Defaults, Limits
-from store.generation import Generation
-from store.tables import DeliveryState, EventKind, Failure, Priority, SampledBy, State, Stopped
+from contract.fields import Defaults, Generation, Limits
+from contract.words import DeliveryState, EventKind, Failure, Priority, SampledBy, State, Stopped
 
 
 class _Sent(BaseModel):

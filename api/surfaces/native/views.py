@@ -10,10 +10,10 @@ from api.links import Links
 from api.problems import NoSuchJob
 from api.queue.pace import Pace
 from api.surfaces.native import schemas
+from contract.fields import Generation, Handling
+from contract.words import TERMINAL, EventKind
 from store import moves, reads, tables
 from store.catalog import Catalog, ModelCard
-from store.generation import Generation
-from store.handling import Handling
 
 
 async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) -> tuple[schemas.Job, str]:
@@ -93,7 +93,7 @@ def iterate(links: Links, row: tables.Iterate) -> schemas.Iterate:
     )
 
 
-def delivery(links: Links, row: tables.Delivery, kind: tables.EventKind) -> schemas.Delivery:
+def delivery(links: Links, row: tables.Delivery, kind: EventKind) -> schemas.Delivery:
     """One delivery; ``kind`` is that of its event."""
     return schemas.Delivery(
         id=row.id,
@@ -152,7 +152,7 @@ def _job(
         updated_at=row.updated_at,
         request=Generation.model_validate(row.generation),
         webhook=None if row.webhook is None else schemas.Webhook(url=row.webhook["url"], events=row.webhook["events"]),
-        images=[_image(links, image, row.state in tables.TERMINAL) for image in images],
+        images=[_image(links, image, row.state in TERMINAL) for image in images],
         links=schemas.JobLinks(
             self=links.job(row.id),
             cancel=links.cancel(row.id),

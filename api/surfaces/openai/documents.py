@@ -21,7 +21,7 @@ from api.problems import (
     TooManyRequests,
     Unauthorized,
 )
-from api.surfaces.native.request_schema import request_schema
+from api.surfaces.native.request_schema import job_request_schema
 from api.surfaces.openai import errors, schemas
 from api.surfaces.openai.request import Fields
 from store.catalog import Catalog
@@ -61,7 +61,7 @@ _EVENT = {
 
 def request_of(catalog: Catalog) -> dict[str, Any]:
     """The schema of the body of ``POST /v1/images/generations``."""
-    job = request_schema(catalog)
+    job = job_request_schema(catalog)
     own = Fields.model_json_schema()["properties"]
     images = job["properties"].pop("images")
     own["n"] |= {"anyOf": [{"type": "integer", "minimum": 1, "maximum": images["maximum"]}, {"type": "null"}]}

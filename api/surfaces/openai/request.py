@@ -1,17 +1,17 @@
 """What a client of OpenAI's image API asks for, as an ordinary request of this server and how to answer it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.pictures.formats import PNG, Format
 from api.problems import NoSuchModel
-from store.catalog import Catalog, InvalidGeneration
-from store.generation import Generation
-from store.handling import PUBLIC, Handling, resolve_request
-from store.resolve import plain
+from contract.fields import Generation, Handling
+from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
+from store.catalog import Catalog
+from store.requests import PUBLIC, resolve_request
 from store.targets import Targets
 
 MOST_PARTIALS = 3
@@ -85,7 +85,7 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
 
     Raises:
         NoSuchModel: it names one that is not on offer.
-        InvalidGeneration: with every other problem of the request at once.
+        InvalidFields: with every other problem of the request at once.
     """
     model = request.get("model")
     if isinstance(model, str) and model not in catalog:
@@ -94,38 +94,44 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
     found += _at_odds(fields, request)
     rest = {field: value for field, value in request.items() if field not in Fields.model_fields}
     if rest.pop("images", None) is not None:
-        found.append(("images", "is called n here: leave it out"))
-    size = {} if fields.size in (None, "auto") else dict(zip(("width", "height"), _pixels(fields.size), strict=True))
+        found.append(FieldProblem("images", Code.UNKNOWN, "is called n here: leave it out"))
+    size: dict[str, int] = (
+        {} if fields.size in (None, "auto") else dict(zip(("width", "height"), _pixels(fields.size), strict=True))
+    )
     try:
         generation, handling = resolve_request(catalog, {**rest, **size, "images": fields.n}, targets)
-    except InvalidGeneration as error:
-        theirs = {"images": "n"} | dict.fromkeys(size, "size")
-        named = [
-            (theirs.get(field, field), f"({field}) {said}" if field in size else said) for field, said in error.problems
-        ]
-        raise InvalidGeneration([*named, *found]) from None
+    except InvalidFields as error:
+        raise InvalidFields([*(_named(each, size) for each in error.problems), *found]) from None
     if found:
-        raise InvalidGeneration(found)
+        raise InvalidFields(found)
     partials = (fields.partial_images or 0) if fields.stream else None
     return Wanted(generation, handling, _form(fields), fields.response_format == "url", partials)
 
 
-def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[tuple[str, str]]]:
+def _named(problem: FieldProblem, size: Mapping[str, int]) -> FieldProblem:
+    """A problem of our field as one of OpenAI's: width and height are ``size`` if that was given."""
+    if problem.field in size:
+        return FieldProblem("size", problem.code, f"({problem.field}) {problem.message}")
+    return replace(problem, field="n") if problem.field == "images" else problem
+
+
+def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[FieldProblem]]:
     """OpenAI's fields, and what is wrong with them; those that are wrong are left out."""
     given = {field: request[field] for field in Fields.model_fields if request.get(field) is not None}
     try:
         return Fields.model_validate(given), []
     except ValidationError as error:
         found = {str(each["loc"][0]): each for each in error.errors(include_url=False, include_context=False)}
-    said = {field: plain(each["type"], each["msg"]) for field, each in found.items()}
-    if "size" in said:
-        said["size"] = "must be auto, or WIDTHxHEIGHT in pixels, as 512x512"
-    if "background" in said:
-        said["background"] = "must be opaque or auto: the models paint no transparent pictures"
-    return Fields.model_validate({field: given[field] for field in given.keys() - found.keys()}), list(said.items())
+    problems = {name: of_pydantic(name, each) for name, each in found.items()}
+    messages = {
+        "size": "must be auto, or WIDTHxHEIGHT in pixels, as 512x512",
+        "background": "must be opaque or auto: the models paint no transparent pictures",
+    }
+    problems |= {name: replace(problems[name], message=messages[name]) for name in messages.keys() & problems.keys()}
+    return Fields.model_validate({name: given[name] for name in given.keys() - found.keys()}), list(problems.values())
 
 
-def _at_odds(fields: Fields, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _at_odds(fields: Fields, request: Mapping[str, Any]) -> list[FieldProblem]:
     """Fields that do not go together."""
     url, form = fields.response_format == "url", fields.output_format or "png"
     partials = fields.partial_images or 0
@@ -141,7 +147,7 @@ def _at_odds(fields: Fields, request: Mapping[str, Any]) -> list[tuple[str, str]
         and (fields.output_compression or 100) < 100,
         ("size", "must be left out where width or height is given"): sized,
     }
-    return [problem for problem, broken in rules.items() if broken]
+    return [FieldProblem(name, Code.CONFLICT, message) for (name, message), broken in rules.items() if broken]
 
 
 def _pixels(size: str | None) -> list[int]:

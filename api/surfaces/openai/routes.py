@@ -20,8 +20,8 @@ from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.outcome import encoded, outcome
 from api.surfaces.openai.request import Wanted, read
 from api.surfaces.openai.stream import ImageStream
+from contract.words import TERMINAL
 from store import logs
-from store.tables import TERMINAL
 
 router = APIRouter(tags=["openai"])
 

@@ -12,10 +12,9 @@ import pytest
 import trustme
 from sqlalchemy import Engine
 
+from contract.fields import Generation, Handling, StoredWebhook
 from store import moves
 from store.database import async_engine, async_sessions
-from store.generation import Generation
-from store.handling import Handling, StoredWebhook
 from store.settings import WebhookSettings
 from tasks.metrics_janitor import JanitorMetrics
 from tasks.webhooks.post import Poster

@@ -9,8 +9,8 @@ from api.problems import NoSuchJob, NotFinished, NothingToAccept
 from api.services import WithLinks, WithServices
 from api.surfaces.native import schemas, views
 from api.surfaces.native.parameters import JobId
+from contract.words import TERMINAL
 from store import moves, previews, wakeups
-from store.tables import TERMINAL
 
 router = APIRouter(tags=["jobs"])
 

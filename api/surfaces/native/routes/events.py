@@ -12,7 +12,7 @@ from api.problems import InvalidRequest, NoSuchJob
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, views
 from api.surfaces.native.parameters import JobId
-from store.tables import TERMINAL, EventKind
+from contract.words import TERMINAL, EventKind
 
 router = APIRouter(tags=["jobs"])
 

@@ -29,11 +29,11 @@ from api.problems import (
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, pagination, schemas, views
 from api.surfaces.native.parameters import IdempotencyKey, IfNoneMatch, JobId
+from contract.annotations import Text
+from contract.words import State
 from store import reads
-from store.generation import Text
-from store.handling import resolve_request
 from store.idempotency import Once, fingerprint
-from store.tables import State
+from store.requests import resolve_request
 
 router = APIRouter(tags=["jobs"])
 

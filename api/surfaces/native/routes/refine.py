@@ -4,10 +4,9 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
 
 from api.auth.guard import WithCaller
-from api.http.body import is_json, whole
+from api.http.body import is_json
 from api.limits.queued_jobs import make_sure_of_room
 from api.openapi import header, responses
 from api.problems import (
@@ -24,28 +23,11 @@ from api.problems import (
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
 from api.surfaces.native.parameters import JobId
+from contract.fields import Generation, RefineRequest
 from store import moves, reads, tables, wakeups
-from store.generation import Generation
 from store.refine import refined
 
 router = APIRouter(tags=["jobs"])
-
-
-class RefineRequest(BaseModel):
-    """How far to go on. What is left out, or null, does not stop the job before its own tolerance is reached."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tolerance: Annotated[StrictFloat, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="Stop when the residual is at most this; 0 goes on until the picture is exact. By default that of "
-        "the job.",
-        examples=[0.001],
-    )
-    max_iterations: Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)] | None = Field(
-        default=None,
-        description="Stop after this many iterates, with those that are there. By default without limit.",
-    )
 
 
 @router.post(
@@ -102,7 +84,7 @@ async def refine_job(
         unfinished = [image for image in images if image.stopped != "exact"]
         generation = Generation.model_validate(row.generation)
         pace, max_queued = await services.pacer.now(session), services.settings.max_queued
-        new = refined(generation, unfinished, wanted.tolerance, wanted.max_iterations)
+        new = refined(generation, unfinished, wanted)
         moved = (await session.execute(moves.refine(job_id, new, max_queued))).one_or_none()
         if moved is None:
             if (await session.scalar(reads.queue_depth()) or 0) >= max_queued:

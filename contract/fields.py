@@ -1,0 +1,374 @@
+"""The table of request fields: ``Generation`` is what a job computes, ``Handling`` how it is run and reported.
+
+``Request`` lists the same fields for callers in Python; a test holds them together.
+"""
+
+from typing import Annotated, Any, Self, TypedDict
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
+
+from contract.annotations import MODEL, RequestField, Text, whole
+from contract.words import EventKind, Method, Priority, Wish
+
+MAX_SEED = 2**32 - 1
+LONGEST_DEADLINE = 7 * 86400
+LONGEST_URL = 2048
+
+
+class Generation(BaseModel):
+    """A resolved request, as it is stored with the job and read by the worker.
+
+    The bounds here hold for every model; what one model allows is checked by ``contract.resolve``.
+    Image ``n`` (from 0) starts from the noise of seed ``seed + n``.
+    """
+
+    # A field that is added needs a default here: jobs of older versions are stored without it.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    model: Annotated[
+        str,
+        RequestField(
+            help="One of those that the server offers.",
+            description="The id of a model; by default the first one of `GET /v1/models`. Other defaults and limits "
+            "are its own.",
+        ),
+    ]
+    prompt: Annotated[
+        Text,
+        RequestField(
+            help="What the picture shows.",
+            description="What the picture shows.",
+            max_length="max_prompt_characters",
+            not_blank="say what the picture shows",
+        ),
+    ]
+    negative_prompt: Annotated[
+        Text,
+        RequestField(
+            label="Not in the picture",
+            help="What the picture should not show.",
+            description="What the picture does not show.",
+            max_length="max_prompt_characters",
+            default=MODEL,
+        ),
+    ] = ""
+    method: Annotated[
+        Method,
+        RequestField(
+            label="Method",
+            help="SRDS refines all blocks in parallel; the window needs fewer rounds; serial is the plain sampler.",
+            description="`srds` refines all of the picture's blocks in parallel and gives a whole picture with every "
+            "iterate; `window` slides along the steps, in fewer rounds and evaluations, and takes no `blocks` or "
+            "`max_iterations`; `serial` is the plain sampler, which takes no `tolerance` either. `auto` chooses among "
+            "them, and how wide, by what a model call costs where the job runs: it is the fastest, but the same seed "
+            "gives the same picture within the tolerance only.",
+            options={"auto": "Automatic", "srds": "SRDS", "window": "Window", "serial": "Serial"},
+            default=MODEL,
+        ),
+    ]
+    steps: Annotated[
+        int,
+        Field(ge=1),
+        RequestField(
+            label="Steps",
+            help="Steps of the serial sampler. More make a better picture.",
+            description="Steps of the serial sampler. More steps make a better picture, and save more by running in "
+            "parallel.",
+            minimum="min_steps",
+            maximum="max_steps",
+            default=MODEL,
+        ),
+    ]
+    guidance_scale: Annotated[
+        float,
+        Field(ge=1),
+        RequestField(
+            label="Guidance",
+            help="How closely the picture keeps to the prompt; 1 is none.",
+            description="How closely the picture keeps to the prompt (classifier-free guidance); 1 means no guidance.",
+            maximum="max_guidance_scale",
+            default=MODEL,
+        ),
+    ]
+    width: Annotated[
+        int,
+        Field(ge=1),
+        RequestField(
+            label="Width",
+            help="Pixels.",
+            description="Width of the picture in pixels.",
+            unit="pixels",
+            minimum="min_size",
+            maximum="max_size",
+            multiple_of="multiple_of",
+            default=MODEL,
+        ),
+    ]
+    height: Annotated[
+        int,
+        Field(ge=1),
+        RequestField(
+            label="Height",
+            help="Pixels.",
+            description="Height of the picture in pixels.",
+            unit="pixels",
+            minimum="min_size",
+            maximum="max_size",
+            multiple_of="multiple_of",
+            default=MODEL,
+        ),
+    ]
+    seed: Annotated[
+        int,
+        Field(ge=0, le=MAX_SEED),
+        RequestField(
+            label="Seed",
+            help="The same seed gives the same picture; each further image takes the next seed. By default a new one.",
+            description="The noise to start from: image n starts from `seed + n`. The same seed gives the same "
+            "picture. By default one is drawn.",
+            placeholder="random",
+        ),
+    ]
+    images: Annotated[
+        int,
+        Field(ge=1),
+        RequestField(
+            label="Images",
+            help="How many pictures to make.",
+            description="How many pictures to make.",
+            maximum="max_images",
+            default=1,
+        ),
+    ]
+    blocks: Annotated[
+        int | None,
+        Field(ge=1),
+        RequestField(
+            label="Blocks",
+            help="How many blocks cut the steps. By default the planner chooses.",
+            description="How many blocks cut the steps; at most as many as there are steps. By default the planner "
+            "chooses.",
+            maximum="max_steps",
+            placeholder="planned",
+            methods=("auto", "srds"),
+        ),
+    ] = None
+    tolerance: Annotated[
+        float,
+        Field(ge=0, le=1),
+        RequestField(
+            label="Tolerance",
+            help="Stop at an iterate whose residual is at most this. 0: exactly the serial picture.",
+            description="0 goes on until the picture is exactly that of the serial sampler. Otherwise, with `srds`, "
+            "stop when the residual is at most this: how far an iterate moved from the one before, relative to its "
+            "size. With `window`, the largest distance between the point at which a step was evaluated and its final "
+            "position, relative to the noise there.",
+            default=MODEL,
+            unused=0.0,
+            methods=("auto", "srds", "window"),
+        ),
+    ]
+    max_iterations: Annotated[
+        int | None,
+        Field(ge=0),
+        RequestField(
+            label="Iterates at most",
+            help="Stop at this iterate at the latest; 0 makes a draft. By default only the tolerance stops.",
+            description="Stop after this many iterates; 0 makes a draft, the roughest picture, at the least cost. By "
+            "default only `tolerance` stops. A finished job can be refined later.",
+            maximum="max_steps",
+            placeholder="no limit",
+            methods=("auto", "srds"),
+        ),
+    ] = None
+    wish: Annotated[
+        Wish,
+        RequestField(
+            help="What method auto saves: latency, or cost.",
+            description="What method `auto` saves: `latency` finishes each picture as soon as possible; `cost` takes "
+            "hardly more evaluations than the serial sampler, so that a busy server finishes more of them.",
+            options={"latency": "Latency", "cost": "Cost"},
+        ),
+    ] = "latency"
+    previews: Annotated[
+        bool,
+        RequestField(
+            help="Make and keep the picture of every iterate, or of the last one only.",
+            description="Whether the pictures of iterates before the last are made and kept. Without them method "
+            "`auto` computes nothing for their sake.",
+        ),
+    ] = True
+
+    @model_validator(mode="after")
+    def _seeds_fit(self) -> Self:
+        if self.seed + self.images - 1 > MAX_SEED:
+            raise ValueError(f"seed must be at most {MAX_SEED + 1 - self.images} for {self.images} images")
+        return self
+
+    @property
+    def windowed(self) -> bool:
+        """Whether this may be sampled through the window, which knows neither blocks nor a number of iterates.
+
+        With method auto and tolerance 0 it is SRDS if the worker's rounds have room.
+        """
+        free = self.blocks is None and self.max_iterations is None
+        return self.method == "window" or (self.method == "auto" and free)
+
+    def seed_of(self, image: int) -> int:
+        """The seed of image ``image``, counted from 0."""
+        return self.seed + image
+
+
+class Webhook(BaseModel):
+    """Where events are sent, and which. The signature follows Standard Webhooks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: Annotated[
+        Text,
+        Field(min_length=1, max_length=LONGEST_URL),
+        RequestField(
+            help="An https URL on the public internet.",
+            description="An https URL on the public internet, without credentials and fragment. The server's settings "
+            "may allow others.",
+            pattern=r"^https?://[a-zA-Z0-9\[][^@#\s\\]*$",
+        ),
+    ]
+    events: Annotated[
+        list[EventKind],
+        RequestField(
+            help="Which events are sent.",
+            description="Which events are sent: `done` when the job has ended, `iterate` with every picture, `state` "
+            "with every other change.",
+        ),
+    ] = ["done"]
+
+    @field_validator("events")
+    @classmethod
+    def _some_once(cls, events: list[EventKind]) -> list[EventKind]:
+        if not events or len(set(events)) < len(events):
+            raise ValueError("must name at least one kind of event, and each once")
+        return events
+
+
+class StoredWebhook(Webhook):
+    """A webhook as it is kept with its job."""
+
+    base: str
+    """The address that the client sent the job to: the links in events begin with it."""
+    disabled: str | None = None
+    """Why nothing is sent any more; None while it is."""
+
+
+class Handling(BaseModel):
+    """How a job is handled: nothing here changes a picture."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    priority: Annotated[
+        Priority,
+        RequestField(
+            help="Whose turn it is among the jobs of one key: low, normal or high.",
+            description="Whose turn it is among the jobs of one key, or of all clients without one: a `high` job goes "
+            "before `normal` ones that were accepted up to 10 minutes earlier, a `low` one after those accepted up to "
+            "10 minutes later. None waits for ever.",
+            options={"low": "Low", "normal": "Normal", "high": "High"},
+        ),
+    ] = "normal"
+    deadline_seconds: Annotated[
+        float | None,
+        Field(gt=0, le=LONGEST_DEADLINE),
+        RequestField(
+            help="A job that has not ended by then fails, and keeps its pictures.",
+            description="A job that has not ended this many seconds after it was accepted fails within a few seconds, "
+            "whether it waits or runs, with `failure` as `deadline`. The pictures that it has by then stay readable. "
+            "To keep the newest iterate as the result, accept the job before that. By default a job has no deadline.",
+            unit="seconds",
+        ),
+    ] = None
+    webhook: Annotated[
+        Webhook | None,
+        RequestField(
+            help="Where the job's events are sent.",
+            description="Where the job's events are sent: each is a POST, signed as Standard Webhooks says, and tried "
+            "again until it is answered with 2xx.",
+        ),
+    ] = None
+
+
+class Request(TypedDict, total=False):
+    """What a job may ask for beside its prompt. The model decides what is left out, or None."""
+
+    model: str | None
+    negative_prompt: str | None
+    method: Method | None
+    steps: int | None
+    guidance_scale: float | None
+    width: int | None
+    height: int | None
+    seed: int | None
+    images: int | None
+    blocks: int | None
+    tolerance: float | None
+    max_iterations: int | None
+    wish: Wish | None
+    previews: bool | None
+    priority: Priority | None
+    deadline_seconds: float | None
+    webhook: dict[str, Any] | None
+
+
+class RefineRequest(BaseModel):
+    """How far to go on. What is left out, or null, does not stop the job before its own tolerance is reached."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tolerance: Annotated[StrictFloat, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Stop when the residual is at most this; 0 goes on until the picture is exact. By default that of "
+        "the job.",
+        examples=[0.001],
+    )
+    max_iterations: Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)] | None = Field(
+        default=None,
+        description="Stop after this many iterates, with those that are there. By default without limit.",
+    )
+
+
+class Defaults(BaseModel):
+    """What a request gets that leaves a field out. ``width`` and ``height`` are pixels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Method = "srds"
+    steps: PositiveInt
+    guidance_scale: float
+    width: PositiveInt
+    height: PositiveInt
+    tolerance: float
+    negative_prompt: str = ""
+
+
+class Limits(BaseModel):
+    """What a request may ask for. Sizes are pixels and hold for width and height."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_steps: PositiveInt = 1
+    max_steps: PositiveInt
+    min_size: PositiveInt
+    max_size: PositiveInt
+    multiple_of: PositiveInt
+    max_guidance_scale: float = Field(ge=1)
+    max_images: PositiveInt
+    max_prompt_characters: PositiveInt

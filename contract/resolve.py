@@ -1,0 +1,106 @@
+"""A request completed with a model's defaults and checked against its limits."""
+
+import random
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from contract.fields import MAX_SEED, Defaults, Generation, Handling, Limits
+from contract.problems import (
+    Code,
+    FieldProblem,
+    InvalidFields,
+    not_multiple,
+    not_taken,
+    of_pydantic,
+    of_validation,
+    out_of_range,
+    too_long,
+)
+from contract.table import GENERATION, HANDLING, RequestFieldInfo
+from contract.words import Method
+
+
+def resolve(model: str, defaults: Defaults, limits: Limits, request: Mapping[str, Any]) -> Generation:
+    """Fill in what a request leaves out (None counts as left out; a seed is drawn) and check all of it.
+
+    Raises:
+        InvalidFields: with every problem of the request at once.
+    """
+    given = {name: value for name, value in request.items() if value is not None}
+    fixed = {name: row.default for name, row in GENERATION.items() if not (row.required or row.model_default)}
+    values: dict[str, Any] = {**fixed, **defaults.model_dump(), **given, "model": model}
+    found = _not_taken(values, given)
+    found |= _wrong_by_type({**values, "seed": given.get("seed", 0)})
+    for name, row in GENERATION.items():
+        if name not in found and (problem := out_of_limits(row, values[name], limits)):
+            found[name] = problem
+    if found.keys().isdisjoint(("seed", "images")):
+        highest = MAX_SEED + 1 - values["images"]
+        if values["seed"] is None:
+            values["seed"] = random.randint(0, highest)
+        if values["seed"] > highest:
+            message = f"must be at most {highest}: image n of {values['images']} uses seed + n"
+            found["seed"] = FieldProblem("seed", Code.CONFLICT, message)
+    if found.keys().isdisjoint(("blocks", "steps")) and (values["blocks"] or 1) > values["steps"]:
+        message = f"must be at most the number of steps, {values['steps']}"
+        found["blocks"] = FieldProblem("blocks", Code.CONFLICT, message)
+
+    if found:
+        order = [*GENERATION, *found]
+        raise InvalidFields(sorted(found.values(), key=lambda problem: order.index(problem.field)))
+    return Generation(**values)
+
+
+def handling(request: Mapping[str, Any]) -> tuple[Handling, list[FieldProblem]]:
+    """How a request asks to be handled, and what is wrong with that; other fields are passed over."""
+    given = {name: request[name] for name in HANDLING if request.get(name) is not None}
+    try:
+        return Handling.model_validate(given), []
+    except ValidationError as error:
+        return Handling(), of_validation(error)
+
+
+def out_of_limits(row: RequestFieldInfo, value: Any, limits: Limits) -> FieldProblem | None:
+    """What is wrong with a value of the right type for a model of these limits; None if nothing is."""
+    if value is None:
+        return None
+    bounds = row.bounds(limits)
+    if bounds.least is not None and bounds.most is not None and not bounds.least <= value <= bounds.most:
+        return out_of_range(row.name, bounds.least, bounds.most)
+    if bounds.multiple_of is not None and value % bounds.multiple_of:
+        return not_multiple(row.name, bounds.multiple_of)
+    if row.about.not_blank is not None and not value.strip():
+        return FieldProblem(row.name, Code.VALUE, f"must not be blank: {row.about.not_blank}")
+    if bounds.max_length is not None and len(value) > bounds.max_length:
+        return too_long(row.name, bounds.max_length, len(value))
+    return None
+
+
+def _not_taken(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, FieldProblem]:
+    """Sets the fields in ``values`` that the method does not take, and reports those that were given."""
+    found: dict[str, FieldProblem] = {}
+    method = values["method"]
+    if method not in get_args(Method):
+        return found
+    for name, row in GENERATION.items():
+        if method not in row.methods:
+            # The value that it resolves to is no problem, so that a resolved request can be sent again.
+            if given.get(name) and given[name] != row.unused:
+                found[name] = not_taken(name, method)
+            values[name] = row.unused
+    return found
+
+
+def _wrong_by_type(values: Mapping[str, Any]) -> dict[str, FieldProblem]:
+    """Fields that are missing, unknown or of the wrong type. What is out of bounds is left to the model's limits."""
+    try:
+        Generation.model_validate(values)
+    except ValidationError as error:
+        return {
+            str(each["loc"][0]): of_pydantic(str(each["loc"][0]), each)
+            for each in error.errors(include_url=False, include_context=False)
+            if each["loc"] and each["type"] not in ("greater_than_equal", "less_than_equal")
+        }
+    return {}

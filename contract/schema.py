@@ -1,0 +1,83 @@
+"""The table of request fields as JSON Schema.
+
+It documents: a request is checked by ``contract.resolve``, which knows the limits of the model that it names and
+reports all problems at once. Here a limit is the widest of all models.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import gcd
+from typing import Any
+
+from contract.fields import Defaults, Limits
+from contract.table import FIELDS, WEBHOOK, Bounds, RequestFieldInfo
+
+NO_NUL = r"^[^\u0000]*$"
+NOT_BLANK = r"^[^\u0000]*[^\s\u0000\u001c-\u001f][^\u0000]*$"
+
+
+def request_schema(models: Mapping[str, Limits], defaults: Defaults) -> dict[str, Any]:
+    """The schema of a request's fields, as an object.
+
+    Args:
+        models: the limits of each model on offer, by its id; the first one is the default.
+        defaults: those of the default model.
+    """
+    limits = widest(list(models.values()))
+    by_model = {**defaults.model_dump(), "model": next(iter(models))}
+    properties = {
+        name: _property(row, row.bounds(limits), by_model.get(name), nullable=not row.required)
+        for name, row in FIELDS.items()
+    }
+    properties["model"]["enum"] = [*models, None]
+    return {
+        "type": "object",
+        "required": [name for name, row in FIELDS.items() if row.required],
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def widest(limits: Sequence[Limits]) -> Limits:
+    """Limits that allow whatever one of these does."""
+
+    def joined(name: str) -> Any:
+        values = [getattr(each, name) for each in limits]
+        if name == "multiple_of":
+            return gcd(*values)
+        return min(values) if name.startswith("min_") else max(values)
+
+    return Limits.model_validate({name: joined(name) for name in Limits.model_fields})
+
+
+def _property(row: RequestFieldInfo, bounds: Bounds, by_model: Any = None, *, nullable: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "type": [row.type, "null"] if nullable else row.type,
+        "description": row.about.description,
+    }
+    default = row.default if by_model is None else by_model
+    if default is not None:
+        made["default"] = default
+    length = "Length" if row.type == "string" else "Items"
+    keywords = {
+        "minimum": bounds.least,
+        "exclusiveMinimum": bounds.above,
+        "maximum": bounds.most,
+        "multipleOf": bounds.multiple_of,
+        f"min{length}": bounds.min_length,
+        f"max{length}": bounds.max_length,
+    }
+    made |= {keyword: bound for keyword, bound in keywords.items() if bound is not None}
+    match row.type:
+        case "array":
+            made |= {"items": {"type": "string", "enum": list(row.choices)}, "minItems": 1, "uniqueItems": True}
+        case "object":
+            nested = {name: _property(each, each.fixed, nullable=False) for name, each in WEBHOOK.items()}
+            required = [name for name, each in WEBHOOK.items() if each.required]
+            made |= {"required": required, "additionalProperties": False, "properties": nested}
+        case "string" if row.choices:
+            made["enum"] = [*row.choices, None]
+        case "string" if row.name != "model":
+            made["pattern"] = row.about.pattern or (NOT_BLANK if row.about.not_blank else NO_NUL)
+        case _:
+            pass
+    return made

@@ -1,0 +1,35 @@
+"""The words of the product as types: each is defined here and nowhere else."""
+
+from typing import Literal
+
+State = Literal["queued", "running", "succeeded", "failed", "canceled"]
+"""Of a job."""
+
+TERMINAL: tuple[State, ...] = ("succeeded", "failed", "canceled")
+"""The states of a job that has ended."""
+
+Stopped = Literal["converged", "exact", "max_iterations", "accepted"]
+"""Why an image, or a job that succeeded, stopped."""
+
+Failure = Literal["model", "worker", "crashes", "deadline"]
+"""The kind of a job's failure."""
+
+Priority = Literal["low", "normal", "high"]
+EventKind = Literal["state", "iterate", "done"]
+Scope = Literal["submit", "read", "admin"]
+"""What an API key may do."""
+
+DeliveryState = Literal["pending", "delivered", "failed"]
+"""Of one event on its way to a webhook."""
+
+Method = Literal["auto", "srds", "window", "serial"]
+"""How a picture is sampled, as a request names it."""
+
+SampledBy = Literal["srds", "window", "serial"]
+"""How a picture is sampled once it is planned."""
+
+Wish = Literal["latency", "cost"]
+"""What method ``auto`` saves."""
+
+Format = Literal["png", "webp", "jpeg"]
+"""Of an encoded picture."""
