@@ -30,7 +30,7 @@ from benchmarks.devices import grid
 from benchmarks.problems import Anything
 from benchmarks.report import about, machine, table, write
 from sampler import DDIM, Engine, Parareal, Trajectory, Window, choose_blocks
-from store import moves, order, pace, pruning, reads
+from store import moves, pace, queue_order, reads, retention
 from store.catalog import load_catalog
 from store.database import sync_engine
 from store.settings import SHIPPED_CATALOG
@@ -185,15 +185,15 @@ def statements(database: Database) -> dict[str, Any]:
         "queue depth": reads.queue_depth(),
         "pace": pace.pace(),
         "submit": moves.submit(uuid4(), generation, max_queued=10**6),
-        "claim, with its lock": (order.claims(), moves.claim_next("worker", 15, order.LastTry(2))),
+        "claim, with its lock": (queue_order.claims(), moves.claim_next("worker", 15, queue_order.LastTry(2))),
         "janitor: rescue": moves.rescue(3),
         "janitor: expire": moves.expire(),
         "janitor: unsent": reads.unsent(),
-        "janitor: prune, nothing old": pruning.prune(3650 * DAY),
-        "janitor: prune 100 jobs": pruning.prune(1),
-        "janitor: prune previews, nothing old": pruning.prune_previews(3650 * DAY),
-        "janitor: prune 1000 previews": pruning.prune_previews(1),
-        "janitor: prune checkpoints": pruning.prune_checkpoints(1),
+        "janitor: prune, nothing old": retention.prune(3650 * DAY),
+        "janitor: prune 100 jobs": retention.prune(1),
+        "janitor: prune previews, nothing old": retention.prune_previews(3650 * DAY),
+        "janitor: prune 1000 previews": retention.prune_previews(1),
+        "janitor: prune checkpoints": retention.prune_checkpoints(1),
     }
 
 

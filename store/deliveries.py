@@ -40,10 +40,10 @@ ORDERLY_ATTEMPTS = 4
 Claimed = Row[UUID, int, UUID, int, dict[str, Any], str, str | None]
 
 
-def told(job: FromClause, kind: ColumnElement[str], data: ColumnElement[Any]) -> tuple[CTE, CTE]:
-    """Insert the event that each row of ``job`` (with ``id``, ``seq`` and ``webhook``) has got a number for, and its
-    delivery, where the job's webhook wants this kind. Where the webhook was disabled, the delivery has failed from the
-    start."""
+def record_event(job: FromClause, kind: ColumnElement[str], data: ColumnElement[Any]) -> tuple[CTE, CTE]:
+    """The parts of a statement that insert the event of each row of ``job`` (with the event's number as ``seq``, and
+    ``id`` and ``webhook``) and, if the job's webhook subscribes to this kind, its delivery. The delivery of a disabled
+    webhook is inserted as failed."""
     event = insert(events).from_select(["job_id", "seq", "kind", "data"], select(job.c.id, job.c.seq, kind, data))
     webhook = job.c.webhook
     disabled = webhook["disabled"].astext
@@ -180,8 +180,8 @@ def event(job_id: UUID, seq: int) -> Select[Event]:
 
 
 def _with_kind() -> Select[Delivery, EventKind]:
-    told = and_(Event.job_id == Delivery.job_id, Event.seq == Delivery.seq)
-    return select(Delivery, Event.kind).join(Event, told).execution_options(populate_existing=True)
+    its_event = and_(Event.job_id == Delivery.job_id, Event.seq == Delivery.seq)
+    return select(Delivery, Event.kind).join(Event, its_event).execution_options(populate_existing=True)
 
 
 def _settled(delivery: UUID, attempts: int, **values: Any) -> ReturningUpdate[UUID, DeliveryState]:

@@ -59,8 +59,8 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from contract.fields import Generation, Handling
 from contract.words import TERMINAL, Failure, State, Stopped
-from store import logs, order
-from store.deliveries import told
+from store import logs, queue_order
+from store.deliveries import record_event
 from store.tables import Image, Job, checkpoints, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
@@ -133,10 +133,10 @@ def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
 
 
 def claim_next(
-    worker: str, lease_seconds: float, last_try: order.LastTry, max_running: int | None = None
+    worker: str, lease_seconds: float, last_try: queue_order.LastTry, max_running: int | None = None
 ) -> Select[Job, Image]:
-    """The claim of the job whose turn it is (``order.first``). A row for each of its images, with the job as it is now:
-    it need not be read again. ``max_running``: jobs that a key without a number of its own may have running.
+    """Claim the job whose turn it is (``queue_order.first``). Returns a row for each of its images, with the job as it
+    is after the claim. ``max_running``: how many jobs of a key without a limit of its own may run.
 
     No row where the job does not fit in beside what the worker runs. When it is the turn of one that must run alone, no
     other goes before it: the worker gets free for it.
@@ -229,7 +229,7 @@ def refine(job_id: UUID, generation: Generation, max_queued: int | None = None) 
     moved = _moved(
         update(jobs).where(refinable, _room(max_queued)),
         state="queued",
-        rank_at=order.rank(jobs.c.priority),
+        rank_at=queue_order.rank(jobs.c.priority),
         deadline_at=None,
         generation=generation.model_dump(),
         stopped=None,
@@ -317,7 +317,7 @@ def _claim() -> Moved:
 
 @cache
 def _claim_next(max_running: int | None) -> Select[Job, Image]:
-    moved = _claimed(and_(jobs.c.id.in_(select(order.first(max_running).c.id)), order.fits()))
+    moved = _claimed(and_(jobs.c.id.in_(select(queue_order.first(max_running).c.id)), queue_order.fits()))
     job = aliased(Job, moved)
     row = select(job, Image).join(Image, Image.job_id == moved.c.id).order_by(Image.number)
     return row.add_cte(*_event(moved))
@@ -350,7 +350,7 @@ def _submission(max_queued: int | None) -> Submission:
         "key_id": given("key_id"),
         "request_id": given("request_id"),
         "priority": given("priority"),
-        "rank_at": order.rank(given("priority")),
+        "rank_at": queue_order.rank(given("priority")),
         "deadline_at": func.now() + bindparam("deadline", type_=Interval()),
         "webhook": bindparam("webhook", type_=JSONB(none_as_null=True)),
     }
@@ -401,7 +401,7 @@ def _event(job: CTE) -> tuple[CTE, CTE]:
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error, "failure", job.c.failure),
         *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
     )
-    return told(job, case((job.c.state.in_(TERMINAL), "done"), else_="state"), data)
+    return record_event(job, case((job.c.state.in_(TERMINAL), "done"), else_="state"), data)
 
 
 def _spent(job: CTE) -> Delete:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Select, and_, func, literal, or_, select, tuple_
 
 from contract.words import State
-from store import order
+from store import queue_order
 from store.tables import Event, Image, Iterate, Job
 
 # Moves bypass the session's objects, so a read overwrites those that it already holds.
@@ -66,9 +66,9 @@ def jobs(
 
 
 def queue_positions(job_ids: Sequence[UUID], max_running: int | None = None) -> Select[UUID, int]:
-    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed. See ``order.line``.
+    """(id, position) of those of these jobs that are queued; 1 is the next to be claimed. See ``queue_order.line``.
     ``max_running``: jobs that a key without a number of its own may have running."""
-    line = order.line(max_running)
+    line = queue_order.line(max_running)
     return select(line.c.id, line.c.position).where(line.c.id.in_(job_ids))
 
 

@@ -34,12 +34,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from contract.words import EventKind, SampledBy, Stopped
-from store.deliveries import told
+from store.deliveries import record_event
 from store.moves import held
 from store.tables import checkpoints, images, iterates, jobs
 
-# What is told of an iterate.
-TOLD = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
+# The data of an iterate's event.
+EVENT_FIELDS = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
 
 
 class LeaseLost(Exception):
@@ -206,7 +206,7 @@ def _iterate(checkpointed: bool) -> Select[int]:
     parts = [_replace(iterates, job, row).cte("iterate"), image.cte("image")]
     if checkpointed:
         parts.append(_replace(checkpoints, job, _given(checkpoints, "image", "iterate", "data")).cte("checkpoint"))
-    return _told(job, "iterate", _object({name: row[name] for name in TOLD})).add_cte(*parts)
+    return _with_event(job, "iterate", _object({name: row[name] for name in EVENT_FIELDS})).add_cte(*parts)
 
 
 @cache
@@ -215,11 +215,11 @@ def _final() -> Select[int]:
     row = _given(iterates, "image", "iterate", "picture", "etag")
     kept = {name: func.coalesce(iterates.c[name], row[name]) for name in ("picture", "etag")}
     its = and_(iterates.c.job_id == job.c.id, *(iterates.c[name] == row[name] for name in ("image", "iterate")))
-    final = update(iterates).where(its).values(final=True, **kept).returning(*(iterates.c[name] for name in TOLD))
-    iterate = final.cte("iterate")
+    fields = [iterates.c[name] for name in EVENT_FIELDS]
+    iterate = update(iterates).where(its).values(final=True, **kept).returning(*fields).cte("iterate")
     image = update(images).where(_its_image(job)).values(final=row["iterate"])
-    data = _object({name: iterate.c[name] for name in TOLD})
-    return _told(job, "iterate", select(data).scalar_subquery()).add_cte(image.cte("image"))
+    data = _object({name: iterate.c[name] for name in EVENT_FIELDS})
+    return _with_event(job, "iterate", select(data).scalar_subquery()).add_cte(image.cte("image"))
 
 
 @cache
@@ -229,7 +229,7 @@ def _image(values: tuple[str, ...]) -> Select[int]:
     image = update(images).where(_its_image(job)).values(given)
     part = _object({"number": _its_number(), **given})
     data = _object({"state": literal("running"), "stopped": None, "error": None, "image": part})
-    return _told(job, "state", data).add_cte(image.cte("image"))
+    return _with_event(job, "state", data).add_cte(image.cte("image"))
 
 
 @cache
@@ -276,6 +276,6 @@ def _object(values: Mapping[str, Any]) -> ColumnElement[Any]:
     return func.jsonb_build_object(*(part for pair in values.items() for part in pair))
 
 
-def _told(job: CTE, kind: EventKind, data: ColumnElement[Any]) -> Select[int]:
-    """The number of the new event, which is inserted, and delivered to the job's webhook."""
-    return select(job.c.seq).add_cte(*told(job, literal(kind), data))
+def _with_event(job: CTE, kind: EventKind, data: ColumnElement[Any]) -> Select[int]:
+    """Record the event. Returns its number."""
+    return select(job.c.seq).add_cte(*record_event(job, literal(kind), data))

@@ -18,14 +18,14 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import figures, idempotency, moves, previews, pruning, reads, wakeups, workers
+from store import figures, idempotency, moves, previews, reads, retention, wakeups, workers
 from store.database import sync_engine, sync_sessions
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, MetricsSettings, StoreSettings, WebhookSettings
+from tasks.dispatch import send
 from tasks.metrics_janitor import JanitorMetrics
 from tasks.metrics_server import serve
 from tasks.queue import QUEUE, SWEEP, app
-from tasks.sending import send
 from tasks.transactions import AWAY, reason
 from tasks.webhooks.service import Service
 
@@ -182,9 +182,9 @@ class Janitor:
         """Delete jobs that finished longer ago than they are kept, the previews of others, the checkpoints of
         those that can be refined no longer, and old idempotency keys."""
         with self._sessions.begin() as session:
-            pruned = session.scalars(pruning.prune(self._settings.retention_seconds)).all()
-            session.execute(pruning.prune_checkpoints(self._settings.checkpoint_retention_seconds))
-            session.execute(pruning.prune_previews(self._settings.preview_retention_seconds))
+            pruned = session.scalars(retention.prune(self._settings.retention_seconds)).all()
+            session.execute(retention.prune_checkpoints(self._settings.checkpoint_retention_seconds))
+            session.execute(retention.prune_previews(self._settings.preview_retention_seconds))
             session.execute(idempotency.prune(self._settings.idempotency_seconds))
         for job_id in pruned:
             previews.drop(self._redis, job_id)

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from contract.fields import Generation
 from contract.words import State, Stopped
-from store import figures, logs, moves, order, saves, wakeups
+from store import figures, logs, moves, queue_order, saves, wakeups
 from store.saves import LeaseLost
 from store.tables import Image, Job
+from tasks.dispatch import pass_on, send
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
-from tasks.sending import pass_on, send
 from tasks.transactions import GaveUp, transact
 from tasks.worker import Worker
 
@@ -85,14 +85,14 @@ def _look(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none
     most = worker.jobs.max_running_per_key
     # The last try of a job is its own: what brings the worker down then is nobody else's fault. A thread that finds
     # nothing because of it leaves the job to those that hold the others: they look again when they have ended.
-    last_try = order.LastTry(worker.jobs.max_crashes - 1, held)
+    last_try = queue_order.LastTry(worker.jobs.max_crashes - 1, held)
 
     def claim(session: Session) -> Sequence[Row[Job, Image]] | Literal["locked", "none"]:
-        session.execute(order.claims())
+        session.execute(queue_order.claims())
         turn = moves.claim_next(worker.name, worker.jobs.lease_seconds, last_try, most)
         if rows := session.execute(turn).all():
             return rows
-        return "locked" if session.scalar(order.left(worker.name, last_try, most)) else "none"
+        return "locked" if session.scalar(queue_order.left(worker.name, last_try, most)) else "none"
 
     # None is ours yet: once PostgreSQL is back, the janitor calls again.
     found = transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")

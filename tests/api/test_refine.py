@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from contract.words import Stopped
-from store import pruning, wakeups
+from store import retention, wakeups
 from tasks.queue import QUEUE
 from tests.api.conftest import wait_until_sent
 from tests.api.problem import faults, problem
@@ -130,7 +130,7 @@ def test_what_cannot_be_refined(
         assert "submit it again" in refuse(job)
     late = finished()
     with Session(database) as session:
-        session.execute(pruning.prune_checkpoints(0))
+        session.execute(retention.prune_checkpoints(0))
         session.commit()
     assert "no longer kept" in refuse(late)
     for job in (submit(), submit()):

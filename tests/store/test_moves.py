@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from contract.fields import MAX_SEED, Handling
 from contract.words import Stopped
-from store import moves, order, pruning, saves
+from store import moves, queue_order, retention, saves
 from store.catalog import load_catalog
-from store.order import LastTry
+from store.queue_order import LastTry
 from store.settings import SHIPPED_CATALOG
 from store.tables import Checkpoint, Event, Image, Iterate, Job, jobs
 from tests.store.conftest import Driver
@@ -344,10 +344,10 @@ def test_old_previews_are_pruned_but_not_the_last_picture(driver: Driver):
         driver.save(job_id, iterate=0)
         driver.save(job_id, iterate=1)
     driver.do(moves.canceled(stopped, 1))
-    assert driver.session.scalars(pruning.prune_previews(3600)).all() == []
-    assert set(driver.session.scalars(pruning.prune_previews(0))) == {done, stopped}
+    assert driver.session.scalars(retention.prune_previews(3600)).all() == []
+    assert set(driver.session.scalars(retention.prune_previews(0))) == {done, stopped}
     driver.session.commit()
-    assert driver.session.scalars(pruning.prune_previews(0)).all() == []
+    assert driver.session.scalars(retention.prune_previews(0)).all() == []
     kept = select(Iterate.iterate, Iterate.etag.is_not(None), Iterate.picture.is_not(None), Iterate.rounds)
     for job_id in (done, stopped):
         found = driver.session.execute(kept.where(Iterate.job_id == job_id).order_by(Iterate.iterate)).all()
@@ -368,8 +368,8 @@ def test_old_checkpoints_of_finished_jobs_are_pruned(driver: Driver):
     old, again, running = finished(driver, "converged", "converged"), finished(driver, "accepted"), driver.claimed()
     driver.save(running)
     driver.do(moves.refine(again, TIGHTER))
-    assert driver.session.scalars(pruning.prune_checkpoints(3600)).all() == []
-    assert driver.session.scalars(pruning.prune_checkpoints(0)).all() == [old, old]
+    assert driver.session.scalars(retention.prune_checkpoints(3600)).all() == []
+    assert driver.session.scalars(retention.prune_checkpoints(0)).all() == [old, old]
     driver.session.commit()
     assert driver.do(moves.refine(old, TIGHTER)) is None
     assert set(driver.session.scalars(select(Checkpoint.job_id))) == {again, running}
@@ -484,11 +484,11 @@ def test_a_job_that_must_wait_for_others_to_end_is_not_left_for_its_worker(drive
     driver.expire(suspect)
     driver.do(moves.rescue(3))
     for held, crashes, left in (((), 2, True), ((), 1, False), ((other,), 2, True), ((suspect,), 1, False)):
-        assert driver.session.scalar(order.left("worker", LastTry(crashes, held))) is left
-    assert driver.session.scalar(order.left("elsewhere", LastTry(1)))
-    assert not driver.session.scalar(order.left("elsewhere", LastTry(1, (other,))))
+        assert driver.session.scalar(queue_order.left("worker", LastTry(crashes, held))) is left
+    assert driver.session.scalar(queue_order.left("elsewhere", LastTry(1)))
+    assert not driver.session.scalar(queue_order.left("elsewhere", LastTry(1, (other,))))
     driver.submit()
-    assert not driver.session.scalar(order.left("worker", LastTry(1))), "no other goes before it"
+    assert not driver.session.scalar(queue_order.left("worker", LastTry(1))), "no other goes before it"
 
 
 def test_rescue_takes_the_oldest_up_to_its_limit(driver: Driver):
@@ -532,8 +532,8 @@ def test_prune_deletes_old_finished_jobs_oldest_first(driver: Driver):
     for job_id in jobs:
         driver.do(moves.succeed(job_id, 1, "exact"))
     queued = driver.submit()
-    assert driver.session.scalars(pruning.prune(3600)).all() == []
-    assert set(driver.session.scalars(pruning.prune(0, limit=2))) == set(jobs[:2])
+    assert driver.session.scalars(retention.prune(3600)).all() == []
+    assert set(driver.session.scalars(retention.prune(0, limit=2))) == set(jobs[:2])
     driver.session.commit()
     assert set(driver.session.scalars(select(Job.id))) == {jobs[2], queued}
 

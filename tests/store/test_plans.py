@@ -7,8 +7,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from store import moves, pace, pruning, reads
-from store.order import LastTry
+from store import moves, pace, reads, retention
+from store.queue_order import LastTry
 
 FILL = """
 with key as (
@@ -77,12 +77,12 @@ INDEXES = {
     "claim": ("ix_jobs_rank", lambda at: moves.claim_next("worker", 15, LastTry(2, []))),
     "expire": ("ix_jobs_deadline", lambda at: moves.expire()),
     "pace": ("ix_jobs_finished", lambda at: pace.pace()),
-    "prune previews": ("ix_iterates_previews", lambda at: pruning.prune_previews(86400)),
+    "prune previews": ("ix_iterates_previews", lambda at: retention.prune_previews(86400)),
     "renew": ("pk_jobs", lambda at: moves.renew("worker", {at.id: 1}, 15)),
     "rescue": ("ix_jobs_running", lambda at: moves.rescue(3)),
     "newest events": ("pk_jobs", lambda at: reads.seqs([at.id])),
     "accept": ("pk_jobs", lambda at: moves.accept(at.id)),
-    "prune": ("ix_jobs_finished", lambda at: pruning.prune(13 * 86400, limit=10)),
+    "prune": ("ix_jobs_finished", lambda at: retention.prune(13 * 86400, limit=10)),
 }
 
 

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from contract.fields import Generation
 from contract.words import TERMINAL
-from store import moves, pruning, reads, saves
-from store.order import LastTry
+from store import moves, reads, retention, saves
+from store.queue_order import LastTry
 from store.tables import Checkpoint, Event, Iterate, Job
 from tests.store.conftest import Driver
 
@@ -185,7 +185,12 @@ def test_refine_against_delete_and_pruning(database: Engine, driver: Driver):
         driver.save(job_id, final=True)
         saves.finish_image(driver.session, job_id, 1, 0, stopped="converged")
         driver.do(moves.succeed(job_id, 1, "converged"))
-        statements = [Refinement(job_id, finer), moves.delete(job_id), pruning.prune(0), pruning.prune_checkpoints(0)]
+        statements = [
+            Refinement(job_id, finer),
+            moves.delete(job_id),
+            retention.prune(0),
+            retention.prune_checkpoints(0),
+        ]
         random.Random(turn).shuffle(statements)
         at_once(database, statements)
         state = driver.session.scalar(select(Job.state).where(Job.id == job_id))
@@ -299,8 +304,8 @@ def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
                     moves.renew("worker", {job_id: attempt}, 15),
                 ]
                 often += [moves.succeed(job_id, attempt, "converged"), moves.refine(job_id, finer)]
-                often += [moves.accept(job_id), pruning.prune_checkpoints(0)]
-                often += [pruning.prune_previews(0), moves.expire(), moves.claim_next("worker", 15, LastTry(5))]
+                often += [moves.accept(job_id), retention.prune_checkpoints(0)]
+                often += [retention.prune_previews(0), moves.expire(), moves.claim_next("worker", 15, LastTry(5))]
                 seldom = [moves.succeed(job_id, attempt, "exact"), moves.cancel(job_id)]
                 statement = choose.choice(often if choose.random() < 0.98 else seldom)
                 rows: Sequence[Any] = session.execute(statement).all()

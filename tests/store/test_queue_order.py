@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from contract.fields import Handling
 from contract.words import Priority
-from store import moves, order, reads
-from store.order import LastTry
+from store import moves, queue_order, reads
+from store.queue_order import LastTry
 from store.tables import ApiKey, Job
 from tests.store.conftest import Driver
 
@@ -63,7 +63,7 @@ def test_the_oldest_goes_first_and_priority_is_a_head_start(driver: Driver):
 
 
 def test_no_priority_starves(driver: Driver):
-    bonus = (order.BONUS["high"] - order.BONUS["low"]).total_seconds()
+    bonus = (queue_order.BONUS["high"] - queue_order.BONUS["low"]).total_seconds()
     young = submit(driver, priority="low", age=bonus - 60)
     old = submit(driver, priority="low", age=bonus + 60)
     high = submit(driver, priority="high")
@@ -112,10 +112,10 @@ def test_the_servers_limit_holds_for_keys_that_have_none_of_their_own(driver: Dr
     assert positions(driver, max_running=1) == expected
     taken = list(iter(lambda: claim(driver, max_running=1), None))
     assert taken == expected[:6]
-    assert driver.session.scalar(order.left("worker", LastTry(1))), (
+    assert driver.session.scalar(queue_order.left("worker", LastTry(1))), (
         "without the server's limit the second one could run"
     )
-    assert not driver.session.scalar(order.left("worker", LastTry(1), max_running=1))
+    assert not driver.session.scalar(queue_order.left("worker", LastTry(1), max_running=1))
     assert positions(driver, max_running=1) == [second, wide[2]]
     assert claim(driver) == second
 
@@ -130,7 +130,7 @@ def test_claims_at_once_keep_to_the_limit_and_take_each_job_once(driver: Driver,
         taken: list[UUID] = []
         with Session(database) as session:
             while True:
-                session.execute(order.claims())
+                session.execute(queue_order.claims())
                 row = session.execute(moves.claim_next("worker", 15, LastTry(1))).one_or_none()
                 session.commit()
                 if row is None:
