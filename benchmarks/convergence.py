@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks.shipped import error, noises, run, shipped_model
 from sampler import Model, Parareal
-from sampler.parareal import Correction
+from sampler.methods.srds.parareal import Correction
 
 LAST = 4
 SOLVERS, GUIDANCES, STEPS = ("ddim", "dpm++", "heun"), (1.0, 3.0, 7.5), (25, 50, 100)

@@ -9,8 +9,11 @@ from torch import Tensor
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, Peer, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts
 from benchmarks.peers.srds import Distance
-from sampler import DDIM, Parareal, choose_blocks
-from sampler.planner import GUIDED_WIDTH, choose, start
+from sampler import DDIM, Circumstances, Parareal, Stopping, choose_blocks
+from sampler.methods import new_methods
+from sampler.methods.window.method import WindowPlan
+from sampler.methods.window.tuning import GUIDED_WIDTH
+from sampler.planner import choose
 
 AUTO, UNSEEN = "auto", "auto, no previews"
 AUTO_TOLERANCES = (0.5, 0.1, 0.02, 0.005, 0.001, 0.0002, 0.0)
@@ -93,8 +96,11 @@ def _auto(method: str, width: int, tolerance: float, **wishes: Any) -> Setting:
     """What the planner chooses where rounds have room; a window shows all that it has, as those of the peers do."""
 
     def make(solver: DDIM, noise: Tensor) -> Peer:
-        plan = replace(choose(solver.grid.steps, width, tolerance=tolerance, **wishes), shown=None)
-        return Underpaint(start(plan, solver, noise, tolerance=tolerance, shown=solver.grid.steps), width)
+        steps, stopping = solver.grid.steps, Stopping(tolerance)
+        plan = choose(new_methods(), steps, stopping, Circumstances(width, **wishes))
+        if isinstance(plan, WindowPlan):
+            plan = replace(plan, shown=steps)
+        return Underpaint(plan.start(solver, noise, stopping), width)
 
     name = f"tolerance={tolerance:g}" + (", wish=cost" if "wish" in wishes else "")
     return Setting(method, name, True, make)

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from benchmarks.problems import Anything, Tree
-from sampler import Plan
+from sampler import Circumstances, Plan, Stopping
 from sampler.cost import Curve
-from sampler.planner import choose, start
+from sampler.methods import new_methods
+from sampler.planner import choose
 
 STEPS = (10, 25, 50, 100)
 SLOPES = (0.0, 0.05, 0.2, 0.4, 0.7, 1.0)
@@ -24,9 +25,9 @@ MODES = (0.05, 0.2)
 WORST = 12
 
 
-def spent(problem: Tree, steps: int, plan: Plan, tolerance: float, slots: int, cost: Curve) -> float:
+def spent(problem: Tree, steps: int, plan: Plan, stopping: Stopping, slots: int, cost: Curve) -> float:
     """What a plan takes to the image, in rounds of one evaluation."""
-    trajectory = start(plan, problem.solver(steps), problem.noise(3), tolerance=tolerance, cost=cost)
+    trajectory = plan.start(problem.solver(steps), problem.noise(3), stopping, cost)
     total = 0.0
     while chosen := trajectory.ready()[:slots]:
         x = torch.stack([evaluation.x for evaluation in chosen])
@@ -43,8 +44,9 @@ def main() -> None:
         def cost(width: int, slope: float = slope) -> float:
             return 1 + slope * (width - 1)
 
-        plan = choose(steps, slots, tolerance=tolerance, cost=cost)
-        took = spent(Tree(modes), steps, plan, tolerance, slots, cost)
+        stopping = Stopping(tolerance)
+        plan = choose(new_methods(), steps, stopping, Circumstances(slots, cost))
+        took = spent(Tree(modes), steps, plan, stopping, slots, cost)
         about = f"modes {modes:g} | {steps} | {slope:g} | {tolerance:g} | {slots} | {plan.method} | {plan.width}"
         rows.append((took / steps, (took - plan.blocks + 1) / steps, about))
     print(f"{len(rows)} cases; with the preview, mean: {mean(row[0] for row in rows):.3f}")

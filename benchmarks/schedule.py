@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from sampler import DDIM, Grid, Parareal, dataflow
+from sampler import DDIM, Grid, Parareal
+from sampler.methods.srds import dataflow
 
 STEPS, BLOCKS, LAST = 25, 5, 3
 CELL, LEFT, TOP, GAP = 22, 96, 34, 46

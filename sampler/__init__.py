@@ -1,19 +1,23 @@
-"""SRDS in PyTorch: pipelined Parareal sampling of diffusion models, with every iterate a whole image."""
+"""Parallel-in-time sampling of diffusion models in PyTorch: SRDS and others, whose iterates are whole images."""
 
 from sampler.denoiser import Model
 from sampler.engine import Engine, Progress
 from sampler.errors import InvalidCheckpoint, UnsupportedModel
 from sampler.grid import Grid, block_edges, ddim_grid, ddpm_grid, doubled, sigma_grid
+from sampler.methods import Circumstances, Plan, Stopping
+from sampler.methods.serial import Serial
+from sampler.methods.srds.parareal import Parareal
+from sampler.methods.srds.plan import choose_blocks, predict
+from sampler.methods.window.window import Window
 from sampler.models import load_model
-from sampler.parareal import Parareal
-from sampler.plan import Plan, choose_blocks, predict, predict_window
+from sampler.planner import plan
 from sampler.sample import SamplingFailed, sample
 from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
-from sampler.window import Window
 
 __all__ = [
     "Checkpoint",
+    "Circumstances",
     "DDIM",
     "DPMSolver",
     "Engine",
@@ -27,9 +31,11 @@ __all__ = [
     "Plan",
     "Progress",
     "SamplingFailed",
+    "Serial",
     "Solver",
     "Status",
     "Stochastic",
+    "Stopping",
     "Trajectory",
     "UnsupportedModel",
     "Window",
@@ -39,8 +45,8 @@ __all__ = [
     "ddpm_grid",
     "doubled",
     "load_model",
+    "plan",
     "predict",
-    "predict_window",
     "sample",
     "sigma_grid",
 ]

@@ -6,14 +6,10 @@ from itertools import accumulate
 from statistics import median
 from threading import Lock
 
+from sampler import tuning
+
 # What a round costs by its width, in rounds of one evaluation.
 Curve = Callable[[int], float]
-
-# Before anything is known: what each further evaluation adds. About that of a small network on one CPU core; where a
-# GPU has room for more, that shows with the first rounds.
-GUESS = 0.4
-MEMORY = 15
-HARDLY = 1.25
 
 
 def flat(_: int) -> float:
@@ -23,12 +19,12 @@ def flat(_: int) -> float:
 
 def has_room(cost: Curve, width: int) -> bool:
     """Whether a round of this width takes hardly longer than one of a single evaluation."""
-    return cost(width) <= HARDLY
+    return cost(width) <= tuning.ROOM
 
 
 def guess(width: int) -> float:
     """What is expected where nothing was seen yet."""
-    return 1 + GUESS * (width - 1)
+    return 1 + tuning.FURTHER_EVALUATION * (width - 1)
 
 
 class RoundCost:
@@ -46,7 +42,7 @@ class RoundCost:
             if (shape, width) not in self._met:
                 self._met.add((shape, width))
                 return
-            self._seconds.setdefault(shape, {}).setdefault(width, deque(maxlen=MEMORY)).append(seconds)
+            self._seconds.setdefault(shape, {}).setdefault(width, deque(maxlen=tuning.RECENT_ROUNDS)).append(seconds)
 
     def curve(self, shape: Hashable) -> Curve:
         """What a round of such samples costs, by all that is known now."""
@@ -61,7 +57,11 @@ def fit(seen: dict[int, float]) -> Curve:
     widths = sorted(seen)
     seconds = list(accumulate((seen[width] for width in widths), max))
     first, last = widths[0], widths[-1]
-    slope = GUESS * seconds[0] / guess(first) if first == last else (seconds[-1] - seconds[0]) / (last - first)
+    slope = (
+        tuning.FURTHER_EVALUATION * seconds[0] / guess(first)
+        if first == last
+        else (seconds[-1] - seconds[0]) / (last - first)
+    )
 
     def time(width: int) -> float:
         if width <= first:

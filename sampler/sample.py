@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from sampler.cost import flat
 from sampler.denoiser import Model
 from sampler.engine import Engine
-from sampler.planner import Method, Wish, plan, start
+from sampler.methods import Circumstances, Stopping, Wish
+from sampler.planner import AUTO, plan
 from sampler.trajectory import Iterate, Status
 
 
 class SamplingFailed(RuntimeError):
-    """A sample that could not be finished; the message says why."""
+    """A sample could not be finished; the message tells why."""
 
 
 def sample(
@@ -27,7 +27,7 @@ def sample(
     seed: int = 0,
     height: int,
     width: int,
-    method: Method = "srds",
+    method: str = "srds",
     blocks: int | None = None,
     tolerance: float = 5e-3,
     max_iterations: int | None = None,
@@ -41,15 +41,15 @@ def sample(
         model: from `load_model`; `model.decode(iterate.sample[None])` makes the picture.
         height, width: of the picture, in pixels.
         steps: N of the grid.
-        solver, eta: see `Model.solver`.
-        method: "srds", whose iterates are the same on any machine; "window", with DDIM steps only; "serial"; or "auto",
-            which chooses by what rounds cost here, see `sampler.planner`.
-        blocks: B of "srds"; None lets the planner choose.
+        solver, eta: see `Model.solver`; every method runs with every solver.
+        method: "srds", "window" or "serial", whose iterates are the same on every machine; or "auto", which chooses
+            by what rounds cost here, see `sampler.planner`.
+        blocks: B of "srds"; None lets the method choose.
         tolerance, max_iterations: when to stop, see `Parareal` and `Window`.
-        wish: what "auto" is to save, "latency" or "cost" (evaluations).
+        wish: what "auto" saves, "latency" or "cost" (evaluations).
         round_width: evaluations a round.
-        engine: over this model, of pictures before, which knows what rounds cost; its width is used then. None for one
-            that knows nothing yet.
+        engine: an engine over this model that has made pictures before and knows what rounds cost; its width is used
+            then. None for a new one.
 
     Raises:
         SamplingFailed: the model failed or returned values that are not finite.
@@ -59,14 +59,14 @@ def sample(
     noise = model.noise(seed, height, width)
     condition = model.encode(prompt, negative_prompt, guidance_scale)
     engine = engine or Engine(model, round_width)
-    cost = engine.cost.curve((noise.shape, condition.signature)) if method == "auto" else flat
-    how: Any = {"tolerance": tolerance, "max_iterations": max_iterations, "cost": cost}
-    planned = plan(method, made, engine.width, blocks=blocks, wish=wish, convergence=engine.convergence, **how)
-    trajectory = start(planned, made, noise, **how)
+    cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat
+    stopping, circumstances = Stopping(tolerance, max_iterations), Circumstances(engine.width, cost, wish=wish)
+    planned = plan(method, engine.methods, made.grid.steps, stopping, circumstances, blocks=blocks)
+    trajectory = planned.start(made, noise, stopping, cost)
     engine.add(trajectory, condition)
     while engine.active:
         for progress in engine.round():
-            # Not one of inference mode: with those nobody can compute gradients, or anything in place.
+            # A copy outside of inference mode, whose tensors take no gradients and cannot be changed in place.
             yield from (replace(iterate, sample=iterate.sample.clone()) for iterate in progress.iterates)
             if progress.status is Status.FAILED:
                 raise SamplingFailed(trajectory.error)

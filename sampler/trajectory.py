@@ -93,14 +93,15 @@ class Checkpoint:
         except (SafetensorError, ValueError, KeyError, UnicodeDecodeError) as error:
             raise InvalidCheckpoint(f"not an Underpaint checkpoint: {error}") from error
 
-    def on(self, device: torch.device | str, method: str, steps: int) -> "Checkpoint":
-        """This checkpoint with its tensors on a device, if it is of this version, `method` and number of steps.
+    def on(self, device: torch.device | str, methods: Sequence[str], steps: int) -> "Checkpoint":
+        """This checkpoint with its tensors on a device, if it is of this version, of one of the `methods` and
+        of this number of steps.
 
         Raises:
             InvalidCheckpoint: it is of another.
         """
         about = self.description
-        if (about.get("version"), about.get("method")) != (CHECKPOINT_VERSION, method):
+        if about.get("version") != CHECKPOINT_VERSION or about.get("method") not in methods:
             raise InvalidCheckpoint(f"version {about.get('version')} of method {about.get('method')} cannot be resumed")
         if about["edges"][-1] != steps:
             raise InvalidCheckpoint(f"the checkpoint has {about['edges'][-1]} steps, the solver's grid {steps}")

@@ -9,7 +9,7 @@ from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
 from contract.fields import Generation
-from contract.words import Stopped
+from contract.words import SampledBy, Stopped
 from sampler import Checkpoint, Iterate, Plan, Status
 from store import previews, saves, wakeups
 from store.saves import SavedCheckpoint
@@ -135,7 +135,7 @@ class Images:
             lambda session: saves.start_image(
                 session,
                 *(job_id, attempt, image),
-                method=plan.method if self._generation.method == "auto" else self._generation.method,
+                method=cast(SampledBy, plan.method),
                 blocks=plan.blocks,
                 predicted_rounds=plan.rounds,
                 predicted_evaluations=plan.evaluations,

@@ -1,17 +1,16 @@
-"""From a job's request to trajectories: new ones from noise, old ones from their checkpoints."""
+"""From a job's request to trajectories: new ones from noise, interrupted ones from their checkpoints."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from celery.utils.log import get_logger
 from torch import Tensor
 
 from contract.fields import Generation
-from sampler import Checkpoint, Engine, Model, Plan, Solver, Trajectory, planner
-from sampler.cost import flat
+from sampler import Checkpoint, Circumstances, Engine, Model, Plan, Solver, Stopping, Trajectory, planner
+from sampler.cost import Curve, flat
 from sampler.denoiser import Condition
 from store.saves import SavedCheckpoint
 
@@ -23,9 +22,9 @@ class Start:
     """Where an image starts.
 
     Attributes:
-        method, blocks: what it was begun as; None for a new one.
-        planned: whether its plan is known to the client.
-        checkpoint: to go on from; None for noise.
+        method, blocks: of its earlier run; None for a new image.
+        planned: whether the client knows its plan.
+        checkpoint: to resume from; None for noise.
     """
 
     method: str | None = None
@@ -43,54 +42,62 @@ def begin(
     engine: Engine,
     others: int,
 ) -> tuple[Condition, dict[int, Trajectory]]:
-    """The prompt, encoded, and the trajectory of every image in `starts`, by its number; `tell` gets the plan of each
-    that is not planned yet, or now another one. `others` is how many images of other jobs share the engine's rounds.
+    """The encoded prompt, and the trajectory of every image in `starts` by its number.
+
+    Args:
+        job_id: for the log.
+        generation: the request.
+        starts: by number of the image.
+        tell: receives the plan of each image whose plan is new or has changed.
+        model, engine: that run the trajectories.
+        others: how many images of other jobs share the engine's rounds.
 
     Raises:
-        ValueError: something that this model cannot do.
+        ValueError: the model cannot do what is asked for.
     """
     condition = model.encode(generation.prompt, generation.negative_prompt, generation.guidance_scale)
+    auto = generation.method == planner.AUTO
+    stopping = Stopping(generation.tolerance, generation.max_iterations)
+    busy = 2 * (len(starts) + others) > engine.width
     trajectories: dict[int, Trajectory] = {}
     for image, start in starts.items():
         seed, height, width = generation.seed_of(image), generation.height, generation.width
         solver = model.solver(generation.steps, height=height, width=width, seed=seed)
         noise = model.noise(seed, height, width)
-        cost = engine.cost.curve((noise.shape, condition.signature)) if generation.method == "auto" else flat
-        stop: Any = {"tolerance": generation.tolerance, "max_iterations": generation.max_iterations, "cost": cost}
-        plan = partial(
-            planner.plan,
-            generation.method,
-            solver,
-            engine.width,
-            blocks=generation.blocks or (start.blocks if generation.method == "srds" else None),
-            wish=generation.wish,
-            convergence=engine.convergence,
-            busy=2 * (len(starts) + others) > engine.width,
-            previews=generation.previews,
-            **stop,
+        cost = engine.cost.curve((noise.shape, condition.signature)) if auto else flat
+        circumstances = Circumstances(engine.width, cost, busy, generation.previews, generation.wish)
+        # A named method keeps the blocks of its earlier run, on a worker that may have had another width.
+        blocks = generation.blocks or (None if auto else start.blocks)
+        plan_for = partial(
+            planner.plan, generation.method, engine.methods, solver.grid.steps, stopping, circumstances, blocks=blocks
         )
-        begun = _resumed(job_id, image, start, plan, solver, noise, stop)
-        if begun is None:
-            planned = plan()
-            begun = planned, planner.start(planned, solver, noise, **stop)
-        planned, trajectories[image] = begun
-        # By its name a method is planned alike wherever it runs.
-        other = generation.method == "auto" and (planned.method, planned.blocks) != (start.method, start.blocks)
-        if other or not start.planned:
-            tell(image, planned)
+        plan, trajectory = _resumed(job_id, image, start, plan_for, solver, noise, stopping, cost) or (plan_for(), None)
+        trajectories[image] = trajectory or plan.start(solver, noise, stopping, cost)
+        # The plan of a named method is the same wherever it runs.
+        changed = auto and (plan.method, plan.blocks) != (start.method, start.blocks)
+        if changed or not start.planned:
+            tell(image, plan)
     return condition, trajectories
 
 
 def _resumed(
-    job_id: UUID, image: int, start: Start, plan: Callable[..., Plan], solver: Solver, noise: Tensor, stop: Any
+    job_id: UUID,
+    image: int,
+    start: Start,
+    plan_for: Callable[..., Plan],
+    solver: Solver,
+    noise: Tensor,
+    stopping: Stopping,
+    cost: Curve,
 ) -> tuple[Plan, Trajectory] | None:
+    """The plan and the trajectory from an image's checkpoint; None without a usable one."""
     if start.checkpoint is None:
         return None
     try:
         checkpoint = Checkpoint.from_bytes(start.checkpoint.data)
-        planned = plan(checkpoint=checkpoint)
-        return planned, planner.resume(planned, solver, checkpoint, device=noise.device, **stop)
+        plan = plan_for(checkpoint=checkpoint)
+        return plan, plan.resume(solver, checkpoint, stopping, cost, noise.device)
     except Exception as error:
-        # Written by another version, or damaged: it costs time, and nobody a picture.
+        # Another version wrote it, or it is damaged. Starting over costs time, but no picture.
         log.warning("job %s: checkpoint of image %d cannot be used, starting over: %s", job_id, image, error)
         return None

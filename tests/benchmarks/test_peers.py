@@ -8,7 +8,8 @@ from benchmarks.drive import Run, drive
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts, published_starts
 from benchmarks.problems import SHAPE, Anything, Tree
-from sampler import DDIM, Parareal, Window, dataflow, ddim_grid, load_model
+from sampler import DDIM, Parareal, Window, ddim_grid, load_model
+from sampler.methods.srds import dataflow
 from tests.sampler.conftest import EMOJI
 
 STEPS = 16

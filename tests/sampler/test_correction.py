@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sampler import Parareal, Status
-from sampler.correction import bounded, secant
+from sampler.methods.srds.correction import bounded, secant
 from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, scheduler, solver
 
 UNBOUNDED = 10**9

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status, dataflow
+from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status
 from sampler.grid import block_edges
+from sampler.methods.srds import dataflow
 from tests.sampler.problems import Mixture, Schedule, noise, relative_error, run, solver
 
 UNBOUNDED = 10**9

@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler import Parareal, Window, choose_blocks, dataflow, plan, predict
+from sampler import Parareal, Window, choose_blocks, predict
 from sampler.grid import block_edges
+from sampler.methods.srds import dataflow
+from sampler.methods.srds.convergence import expected_iterates
+from sampler.methods.srds.plan import at_least
+from sampler.methods.window.method import predict_window
 from tests.sampler.problems import Mixture, noise, run, solver
 
 
@@ -66,14 +70,14 @@ def test_no_other_number_of_blocks_takes_fewer_rounds(steps, iterates, width):
 def test_nothing_takes_less_than_the_least(steps, blocks):
     lengths = [b - a for a, b in pairwise(block_edges(steps, blocks))]
     for p, width in product(range(blocks + 1), (1, 4, 16)):
-        rounds, needed = plan.at_least(steps, blocks, p, width)
+        rounds, needed = at_least(steps, blocks, p, width)
         assert needed == dataflow.evaluations(lengths, p)
         assert rounds == max(dataflow.rounds(lengths, p), math.ceil(needed / width))
 
 
 @pytest.mark.parametrize(("tolerance", "iterates"), [(0.5, 1), (0.05, 1), (5e-3, 2), (5e-4, 3), (5e-5, 4), (0, 2)])
 def test_a_lower_tolerance_is_expected_to_take_more_iterates(tolerance, iterates):
-    assert plan.expected_iterates(tolerance) == iterates
+    assert expected_iterates(tolerance) == iterates
 
 
 def test_a_single_slot_gets_square_root_blocks_for_the_preview():
@@ -88,7 +92,7 @@ def test_few_steps_are_fine():
 @pytest.mark.parametrize("preview_first", [False, True])
 @pytest.mark.parametrize(("steps", "width"), [(25, 4), (100, 4), (100, 16), (400, 16)])
 def test_the_window_is_expected_to_cost_about_what_it_does(steps, width, preview_first):
-    expected = plan.predict_window(steps, width, round(steps**0.5), preview_first=preview_first)
+    expected = predict_window(steps, width, round(steps**0.5), preview_first=preview_first)
     trajectory = Window(solver(steps), noise(), width=width, tolerance=0.02, preview_first=preview_first)
     run(Mixture(), trajectory, width)
     assert trajectory.rounds == pytest.approx(expected.rounds, rel=0.35, abs=3)

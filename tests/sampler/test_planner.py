@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sampler import Checkpoint, Parareal, Status
 from sampler.cost import flat, guess
-from sampler.plan import Convergence, expected_iterates
-from sampler.planner import choose, plan, resume, start
+from sampler.methods.srds.convergence import Convergence, expected_iterates
+from tests.sampler.plans import choose, plan, resume, start
 from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
 
 
@@ -174,7 +174,8 @@ def test_a_plan_resumes_whatever_the_checkpoint_is_of(draft):
     while half.newest is None:
         run_round(half)
     saved = Checkpoint.from_bytes(half.checkpoint().to_bytes())
-    whole = resume(choose(50, 8, tolerance=5e-3), solver(50), saved, tolerance=5e-3)
+    again = plan("auto", solver(50), 8, tolerance=5e-3, checkpoint=saved)
+    whole = resume(again, solver(50), saved, tolerance=5e-3)
     assert whole.method == made.method
     run(Mixture(), whole, 8)
     assert whole.status in (Status.CONVERGED, Status.EXACT)
@@ -205,9 +206,9 @@ def test_what_has_converged_slowly_is_expected_to():
     seen = Convergence()
     residuals = [0.3, 0.2, 0.15, 0.1]
     for _ in range(30):
-        seen.note(1, residuals[0], None)
+        seen.observe(1, residuals[0], None)
         for number, (before, now) in enumerate(pairwise(residuals), 2):
-            seen.note(number, now, before)
+            seen.observe(number, now, before)
     assert seen.first == pytest.approx(0.3, rel=0.05)
     assert 0.6 < seen.contraction < 0.8
     assert expected_iterates(5e-3, seen) > 2 * expected_iterates(5e-3)

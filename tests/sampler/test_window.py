@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampler import DDIM, Checkpoint, DPMSolver, Engine, Grid, InvalidCheckpoint, Parareal, Status, Window
-from sampler.sweep import slope
-from sampler.window import crowded
+from sampler.methods.window.sweep import slope
+from sampler.methods.window.window import crowded
 from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
 
 KINDS = ["epsilon", "v_prediction", "sample"]

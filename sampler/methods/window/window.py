@@ -2,7 +2,7 @@
 
 First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine grid; each time another part of it is
 known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The last
-iterate is the image. See `sampler.sweep` for the algorithm.
+iterate is the image. See `sampler.methods.window.sweep` for the algorithm.
 
 Where a round's width costs nothing, the fine sweep takes the room that the coarse one leaves (`preview_first=False`),
 and where it overtakes that one, its own iterates come first.
@@ -18,24 +18,10 @@ from torch import Tensor
 
 from sampler.cost import Curve, flat, has_room
 from sampler.grid import block_edges, root_blocks
+from sampler.methods.window import tuning
+from sampler.methods.window.sweep import Seen, Span, Sweep
 from sampler.solvers import Solver
-from sampler.sweep import Seen, Span, Sweep
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
-
-# In how many parts the fine grid is shown.
-SHOWN = 4
-# The coarse grid is a preview and a source of predictions: being a tenth of the noise away does it no harm.
-COARSE_TOLERANCE = 0.1
-# The slope, as sigma * d eps / d x, by which the coarse grid's outputs are carried over to where the fine sweep leads.
-AHEAD = 0.6
-# How much closer to each other the coarse points are towards the image, where what they miss is seen most.
-CROWDING = 1.5
-# Points of the coarse grid for each one that is evaluated in a round: a wider sweep saves no rounds there.
-COARSE_POINTS = 5
-# So many full rounds tell whether the window has the width that pays.
-ROUNDS_SEEN = 3
-# How much of the serial sampler's time may be lost on a window that does not pay.
-LOSS = 0.05
 
 
 class Window(Trajectory):
@@ -53,7 +39,7 @@ class Window(Trajectory):
         preview: bool = True,
         blocks: int | Sequence[int] | None = None,
         preview_first: bool = True,
-        shown: int = SHOWN,
+        shown: int = tuning.SHOWN,
         slots: int | None = None,
         cost: Curve = flat,
     ) -> None:
@@ -90,14 +76,14 @@ class Window(Trajectory):
         self.width = width
         self.preview_first = preview_first
         self._cost = cost
-        narrow = max(1, min(width, len(self.edges) // COARSE_POINTS)) if has_room(cost, 2) else 1
-        self._coarse = Sweep(solver, start, width=narrow, tolerance=COARSE_TOLERANCE, points=self.edges)
+        narrow = max(1, min(width, len(self.edges) // tuning.COARSE_POINTS)) if has_room(cost, 2) else 1
+        self._coarse = Sweep(solver, start, width=narrow, tolerance=tuning.COARSE_TOLERANCE, points=self.edges)
         guide = self._coarse if preview else None
         self._fine = Sweep(solver, start, width=min(width, slots or width), tolerance=tolerance, guide=guide)
         self._preview = preview
         self._shown = shown
         self._told = 0
-        self._gains: deque[int] = deque(maxlen=ROUNDS_SEEN)
+        self._gains: deque[int] = deque(maxlen=tuning.ROUNDS_JUDGED)
         self._lost = 0.0
 
     @property
@@ -189,7 +175,7 @@ class Window(Trajectory):
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
         """
-        checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
+        checkpoint = checkpoint.on(device, (cls.method,), solver.grid.steps)
         about, tensors = checkpoint.description, checkpoint.tensors
         self = cls(
             solver,
@@ -240,13 +226,13 @@ class Window(Trajectory):
         """Make the fine window as wide as pays, by what its latest rounds have gained."""
         sweep, gains = self._fine, self._gains
         self._lost += self._cost(evaluated) - accepted
-        if self._lost > LOSS * (sweep.last + sweep.frontier) / 2:
+        if self._lost > tuning.LOSS * (sweep.last + sweep.frontier) / 2:
             sweep.width = 1
             return
         if evaluated < sweep.width:
             return
         gains.append(accepted)
-        if len(gains) < ROUNDS_SEEN:
+        if len(gains) < tuning.ROUNDS_JUDGED:
             return
         if sum(gains) < len(gains) * self._cost(sweep.width):
             width = max(1, sweep.width // 2)
@@ -263,7 +249,7 @@ class Window(Trajectory):
         ahead = [n for n in sorted(self._coarse.seen) if self.edges[n] > span.last] + [self._coarse.last]
         x = self._fine.step(span.x, span.last, self.edges[ahead[0]])
         for n, end in pairwise(ahead):
-            x = self._coarse.step(x, n, end, AHEAD)
+            x = self._coarse.step(x, n, end, tuning.PREVIEW_THETA)
         return x
 
     def _overtakes(self, span: Span) -> bool:
@@ -295,5 +281,5 @@ def crowded(steps: int, blocks: int) -> list[int]:
     if not 1 <= blocks <= steps:
         raise ValueError(f"blocks must be from 1 to {steps}, not {blocks}")
     spare = steps - blocks
-    edges = [n + round(spare * (1 - (1 - n / blocks) ** CROWDING)) for n in range(blocks + 1)]
+    edges = [n + round(spare * (1 - (1 - n / blocks) ** tuning.CROWDING)) for n in range(blocks + 1)]
     return [end - start for start, end in pairwise(edges)]

@@ -23,18 +23,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from sampler.correction import along
 from sampler.grid import Grid, Level
+from sampler.methods.srds.correction import along
+from sampler.methods.window import tuning
 from sampler.solvers import Prediction, Solver
 from sampler.solvers.base import like, noise_in, predicted, saying
-
-# The variance that data are taken to have, given the prompt: it says what sigma * d eps / d x is where nothing is known
-# yet. And how far that is trusted where it was measured.
-VARIANCE, LOWEST, HIGHEST = 0.3, -1.0, 3.0
-# How much of the change of x0 across a round's points is carried on to the points after them, where nothing is known of
-# these; and bounds on how much more x0 may change than the guide's.
-CARRY = 0.5
-LEAST, MOST = 0.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +182,15 @@ class Sweep:
         if guide and guide.points[max(guide.seen)] > self.points[newest]:
             x0_at = guide.x0_curve()
             here = x0_at(self.points[newest])
-            scale = along(changed, here - x0_at(self.points[first])).clamp(LEAST, MOST)
+            scale = along(changed, here - x0_at(self.points[first])).clamp(tuning.GUIDE_LOWEST, tuning.GUIDE_HIGHEST)
             yield from (scale * (x0_at(self.points[point]) - here) for point in ahead)
         else:
             start, here, *log = (_log(self.solver.grid, self.points[point]) for point in (first, newest, *ahead))
             # From point 0, where it may be -inf, nothing is carried on.
             known = here > start > -math.inf
-            yield from (CARRY * (there - here) / (here - start) * changed if known else 0 * changed for there in log)
+            yield from (
+                tuning.TREND * (there - here) / (here - start) * changed if known else 0 * changed for there in log
+            )
 
     def _level(self, point: int) -> Level:
         """(alpha, sigma) on departure from a point."""
@@ -246,7 +241,7 @@ def _log(grid: Grid, at: int) -> float:
 
 def gaussian(alpha: float, sigma: float) -> float:
     """sigma * d eps / d x of the exact denoiser of Gaussian data with `VARIANCE`: 1 in pure noise, 0 at the image."""
-    return sigma**2 / (alpha**2 * VARIANCE + sigma**2)
+    return sigma**2 / (alpha**2 * tuning.VARIANCE + sigma**2)
 
 
 def secants(
@@ -265,7 +260,7 @@ def secants(
     for point, last, pair in zip(points, before, sums, strict=True):
         (alpha, sigma), along, square = grid.departs[point], float(pair[0]), float(pair[1])
         theta = sigma * along / square if square > 0 and alpha > 0 else last.theta
-        thetas.append(min(max(theta, LOWEST), HIGHEST))
+        thetas.append(min(max(theta, tuning.THETA_LOWEST), tuning.THETA_HIGHEST))
     return thetas
 
 

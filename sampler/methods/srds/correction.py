@@ -17,8 +17,7 @@ coarse part is known as theta-parareal (Ariel, Kim, Tsai 2018).
 import torch
 from torch import Tensor
 
-# How far the secant is trusted, either way.
-LOWEST, HIGHEST = 0.2, 1.5
+from sampler.methods.srds import tuning
 
 
 def bounded(correction: Tensor, moved: Tensor, scale: float, ratio: float) -> Tensor:
@@ -47,7 +46,7 @@ def secant(fine: Tensor, fine_before: Tensor, correction: Tensor) -> Tensor:
         fine, fine_before: F of the newest boundary that was solved from, and of the one before it, (c, h, w).
         correction: what was said of the move between the two.
     """
-    return along(fine - fine_before, correction).clamp(LOWEST, HIGHEST)
+    return along(fine - fine_before, correction).clamp(tuning.SECANT_LOWEST, tuning.SECANT_HIGHEST)
 
 
 def along(u: Tensor, v: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pipelined SRDS: Parareal over the blocks of the grid, as a dataflow without barriers (`sampler.dataflow`).
+"""Pipelined SRDS: Parareal over the blocks of the grid, as a dataflow without barriers (see `dataflow`).
 
 Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv 2412.08292).
 
@@ -7,7 +7,7 @@ Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv
     x[i+1, p+1] = F(x[i, p]) + G(x[i, p+1]) - G(x[i, p])
 
 G is one solver step across block i, F the solver's steps through it. Both leave from the same point, so G and the first
-step of F share one evaluation. `G(new) - G(old)` is scaled as `sampler.correction` says, unless "plain" is asked for.
+step of F share one evaluation. `G(new) - G(old)` is scaled as `correction` says, unless "plain" is asked for.
 After iterate p the first p boundaries are the serial solution and are not computed again, so that only x[i, p] with
 i >= p exist.
 
@@ -22,16 +22,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from sampler.correction import bounded, secant
 from sampler.cost import Curve, flat
-from sampler.dataflow import Dataflow, Key, evaluations
 from sampler.grid import block_edges
-from sampler.plan import CONTRACTION
+from sampler.methods.srds import tuning
+from sampler.methods.srds.correction import bounded, secant
+from sampler.methods.srds.dataflow import Dataflow, Key, evaluations
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
 
@@ -60,6 +60,7 @@ class Parareal(Trajectory):
     """The SRDS trajectory of one sample. With one block it is the serial sampler."""
 
     method = "srds"
+    resumes: ClassVar[tuple[str, ...]] = ("srds",)
 
     def __init__(
         self,
@@ -83,7 +84,8 @@ class Parareal(Trajectory):
             blocks: B, from 1 to N, or the lengths of the blocks.
             tolerance: stop as soon as the residual is at most this; 0 goes on until the iterate is exact.
             max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
-            correction: "secant", see `sampler.correction`; "plain" is G(new) - G(old), as the paper has it.
+            correction: "secant", see `sampler.methods.srds.correction`;
+                "plain" is G(new) - G(old), as the paper has it.
             block_tolerance: a block whose start moved by no more than this from one iterate to the next (RMS over the
                 RMS of the start) is not solved again: its next boundary stands for its solution. An iterate is then
                 off by at most what the flow makes of so much in each block; x[B, B] stays the serial solution.
@@ -179,13 +181,13 @@ class Parareal(Trajectory):
         max_iterations: int | None = None,
         width: int | None = None,
         cost: Curve = flat,
-    ) -> "Parareal":
+    ) -> Self:
         """Go on from a checkpoint; tolerance, iterations, width and its cost may differ from those it was taken with.
 
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
         """
-        checkpoint = checkpoint.on(device, cls.method, solver.grid.steps)
+        checkpoint = checkpoint.on(device, cls.resumes, solver.grid.steps)
         about, tensors = checkpoint.description, checkpoint.tensors
         lengths = [b - a for a, b in pairwise(about["edges"])]
         self = cls(
@@ -231,7 +233,7 @@ class Parareal(Trajectory):
         pace, to_exact = self._flow.pace, self._flow.to_exact()
         if iterate.residual is None or not pace:
             return False
-        rate = CONTRACTION if before is None or not before.residual else iterate.residual / before.residual
+        rate = tuning.CONTRACTION if before is None or not before.residual else iterate.residual / before.residual
         last = self._flow.last
         if self.tolerance > 0 and rate < 1:
             last = min(last, iterate.number + math.ceil(math.log(self.tolerance / iterate.residual, rate)))

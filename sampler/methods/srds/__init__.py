@@ -1,0 +1,1 @@
+"""SRDS: pipelined Parareal over the blocks of the grid (arXiv 2412.08292)."""
