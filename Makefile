@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-tools
+MUTATION := $(VENV)/.installed-mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help up test bench docs check format-check format lint types imports constraints clean
+.PHONY: help up test mutants bench docs check format-check format lint types imports constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +22,9 @@ PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
 
 test: check ## Run every check and every test
 	$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
+
+mutants: $(MUTATION) ## Change the code at random and see whether a test fails (hours; `make mutants PACKAGES='api store'`)
+	$(BIN)/python -m tests.mutation $(PACKAGES)
 
 bench: $(TOOLS) ## Measure all of it, beside others, and write docs/benchmarks (some minutes; more by flags)
 	$(BIN)/python -m benchmarks docs/benchmarks
@@ -50,7 +54,7 @@ imports: $(TOOLS) ## Check who imports whom (import-linter)
 # What only other Pythons need than the one that the file is written with.
 ELSEWHERE := async-timeout==5.0.1 ; python_full_version < "3.11.3"
 
-constraints: $(TOOLS) ## Write constraints.txt anew from what is installed in .venv
+constraints: $(MUTATION) ## Write constraints.txt anew from what is installed in .venv
 	@{ echo '# Every dependency, pinned. Written by `make constraints` from the environment that the tests passed in.'; \
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude underpaint \
 	| grep -v -i '^nvidia' | sed 's/+[a-z0-9]*$$//'; echo '$(ELSEWHERE)'; } > constraints.new
@@ -79,3 +83,7 @@ $(TOOLS): $(STAMP)
 	@echo "Installing tools for tests, checks and documentation into $(VENV), the first time only"
 	@$(INSTALL) '.[dev]'
 	@touch $(TOOLS)
+
+$(MUTATION): $(TOOLS)
+	@$(INSTALL) '.[dev,mutation]'
+	@touch $(MUTATION)

@@ -1,0 +1,112 @@
+"""The trial of a mutant: the tests that are about its file, run in a copy of the working tree."""
+
+import difflib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.mutation.mutants import Mutant
+
+# The tests that mirror a package, and those of its users. Of the latter those run that name the mutated module.
+TESTS = {
+    "contract": (["tests/contract"], ["tests/api", "tests/store", "tests/client", "tests/docs"]),
+    "sampler": (["tests/sampler"], ["tests/tasks"]),
+    "store": (["tests/store"], ["tests/tasks", "tests/api"]),
+    "tasks": (["tests/tasks"], ["tests/service", "tests/cli"]),
+    "api": (["tests/api"], ["tests/service"]),
+}
+
+
+def tests_about(mutant: Mutant, seconds: dict[str, float]) -> list[str]:
+    """The test files of a mutant: first those that name its module, and of these the quickest first."""
+    own, users = TESTS[mutant.package]
+    path = Path(mutant.file)
+    module = path.parent.name if path.stem in ("__init__", "base") else path.stem
+    word = re.compile(rf"(\b|_){module}s?(\b|_)")
+    named = {test for test in seconds if word.search(Path(test).stem) or word.search(Path(test).read_text())}
+    chosen = [
+        each for each in seconds if each.startswith(tuple(own)) or (each in named and each.startswith(tuple(users)))
+    ]
+    return sorted(chosen, key=lambda test: (test not in named or not test.startswith(tuple(own)), seconds[test]))
+
+
+class Copy:
+    """A copy of the working tree, whose tests run one after another, for at most ``seconds`` at a time."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.folder = folder
+        self._seconds = seconds
+        listed = subprocess.check_output(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], text=True
+        )
+        for path in (Path(name) for name in listed.split("\0") if name and Path(name).exists()):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, folder / path)
+        # PYTHONPATH goes before the editable installation of the working tree. No compiled files are written: Python
+        # knows a stale one by a time in seconds and a size, which two mutants may share.
+        self._mark = str(folder)
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "MUTANTS": self._mark,
+        }
+
+    def pytest(self, *arguments: str) -> tuple[int | None, str]:
+        """Run pytest up to the first failure; the exit code, or None after too long a time, and the output."""
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *arguments]
+        with tempfile.TemporaryFile("w+") as output:
+            process = psutil.Popen(command, cwd=self.folder, env=self._environment, stdout=output, stderr=output)
+            try:
+                code = process.wait(self._seconds)
+            except psutil.TimeoutExpired:
+                code = None
+                process.send_signal(signal.SIGINT)  # so that the fixtures stop their servers
+                psutil.wait_procs([process], timeout=60)
+            self._kill_what_is_left()
+            process.wait()
+            output.seek(0)
+            return code, output.read()
+
+    def _kill_what_is_left(self) -> None:
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("MUTANTS") == self._mark:
+                    process.kill()
+            except psutil.Error:
+                continue
+
+    def run(self, mutant: Mutant, tests: list[str]) -> dict[str, Any]:
+        """What tests make of a mutant. A test that fails only once, as it may on a busy machine, is left out."""
+        path, began = self.folder / mutant.file, time.monotonic()
+        source = path.read_text()
+        changed = mutant.apply(source)
+        diff = difflib.unified_diff(source.splitlines(), changed.splitlines(), lineterm="", n=1)
+        result: dict[str, Any] = {**vars(mutant), "diff": "\n".join(list(diff)[2:]), "flaky": []}
+        path.write_text(changed)
+        try:
+            result |= self._judge(tests, result["flaky"])
+        finally:
+            path.write_text(source)
+        return {**result, "seconds": round(time.monotonic() - began)}
+
+    def _judge(self, tests: list[str], flaky: list[str]) -> dict[str, str]:
+        while True:
+            code, output = self.pytest(*tests, *(f"--deselect={test}" for test in flaky))
+            failed = re.search(r"^(?:FAILED|ERROR) (\S+?)( - .*)?$", output, re.MULTILINE)
+            if code in (0, 5):  # 5: all tests are left out
+                return {"result": "survived"}
+            if code != 1 or failed is None or self.pytest(failed[1])[0] != 0:
+                by = failed[0] if failed else output[-300:]
+                return {"result": "timeout" if code is None else "killed", "by": by}
+            flaky.append(failed[1])
+            tests = tests[next((i for i, test in enumerate(tests) if failed[1].startswith(test)), 0) :]
