@@ -21,7 +21,7 @@ from api.http.request_ids import HEADER, request_id
 from api.live import sse as streams
 from api.problems import Problem
 from api.surfaces.openai import errors as openai
-from contract.problems import InvalidFields
+from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
 
 MEDIA_TYPE = "application/problem+json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -51,7 +51,7 @@ def problem_of(request: Request, error: Exception) -> Problem:
         case Problem():
             return error
         case InvalidFields():
-            return problems.InvalidRequest.of([(each.field, each.message) for each in error.problems])
+            return problems.InvalidRequest.of(error.problems)
         case RequestValidationError():
             return _of_validation(error.errors())
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):
@@ -59,7 +59,8 @@ def problem_of(request: Request, error: Exception) -> Problem:
         case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
             return _of_method(request)
         case HTTPException(status_code=HTTPStatus.BAD_REQUEST):  # FastAPI's answer to what its JSON parser chokes on
-            return problems.InvalidRequest.of([("body", "cannot be read: it must be JSON, in UTF-8")])
+            unread = FieldProblem("body", Code.VALUE, "cannot be read: it must be JSON, in UTF-8")
+            return problems.InvalidRequest.of([unread])
         case OperationalError() | InterfaceError() | PoolTimeout():
             log.error("the database cannot be reached: %s", error)
             return problems.DatabaseGone(problems.DatabaseGone.example, headers={"Retry-After": "5"})
@@ -87,7 +88,7 @@ def _details(path: str, problem: Problem) -> dict[str, Any]:
         "status": problem.status,
         "detail": problem.detail,
         "instance": quote(path, errors="replace"),
-        "errors": [{"field": field[:LONGEST_FIELD], "message": message} for field, message in problem.errors],
+        "errors": [{"field": each.field[:LONGEST_FIELD], "message": each.message} for each in problem.errors],
         **problem.members,
     }
     if (mine := request_id()) is not None:
@@ -99,9 +100,9 @@ def _details(path: str, problem: Problem) -> dict[str, Any]:
 
 def _of_validation(found: Sequence[dict[str, Any]]) -> Problem:
     """What FastAPI found wrong with the path, the query or the body."""
-    errors = [(_field(error["loc"]), _plain(error)) for error in found]
+    errors = [of_pydantic(_field(error["loc"]), error, kind="parameter here") for error in found]
     if any(error["loc"][0] == "path" for error in found):
-        return problems.NoSuchPath("; ".join(f"{field} {message}" for field, message in errors), errors)
+        return problems.NoSuchPath("; ".join(f"{each.field} {each.message}" for each in errors), errors)
     return problems.InvalidRequest.of(errors)
 
 
@@ -111,21 +112,6 @@ def _field(location: Sequence[str | int]) -> str:
     if not inside or (location[0] == "body" and isinstance(inside[0], int)):
         return str(location[0])
     return ".".join(str(part) for part in inside)
-
-
-def _plain(error: dict[str, Any]) -> str:
-    """Pydantic's message as one that goes on where the field's name ends."""
-    match error["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "is not a parameter here: leave it out"
-        case "json_invalid":
-            return f"is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
-        case "dict_type":
-            return "must be a JSON object"
-        case _:
-            return str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must")
 
 
 def _of_method(request: Request) -> Problem:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from starlette.exceptions import HTTPException
 
-Errors = Sequence[tuple[str, str]]
+from contract.problems import Code, FieldProblem
 
 
 class Problem(HTTPException):
@@ -18,7 +18,7 @@ class Problem(HTTPException):
 
     Args:
         detail: what went wrong this time, and what to change.
-        errors: the fields at fault, as (field, message that goes on where the field's name ends).
+        errors: the fields at fault.
         headers: further headers of the response.
         members: further members of the body (RFC 9457, section 3.2).
     """
@@ -32,7 +32,7 @@ class Problem(HTTPException):
     def __init__(
         self,
         detail: str,
-        errors: Errors = (),
+        errors: Sequence[FieldProblem] = (),
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class NoSuchModel(Problem):
     def called(cls, name: str, on_offer: Iterable[str]) -> "NoSuchModel":
         """Of this name."""
         detail = f"There is no model {name[:100]} on this server: it has {', '.join(on_offer)}."
-        return cls(detail, [("model", "must be one of the models on offer")])
+        return cls(detail, [FieldProblem("model", Code.CHOICE, "must be one of the models on offer")])
 
 
 class NoSuchPicture(Problem):
@@ -215,9 +215,9 @@ class InvalidRequest(Problem):
     example = "steps must be from 1 to 1000; seed must be a valid integer"
 
     @classmethod
-    def of(cls, errors: Errors) -> "InvalidRequest":
+    def of(cls, errors: Sequence[FieldProblem]) -> "InvalidRequest":
         """All that is wrong with a request, at once."""
-        return cls("; ".join(f"{field} {message}" for field, message in errors), errors)
+        return cls("; ".join(f"{each.field} {each.message}" for each in errors), errors)
 
 
 class IdempotencyKeyReused(Problem):

@@ -28,6 +28,8 @@ class RequestField:
         default: of a request, if the model that holds the field has none. MODEL: that of the model card.
         unused: the value it resolves to when the method or the model does not take it; by default its default.
         methods: the methods that take it; None for all.
+        kinds: the kinds of model that take it (see ``contract.fields.Terms``); None for all.
+        not_for: kinds of model that do not take a value, by the value.
         not_blank: for a text that must not be blank: the advice in the message.
         pattern: a regular expression for the JSON Schema alone.
     """
@@ -45,6 +47,8 @@ class RequestField:
     default: Any = None
     unused: Any = None
     methods: tuple[Method, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    not_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     not_blank: str | None = None
     pattern: str | None = None
 

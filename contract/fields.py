@@ -3,6 +3,7 @@
 ``Request`` lists the same fields for callers in Python; a test holds them together.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypedDict
 
 from pydantic import (
@@ -372,3 +373,19 @@ class Limits(BaseModel):
     max_guidance_scale: float = Field(ge=1)
     max_images: PositiveInt
     max_prompt_characters: PositiveInt
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one model gives and allows.
+
+    Attributes:
+        model: its id.
+        kind: the class of its diffusers pipeline, as its ``model_index.json`` names it. None if it is not known: then
+            no field is refused for it before the worker has loaded the model.
+    """
+
+    model: str
+    kind: str | None
+    defaults: Defaults
+    limits: Limits

@@ -65,6 +65,17 @@ def not_taken(field: str, method: str) -> FieldProblem:
     return FieldProblem(field, Code.CONFLICT, f"must be left out when method is {method}")
 
 
+def not_of_model(field: str, model: str) -> FieldProblem:
+    """A field that the model does not take."""
+    return FieldProblem(field, Code.CONFLICT, f"must be left out: model {model} does not take it")
+
+
+def not_for_model(field: str, model: str, choices: Sequence[str]) -> FieldProblem:
+    """A value that the model does not take."""
+    allowed = " or ".join(filter(None, [", ".join(choices[:-1]), *choices[-1:]]))
+    return FieldProblem(field, Code.CHOICE, f"must be {allowed} with model {model}")
+
+
 def not_offered(field: str, offered: Iterable[str]) -> FieldProblem:
     """The name of a model that the server does not have."""
     return FieldProblem(field, Code.CHOICE, f"must be one of the models on offer: {', '.join(offered)}")
@@ -77,15 +88,13 @@ def unknown(field: str, kind: str = "field of a request") -> FieldProblem:
 
 _CODES = {
     "literal_error": Code.CHOICE,
-    "string_too_short": Code.LENGTH,
-    "string_too_long": Code.LENGTH,
     **dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), Code.RANGE),
 }
 
 
 def of_validation(error: ValidationError) -> list[FieldProblem]:
     """Everything that pydantic found wrong, in its order."""
-    found = error.errors(include_url=False, include_context=False)
+    found = error.errors(include_url=False)
     return [of_pydantic(".".join(map(str, each["loc"])), each) for each in found]
 
 
@@ -101,6 +110,11 @@ def of_pydantic(field: str, error: Mapping[str, Any], kind: str = "field of a re
             return FieldProblem(field, Code.VALUE, f"is not JSON: {where}")
         case "dict_type":
             return FieldProblem(field, Code.TYPE, "must be a JSON object")
+        case "too_short":
+            least, length = error["ctx"]["min_length"], error["ctx"]["actual_length"]
+            return FieldProblem(field, Code.LENGTH, f"must have {least} or more characters; it has {length}")
+        case "too_long":
+            return too_long(field, error["ctx"]["max_length"], error["ctx"]["actual_length"])
         case other:
             message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must")
             code = Code.TYPE if str(other).endswith(("_type", "_parsing")) else _CODES.get(str(other), Code.VALUE)

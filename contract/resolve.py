@@ -6,12 +6,14 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from contract.fields import MAX_SEED, Defaults, Generation, Handling, Limits
+from contract.fields import MAX_SEED, Generation, Handling, Limits, Terms
 from contract.problems import (
     Code,
     FieldProblem,
     InvalidFields,
+    not_for_model,
     not_multiple,
+    not_of_model,
     not_taken,
     of_pydantic,
     of_validation,
@@ -22,7 +24,7 @@ from contract.table import GENERATION, HANDLING, RequestFieldInfo
 from contract.words import Method
 
 
-def resolve(model: str, defaults: Defaults, limits: Limits, request: Mapping[str, Any]) -> Generation:
+def resolve(terms: Terms, request: Mapping[str, Any]) -> Generation:
     """Fill in what a request leaves out (None counts as left out; a seed is drawn) and check all of it.
 
     Raises:
@@ -30,11 +32,11 @@ def resolve(model: str, defaults: Defaults, limits: Limits, request: Mapping[str
     """
     given = {name: value for name, value in request.items() if value is not None}
     fixed = {name: row.default for name, row in GENERATION.items() if not (row.required or row.model_default)}
-    values: dict[str, Any] = {**fixed, **defaults.model_dump(), **given, "model": model}
-    found = _not_taken(values, given)
+    values: dict[str, Any] = {**fixed, **terms.defaults.model_dump(), **given, "model": terms.model}
+    found = _not_taken(values, given, terms)
     found |= _wrong_by_type({**values, "seed": given.get("seed", 0)})
     for name, row in GENERATION.items():
-        if name not in found and (problem := out_of_limits(row, values[name], limits)):
+        if name not in found and (problem := out_of_limits(row, values[name], terms.limits)):
             found[name] = problem
     if found.keys().isdisjoint(("seed", "images")):
         highest = MAX_SEED + 1 - values["images"]
@@ -78,18 +80,24 @@ def out_of_limits(row: RequestFieldInfo, value: Any, limits: Limits) -> FieldPro
     return None
 
 
-def _not_taken(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, FieldProblem]:
-    """Sets the fields in ``values`` that the method does not take, and reports those that were given."""
+def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -> dict[str, FieldProblem]:
+    """Sets the fields in ``values`` that the method or the model does not take, and reports those that were given."""
     found: dict[str, FieldProblem] = {}
-    method = values["method"]
-    if method not in get_args(Method):
-        return found
+    method = values["method"] if values["method"] in get_args(Method) else None
     for name, row in GENERATION.items():
-        if method not in row.methods:
-            # The value that it resolves to is no problem, so that a resolved request can be sent again.
-            if given.get(name) and given[name] != row.unused:
-                found[name] = not_taken(name, method)
-            values[name] = row.unused
+        if method is not None and method not in row.methods:
+            problem = not_taken(name, method)
+        elif not row.taken_by(terms.kind):
+            problem = not_of_model(name, terms.model)
+        else:
+            choices = row.choices_for(terms.kind)
+            if given.get(name) in row.choices and given[name] not in choices:
+                found[name] = not_for_model(name, terms.model, choices)
+            continue
+        # The value that it resolves to is no problem, so that a resolved request can be sent again.
+        if given.get(name) and given[name] != row.unused:
+            found[name] = problem
+        values[name] = row.unused
     return found
 
 
@@ -100,7 +108,7 @@ def _wrong_by_type(values: Mapping[str, Any]) -> dict[str, FieldProblem]:
     except ValidationError as error:
         return {
             str(each["loc"][0]): of_pydantic(str(each["loc"][0]), each)
-            for each in error.errors(include_url=False, include_context=False)
+            for each in error.errors(include_url=False)
             if each["loc"] and each["type"] not in ("greater_than_equal", "less_than_equal")
         }
     return {}

@@ -4,31 +4,26 @@ It documents: a request is checked by ``contract.resolve``, which knows the limi
 reports all problems at once. Here a limit is the widest of all models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
-from contract.fields import Defaults, Limits
+from contract.fields import Limits, Terms
 from contract.table import FIELDS, WEBHOOK, Bounds, RequestFieldInfo
 
 NO_NUL = r"^[^\u0000]*$"
 NOT_BLANK = r"^[^\u0000]*[^\s\u0000\u001c-\u001f][^\u0000]*$"
 
 
-def request_schema(models: Mapping[str, Limits], defaults: Defaults) -> dict[str, Any]:
-    """The schema of a request's fields, as an object.
-
-    Args:
-        models: the limits of each model on offer, by its id; the first one is the default.
-        defaults: those of the default model.
-    """
-    limits = widest(list(models.values()))
-    by_model = {**defaults.model_dump(), "model": next(iter(models))}
+def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
+    """The schema of a request's fields, as an object, for the models on offer; the first one is the default."""
+    limits = widest([terms.limits for terms in models])
+    by_model = {**models[0].defaults.model_dump(), "model": models[0].model}
     properties = {
         name: _property(row, row.bounds(limits), by_model.get(name), nullable=not row.required)
         for name, row in FIELDS.items()
     }
-    properties["model"]["enum"] = [*models, None]
+    properties["model"]["enum"] = [*(terms.model for terms in models), None]
     return {
         "type": "object",
         "required": [name for name, row in FIELDS.items() if row.required],

@@ -85,6 +85,14 @@ class RequestFieldInfo:
         """Whether it may be changed when a job is refined."""
         return self.name in RefineRequest.model_fields
 
+    def taken_by(self, kind: str | None) -> bool:
+        """Whether a kind of model takes it; None is a kind that is not known."""
+        return kind is None or self.about.kinds is None or kind in self.about.kinds
+
+    def choices_for(self, kind: str | None) -> tuple[str, ...]:
+        """Its choices with a kind of model."""
+        return tuple(choice for choice in self.choices if kind not in self.about.not_for.get(choice, ()))
+
     def bounds(self, limits: Limits) -> Bounds:
         """What its value may be with a model of these limits."""
 

@@ -1,5 +1,6 @@
 """The models on offer, read from a TOML file."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +8,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, model_validator
 
-from contract.fields import Defaults, Generation, Limits
+from contract.fields import Defaults, Generation, Limits, Terms
 from contract.problems import InvalidFields, not_offered
 from contract.resolve import resolve
 
 
 class ModelCard(BaseModel):
-    """One model. ``width`` is how many evaluations one round may hold."""
+    """One model. ``width`` is how many evaluations one round may hold; ``kind`` see ``contract.fields.Terms``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,6 +22,7 @@ class ModelCard(BaseModel):
     title: str
     description: str
     source: str = Field(min_length=1)
+    kind: str | None = None
     license: str
     dtype: Literal["float32", "float16", "bfloat16"]
     width: PositiveInt
@@ -29,6 +31,7 @@ class ModelCard(BaseModel):
     limits: Limits
 
     _folder: Path = PrivateAttr(default=Path())
+    _found_kind: str | None = PrivateAttr(default=None)
 
     @property
     def location(self) -> str:
@@ -38,13 +41,19 @@ class ModelCard(BaseModel):
         is_hub_id = self.source.count("/") == 1 and not self.source.startswith((".", "/"))
         return self.source if is_hub_id and not path.exists() else str(path)
 
+    @property
+    def terms(self) -> Terms:
+        """What it gives and allows."""
+        return Terms(self.id, self.kind or self._found_kind, self.defaults, self.limits)
+
     def resolve(self, request: Mapping[str, Any]) -> Generation:
         """Fill in this model's defaults and check against its limits; see ``Catalog.resolve``."""
-        return resolve(self.id, self.defaults, self.limits, request)
+        return resolve(self.terms, request)
 
     def beside(self, folder: Path) -> Self:
         """This card, of a catalogue that lies in ``folder``."""
         self._folder = folder
+        self._found_kind = _kind_in(Path(self.location))
         return self
 
     @model_validator(mode="after")
@@ -55,6 +64,14 @@ class ModelCard(BaseModel):
             except InvalidFields as error:
                 raise ValueError(f"the defaults of model {self.id} break its limits: {error}") from error
         return self
+
+
+def _kind_in(folder: Path) -> str | None:
+    """The kind of the model in a folder; None if it is not there, as one of the hub before it was downloaded."""
+    try:
+        return str(json.loads((folder / "model_index.json").read_text("utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class Catalog(dict[str, ModelCard]):

@@ -151,6 +151,13 @@ def test_folder_beside_the_catalogue_comes_before_the_hub(tmp_path: Path):
     assert card.location == str(tmp_path / "own" / "er")
 
 
+def test_kind_is_read_from_the_models_folder_unless_the_card_names_it(tmp_path: Path, catalog: Catalog):
+    assert catalog.default.terms.kind == "StableDiffusionPipeline"
+    named = written(tmp_path, ('source = "emoji"', 'source = "own/er"\nkind = "FluxPipeline"'))
+    assert load_catalog(named).default.terms.kind == "FluxPipeline"
+    assert load_catalog(written(tmp_path, ('source = "emoji"', 'source = "own/er"'))).default.terms.kind is None
+
+
 def test_a_resolved_request_can_be_sent_again(catalog):
     for request in (
         {"prompt": "x"},

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from api.problems import InvalidRequest
+from contract.problems import Code, FieldProblem
 from store.reads import Position
 
 # Microseconds since 1970, as exact as PostgreSQL's own, and the id. 24 bytes: base64 needs no padding.
@@ -30,4 +31,4 @@ def decode(cursor: str) -> Position:
         return Position(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=job))
     except (ValueError, OverflowError, struct.error) as error:
         message = "is not a cursor of this server: send the next_cursor of a page as it is, or leave it out"
-        raise InvalidRequest.of([("cursor", message)]) from error
+        raise InvalidRequest.of([FieldProblem("cursor", Code.VALUE, message)]) from error

@@ -10,11 +10,10 @@ NAME = "JobRequest"
 
 def job_request_schema(catalog: Catalog) -> dict[str, Any]:
     """The schema of the body of ``POST /v1/jobs``."""
-    limits = {name: card.limits for name, card in catalog.items()}
     return {
         "title": NAME,
         "description": "What to make. Only `prompt` is needed; null is the same as leaving a field out.",
-        **request_schema(limits, catalog.default.defaults),
+        **request_schema([card.terms for card in catalog.values()]),
     }
 
 

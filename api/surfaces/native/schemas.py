@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from contract.fields import Defaults, Generation, Limits
+from contract.form import FormField
 from contract.words import DeliveryState, EventKind, Failure, Priority, SampledBy, State, Stopped
 
 
@@ -218,6 +219,8 @@ class Model(ModelEntry):
     """What a request gets that does not say."""
     limits: Limits
     """What a request may ask for. Sizes are pixels and hold for width and height."""
+    fields: list[FormField]
+    """The fields that a request to this model may have."""
     example_prompts: list[str]
 
 

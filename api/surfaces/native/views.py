@@ -11,6 +11,7 @@ from api.problems import NoSuchJob
 from api.queue.pace import Pace
 from api.surfaces.native import schemas
 from contract.fields import Generation, Handling
+from contract.form import form
 from contract.words import TERMINAL, EventKind
 from store import moves, reads, tables
 from store.catalog import Catalog, ModelCard
@@ -127,6 +128,7 @@ def model(catalog: Catalog, card: ModelCard) -> schemas.Model:
         default=card is catalog.default,
         defaults=card.defaults,
         limits=card.limits,
+        fields=form(card.terms),
         example_prompts=card.example_prompts,
     )
 

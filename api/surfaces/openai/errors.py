@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from api.problems import BadRequest, InvalidRequest, Problem
+from contract.problems import Code
 
 MEDIA_TYPE = "application/json"
 LONGEST_PARAM = 100
@@ -15,6 +16,7 @@ LONGEST_PARAM = 100
 NEVER_AGAIN = {"X-Should-Retry": "false"}
 
 _CODES = {HTTPStatus.UNAUTHORIZED: "invalid_api_key", HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_exceeded"}
+_FIELD_CODES = {Code.MISSING: "missing_required_parameter", Code.UNKNOWN: "unknown_parameter"}
 _TYPES = {
     HTTPStatus.UNAUTHORIZED: "authentication_error",
     HTTPStatus.FORBIDDEN: "permission_error",
@@ -44,15 +46,12 @@ def error(problem: Problem) -> dict[str, Any]:
     return {
         "message": problem.detail,
         "type": _TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error"),
-        "param": problem.errors[0][0][:LONGEST_PARAM] if problem.errors else None,
+        "param": problem.errors[0].field[:LONGEST_PARAM] if problem.errors else None,
         "code": _code(problem),
     }
 
 
 def _code(problem: Problem) -> str:
     if isinstance(problem, BadRequest) and problem.errors:
-        message = problem.errors[0][1]
-        if message == "is required":
-            return "missing_required_parameter"
-        return "unknown_parameter" if "leave it out" in message else "invalid_value"
+        return _FIELD_CODES.get(problem.errors[0].code, "invalid_value")
     return _CODES.get(problem.status, problem.slug.replace("-", "_"))

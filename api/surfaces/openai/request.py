@@ -121,7 +121,7 @@ def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[FieldProblem]]:
     try:
         return Fields.model_validate(given), []
     except ValidationError as error:
-        found = {str(each["loc"][0]): each for each in error.errors(include_url=False, include_context=False)}
+        found = {str(each["loc"][0]): each for each in error.errors(include_url=False)}
     problems = {name: of_pydantic(name, each) for name, each in found.items()}
     messages = {
         "size": "must be auto, or WIDTHxHEIGHT in pixels, as 512x512",
