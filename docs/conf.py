@@ -3,7 +3,14 @@
 project = "Underpaint"
 root_doc = "docs/contents"
 extensions = ["myst_parser"]
-include_patterns = ["docs/**", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "models/emoji/README.md"]
+include_patterns = [
+    "docs/**",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "models/emoji/README.md",
+]
 exclude_patterns = ["docs/index.md"]  # it is what docs/contents begins with
 
 myst_heading_anchors = 3
