@@ -1,6 +1,5 @@
-"""Exceptions become problems, and problems become responses."""
+"""Exceptions become problems, and the surface that owns the path makes a response of them."""
 
-import json
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -17,32 +16,28 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from api import problems
-from api.http.request_ids import HEADER, request_id
-from api.live import sse as streams
+from api.live import sse
 from api.problems import Problem
-from api.surfaces.openai import errors as openai
+from api.surface import Surfaces
 from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
 
-MEDIA_TYPE = "application/problem+json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-LONGEST_FIELD = 100
 
 log = logging.getLogger(__name__)
 
 
-def register(app: FastAPI) -> None:
-    """Let every exception that a request of ``app`` ends in be answered as a problem."""
+def register(app: FastAPI, surfaces: Surfaces) -> None:
+    """Answer every exception that a request of ``app`` ends in as a problem."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = problem_of(request, error)
+        if isinstance(problem, problems.DatabaseGone) and sse.is_wanted(request):
+            return sse.come_back()
+        return surfaces.render(request.scope["path"], problem)
+
     known = (HTTPException, RequestValidationError, InvalidFields, OperationalError, InterfaceError, PoolTimeout)
     for kind in (*known, Exception):
         app.add_exception_handler(kind, answer)
-
-
-async def answer(request: Request, error: Exception) -> Response:
-    """The response to a request that ended in ``error``."""
-    problem = problem_of(request, error)
-    if isinstance(problem, problems.DatabaseGone) and streams.is_wanted(request):
-        return streams.come_back()
-    return render(request.scope["path"], problem)
 
 
 def problem_of(request: Request, error: Exception) -> Problem:
@@ -58,44 +53,14 @@ def problem_of(request: Request, error: Exception) -> Problem:
             return problems.NoSuchPath("Nothing is served here: /docs lists what is.")
         case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
             return _of_method(request)
-        case HTTPException(status_code=HTTPStatus.BAD_REQUEST):  # FastAPI's answer to what its JSON parser chokes on
+        case HTTPException(status_code=HTTPStatus.BAD_REQUEST):  # FastAPI could not read the body as text
             unread = FieldProblem("body", Code.VALUE, "cannot be read: it must be JSON, in UTF-8")
             return problems.InvalidRequest.of([unread])
         case OperationalError() | InterfaceError() | PoolTimeout():
             log.error("the database cannot be reached: %s", error)
             return problems.DatabaseGone(problems.DatabaseGone.example, headers={"Retry-After": "5"})
-        case _:  # logged with its stack trace by the server that runs the app
+        case _:  # uvicorn logs it with its stack trace
             return problems.ServerError(problems.ServerError.example)
-
-
-def render(path: str, problem: Problem) -> Response:
-    """A problem as the response to a request for ``path``."""
-    theirs = openai.applies(path)
-    problem = openai.as_told(problem) if theirs else problem
-    body = {"error": openai.error(problem)} if theirs else _details(path, problem)
-    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
-    if (mine := request_id()) is not None:
-        headers[HEADER] = mine  # the middleware is too far in for the answer to a mistake of ours
-    # A lone surrogate, which JSON can carry into a field's name, is not text that can be sent back.
-    content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    return Response(content, problem.status, headers, openai.MEDIA_TYPE if theirs else MEDIA_TYPE)
-
-
-def _details(path: str, problem: Problem) -> dict[str, Any]:
-    body = {
-        "type": problem.uri(),
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": quote(path, errors="replace"),
-        "errors": [{"field": each.field[:LONGEST_FIELD], "message": each.message} for each in problem.errors],
-        **problem.members,
-    }
-    if (mine := request_id()) is not None:
-        body["request_id"] = mine
-    if openai.beside(path):
-        body["error"] = openai.error(problem)
-    return body
 
 
 def _of_validation(found: Sequence[dict[str, Any]]) -> Problem:
@@ -107,7 +72,7 @@ def _of_validation(found: Sequence[dict[str, Any]]) -> Problem:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """``("query", "limit")`` is ``limit``; the body as a whole, and a character of it, is ``body``."""
+    """``("query", "limit")`` is ``limit``; the body as a whole, or a character of it, is ``body``."""
     inside = location[1:]
     if not inside or (location[0] == "body" and isinstance(inside[0], int)):
         return str(location[0])
@@ -117,10 +82,10 @@ def _field(location: Sequence[str | int]) -> str:
 def _of_method(request: Request) -> Problem:
     """405, with the methods of all routes at this path: each route knows only its own."""
 
-    def taken(method: str) -> bool:
+    def is_routed(method: str) -> bool:
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    allowed = [method for method in METHODS if taken(method)] or ["GET", "HEAD"]  # else a file of the page
+    allowed = [method for method in METHODS if is_routed(method)] or ["GET", "HEAD"]  # else a file of the page
     detail = f"{quote(request.scope['path'])} takes {', '.join(allowed)}, not {request.method}."
     return problems.MethodNotAllowed(detail, headers={"Allow": ", ".join(allowed)})

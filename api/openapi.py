@@ -5,24 +5,15 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
-from api.errors import MEDIA_TYPE
+from api.http.problem_json import MEDIA_TYPE, ProblemDetails
 from api.problems import Problem
-from api.surfaces.native import examples, schemas, views
-from api.surfaces.native.request_schema import NAME, job_request_schema, request_examples
-from api.surfaces.openai import documents as openai
+from api.surface import Surfaces
 from store.catalog import Catalog
 
 REF = "#/components/schemas/"
-
-TAGS = [
-    {"name": "jobs", "description": "Submit, watch, stop and remove jobs."},
-    {"name": "pictures", "description": "Iterates: whole pictures that get sharper one by one."},
-    {"name": "webhooks", "description": "What a job's webhook was told, and what it was not."},
-    {"name": "openai", "description": "For the clients of OpenAI's image API."},
-    {"name": "models", "description": "What can be asked for."},
-    {"name": "server", "description": "Whether the server is well."},
-]
+REQUEST_ID = "5f2b8c1d7e9a4b0c8d6e3f1a2b4c5d6e"
 
 DESCRIPTION = """\
 Text to image, with a rough but whole picture long before the image is finished.
@@ -49,7 +40,7 @@ def responses(*kinds: type[Problem], **others: dict[str, Any]) -> dict[int | str
         response = documented.setdefault(kind.status.value, {"description": "", "content": {}})
         response["description"] = "; ".join(filter(None, (response["description"], kind.title)))
         content = response["content"].setdefault(
-            MEDIA_TYPE, {"schema": {"$ref": f"{REF}{schemas.ProblemDetails.__name__}"}, "examples": {}}
+            MEDIA_TYPE, {"schema": {"$ref": f"{REF}{ProblemDetails.__name__}"}, "examples": {}}
         )
         content["examples"][kind.slug] = {"summary": kind.title, "value": _example(kind)}
     return documented
@@ -60,8 +51,13 @@ def header(description: str, kind: str = "string", **more: Any) -> dict[str, Any
     return {"description": description, "schema": {"type": kind}, **more}
 
 
-def documenting(app: FastAPI, catalog: Catalog) -> Callable[[], dict[str, Any]]:
-    """What takes the place of ``app.openapi``: makes the document once."""
+def example(answer: BaseModel) -> dict[str, Any]:
+    """The ``content`` of a documented response that shows ``answer``."""
+    return {"application/json": {"example": answer.model_dump(mode="json")}}
+
+
+def documenting(app: FastAPI, surfaces: Surfaces, catalog: Catalog) -> Callable[[], dict[str, Any]]:
+    """A replacement for ``app.openapi``. It makes the document once."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -73,35 +69,27 @@ def documenting(app: FastAPI, catalog: Catalog) -> Callable[[], dict[str, Any]]:
                 tags=app.openapi_tags,
                 license_info=app.license_info,
             )
-            app.openapi_schema = _complete(made, catalog)
+            _complete(made)
+            for surface in surfaces:
+                surface.document(made, catalog)
+            app.openapi_schema = made
         return app.openapi_schema
 
     return document
 
 
-def _complete(document: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
-    found = document["components"]["schemas"]
-    # FastAPI's own 422, which no route here answers with.
+def _complete(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    # FastAPI's own 422, which no route here responds with.
     for path in document["paths"].values():
         for operation in path.values():
             if "HTTPValidationError" in str(operation["responses"].get("422", "")):
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
-        found.pop(name, None)
-    problem = schemas.schema(schemas.ProblemDetails)
-    found |= problem.pop("$defs")
-    found[schemas.ProblemDetails.__name__] = problem
-    found[NAME] = job_request_schema(catalog)
-    models = document["paths"]["/v1/models"]["get"]["responses"]["200"]["content"]
-    models["application/json"] |= examples.example(views.models(catalog))["application/json"]
-    model = document["paths"]["/v1/models/{model}"]["get"]["responses"]["200"]["content"]
-    model["application/json"] |= examples.example(views.model(catalog, catalog.default))["application/json"]
-    body = {"schema": {"$ref": f"{REF}{NAME}"}, "examples": request_examples(catalog)}
-    document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"] = body
-    found[openai.NAME] = openai.request_of(catalog)
-    body = {"schema": {"$ref": f"{REF}{openai.NAME}"}, "examples": openai.request_examples(catalog)}
-    document["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"] = body
-    return document
+        schemas.pop(name, None)
+    problem = ProblemDetails.model_json_schema(mode="serialization", ref_template=f"{REF}{{model}}")
+    schemas |= problem.pop("$defs")
+    schemas[ProblemDetails.__name__] = problem
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
@@ -111,6 +99,6 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
         "status": kind.status.value,
         "detail": kind.example,
         "instance": "/v1/jobs",
-        "request_id": examples.REQUEST_ID,
+        "request_id": REQUEST_ID,
         "errors": [],
     }

@@ -7,6 +7,7 @@ A problem is raised where it is found and sent as ``application/problem+json`` (
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
+from uuid import UUID
 
 from starlette.exceptions import HTTPException
 
@@ -79,6 +80,11 @@ class NoSuchJob(Problem):
     slug = "no-such-job"
     title = "There is no such job"
     example = "There is no job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e: it was deleted, or it never was."
+
+    @classmethod
+    def of(cls, job: UUID) -> "NoSuchJob":
+        """For a job that is not there, as far as the client may know."""
+        return cls(f"There is no job {job}: it was deleted, or it never was.")
 
 
 class NoSuchModel(Problem):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import redis.asyncio
 from fastapi import Depends, Request
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from api.auth.keyring import Keyring
 from api.limits.rate import Rates
@@ -26,8 +26,8 @@ from store.redis_clients import async_redis
 from store.settings import ApiSettings, JobSettings, MetricsSettings, StoreSettings
 from store.targets import Targets
 
-# Submissions that are worked on at once. More of them gain nothing, and keep everybody else waiting: for a connection
-# to the database, and for the event loop, which goes round to all that can go on before it comes back to anybody.
+# Submissions at once. More gain nothing, and delay all other requests: they take connections to the database, and turns
+# of the event loop.
 SUBMITTERS = 4
 
 
@@ -37,22 +37,20 @@ class Services:
 
     settings: ApiSettings
     catalog: Catalog
-    engine: AsyncEngine
     moving: async_sessionmaker[AsyncSession]
-    """Sessions for moves."""
+    """Sessions for writing, and for one read after a write."""
     single: async_sessionmaker[AsyncSession]
-    """Sessions each of whose statements is a transaction of its own, which costs a third of the way to the database and
-    back. For one that is enough."""
+    """Sessions in which each statement is a transaction of its own. A single statement takes one round trip to the
+    database instead of three."""
     reading: async_sessionmaker[AsyncSession]
-    """Sessions whose transactions see the database as it was at one moment, so that what is put together from several
-    reads was true."""
+    """Sessions whose transactions see the database at one moment, so that several reads fit together."""
     redis: redis.asyncio.Redis
     subscriptions: Subscriptions
     keys: Keyring
     rates: Rates
     pacer: Pacer
     admission: Admission
-    """Of those that submit a job."""
+    """For submissions."""
     outbox: Outbox
     queue_positions: QueuePositions
     targets: Targets
@@ -60,24 +58,27 @@ class Services:
     metrics_token: str | None
     metrics: Metrics
     shared: Shared
-    """Metrics of what all processes share."""
+    """Metrics that all processes have in common."""
 
 
 @asynccontextmanager
 async def open_services(
     store: StoreSettings, settings: ApiSettings, catalog: Catalog, targets: Targets, metrics: Metrics
 ) -> AsyncIterator[Services]:
-    """The services of one app. Neither the database nor Redis need be there yet."""
+    """The services of one app. Database and Redis may still be away."""
     engine = async_engine(store.database_url)
     client = async_redis(store.redis_url)
     moving = async_sessions(engine)
     single = async_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
     reading = async_sessions(engine.execution_options(isolation_level="REPEATABLE READ"))
-    # A pool of their own: a burst of requests would keep those who follow a job waiting for a connection until it ends.
+    # A pool of their own: otherwise clients that follow a job would get no connection during a burst of requests.
     followers = async_engine(store.database_url, READERS + 1)  # one for the poll
-    following = async_sessions(followers.execution_options(isolation_level="REPEATABLE READ"))
-    looking = async_sessions(followers.execution_options(isolation_level="AUTOCOMMIT"))
-    subscriptions = Subscriptions(client, reading, following, looking)
+    subscriptions = Subscriptions(
+        client,
+        reading,
+        async_sessions(followers.execution_options(isolation_level="REPEATABLE READ")),
+        async_sessions(followers.execution_options(isolation_level="AUTOCOMMIT")),
+    )
     shared = Shared(reading, client)
     metrics.registry.register(shared)
     metrics.show_clients(subscriptions.clients)
@@ -87,7 +88,6 @@ async def open_services(
             yield Services(
                 settings=settings,
                 catalog=catalog,
-                engine=engine,
                 moving=moving,
                 single=single,
                 reading=reading,

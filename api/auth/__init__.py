@@ -1,1 +1,1 @@
-"""Who asks, and what they may do and see."""
+"""Callers: API keys, share links and host names. `api.guard` applies them to requests."""

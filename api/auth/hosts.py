@@ -13,7 +13,7 @@ from api.problems import Misdirected
 from store.settings import ApiSettings
 
 
-def make_sure_of_host(request: Request, settings: ApiSettings) -> None:
+def check_host(request: Request, settings: ApiSettings) -> None:
     """For requests that need no key.
 
     Raises:

@@ -1,17 +1,16 @@
-"""Looking at one job by a link, without a key.
+"""Reading one job through a share link, without an API key.
 
-A route is open to those who have the link of a job if it has ``BY_LINK`` among its dependencies. The token travels in
-the query, so that a link leads straight to a picture; the server's log leaves it out (``cli.api``).
+A route can be used with a share link if it has ``BY_LINK`` among its dependencies. The token travels in the query, so
+that a link leads straight to a picture; the access log leaves it out (``cli.api``).
 """
 
-from collections.abc import Sequence
 from hmac import compare_digest
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from api.services import Services
 from store import shares
 
 
@@ -27,21 +26,15 @@ def by_link(
 BY_LINK = Depends(by_link)
 
 
-async def opens(request: Request, services: Services) -> UUID | None:
-    """The job that the request may read because of its ``share``; None where that opens nothing."""
+async def opened(request: Request, sessions: async_sessionmaker[AsyncSession]) -> UUID | None:
+    """The job that the ``share`` token of the request opens; None if it opens none, or not by this route."""
     token = request.query_params.get("share")
-    job_id = request.path_params.get("job_id", "")
-    # A server that still waits for its first key serves nobody.
-    if not token or not services.keys.needed or BY_LINK not in _dependencies(request):
+    if not token or BY_LINK not in request.scope["route"].dependencies:
         return None
     try:
-        job = UUID(job_id)
+        job = UUID(request.path_params.get("job_id", ""))
     except ValueError:
         return None
-    async with services.reading.begin() as session:
+    async with sessions.begin() as session:
         kept = await session.scalar(shares.of(job))
     return job if kept and compare_digest(kept.encode(), token.encode(errors="surrogateescape")) else None
-
-
-def _dependencies(request: Request) -> Sequence[Any]:
-    return request.scope["route"].dependencies

@@ -1,1 +1,1 @@
-"""What all surfaces do with jobs."""
+"""What every surface does with jobs: submit, look up, wait for the end, cancel, accept."""

@@ -1,29 +1,29 @@
-"""How a job gets from a request into the database and onto the queue."""
+"""Submitting a job: into the database, and to the workers."""
 
 from dataclasses import replace
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from api.auth.caller import Caller
-from api.limits.queued_jobs import make_sure_of_room
+from api.jobs.lookup import existing
+from api.limits.queued_jobs import check_room
 from api.links import Links
 from api.problems import IdempotencyKeyReused, QueueFull
 from api.services import Services
-from api.surfaces.native import schemas, views
 from contract.fields import Generation, Handling, StoredWebhook
-from store import idempotency, logs, moves
+from store import idempotency, logs, moves, tables
 from store.idempotency import Once
 
 
-class Submitted(NamedTuple):
-    """A job, and whether an earlier request with the same idempotency key has made it."""
+class Submission(NamedTuple):
+    """A job for a request. ``row`` is None if an earlier request with the same idempotency key made the job."""
 
-    job: schemas.Job
-    replayed: bool
+    job: UUID
+    row: moves.Submitted | None
 
 
-class _MadeMeanwhile(Exception):
-    """Another request with the same idempotency key has made its job."""
+class _LostRace(Exception):
+    """Another request with the same idempotency key has made its job meanwhile."""
 
 
 async def submit(
@@ -33,29 +33,34 @@ async def submit(
     generation: Generation,
     handling: Handling,
     once: Once | None = None,
-) -> Submitted:
-    """Save a job of ``caller``, and have a worker called for it. Once it is saved it is a promise: the answer is there,
-    whatever happens then is logged, and the janitor sends the job later.
+) -> Submission:
+    """Save a job of ``caller`` and have a worker called for it. A saved job is a promise: this does not fail any more
+    then, and the janitor calls a worker later if the broker is away.
+
+    Args:
+        once: makes one job of all requests of this caller with the same idempotency key.
 
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
-        TooManyQueued: as many jobs of the caller are queued as may be.
-        QueueFull: too many jobs are waiting. Requests that are answered in the same instant do not see each other, so
-            there may be as many more as all API processes have connections to the database.
+        TooManyQueued: the caller has as many queued jobs as it may have.
+        QueueFull: too many jobs are queued. Submissions at the same instant do not see each other, so there may be as
+            many more as all API processes together have connections to the database.
     """
     if once and caller.key_id:
         once = replace(once, owner=caller.key_id)
-    while True:  # once, unless a request with the same key comes at the same time
-        if once and not once.newest and (job := await made_before(services, links, once)):
-            return Submitted(job, replayed=True)
+    while True:  # twice if a request with the same key comes at the same time
+        if once and not once.newest and (made := await made_before(services, once)):
+            logs.bind(job_id=str(made.id))
+            return Submission(made.id, None)
         try:
-            async with services.admission.one():
-                job = await _save(services, caller, links, generation, handling, once)
-        except _MadeMeanwhile:
+            async with services.admission.turn():
+                row = await _save(services, caller, links, generation, handling, once)
+                await services.outbox.send(row.id)
+        except _LostRace:
             continue
         services.metrics.submitted(generation.model, handling.priority)
-        logs.bind(job_id=str(job.id))
-        return Submitted(job, replayed=False)
+        logs.bind(job_id=str(row.id))
+        return Submission(row.id, row)
 
 
 async def _save(
@@ -65,32 +70,26 @@ async def _save(
     generation: Generation,
     handling: Handling,
     once: Once | None,
-) -> schemas.Job:
+) -> moves.Submitted:
     if handling.webhook:
         kept = StoredWebhook(**handling.webhook.model_dump(), base=links.base)
         handling = handling.model_copy(update={"webhook": kept})
     job, max_queued = uuid4(), services.settings.max_queued
-    # A job by itself is one statement. With a key it is counted first, and with an idempotency key remembered.
+    # A job alone is one statement. An API key adds the count of its jobs, an idempotency key a row of its own.
     sessions = services.single if once is None and caller.key is None else services.moving
     async with sessions.begin() as session:
-        await make_sure_of_room(session, services, caller)
+        await check_room(session, caller, services.settings.max_queued_per_key)
         move = moves.submit(job, generation, handling, caller.key_id, max_queued)
         row = (await session.execute(move)).one_or_none()
         if row is None:
             raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)
         if once and await session.scalar(idempotency.remember(once, job)) is None:
-            raise _MadeMeanwhile
-    await services.outbox.send(job)
-    place = await services.queue_positions.of(job)
-    pace = await services.pacer.lately(services.single)
-    return views.queued(links, moves.Submitted(*row), generation, handling, place, pace)
+            raise _LostRace
+    return moves.Submitted(*row)
 
 
-async def made_before(
-    services: Services, links: Links, once: Once, within_seconds: float | None = None
-) -> schemas.Job | None:
-    """The job that an earlier request has made, as it stands now; None where there was none, ``within_seconds`` from
-    now where that is given.
+async def made_before(services: Services, once: Once, within_seconds: float | None = None) -> tables.Job | None:
+    """The job that an earlier request made; None if there was none, or none within the last ``within_seconds``.
 
     Raises:
         IdempotencyKeyReused: the key belongs to another request.
@@ -102,6 +101,4 @@ async def made_before(
         job, fingerprint = row
         if fingerprint != once.fingerprint:
             raise IdempotencyKeyReused(IdempotencyKeyReused.example)
-        row, pace = await views.existing(session, job), await services.pacer.now(session)
-        view, _ = await views.job(session, links, row, pace)
-    return view
+        return await existing(session, job)

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.jobs.lookup import existing
 from api.problems import NoSuchPicture
 from api.services import Services
-from api.surfaces.native import views
 from contract.words import TERMINAL
 from store import previews, reads
 from store.tables import Iterate
@@ -47,7 +47,7 @@ async def progress(session: AsyncSession, job: UUID, image: int, iterate: int | 
     Raises:
         NoSuchJob: it is not there.
     """
-    row = await views.existing(session, job)
+    row = await existing(session, job)
     images = (await session.scalars(reads.images([job]))).all()
     if row.state in TERMINAL or image >= len(images):
         return row.seq, False
@@ -76,7 +76,7 @@ async def read_picture(services: Services, job: UUID, image: int, found: Found) 
 
 async def _missing(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> NoSuchPicture:
     """Why there is no such picture, for the client. Where it helps, ``newest`` is the newest iterate."""
-    row = await views.existing(session, job)
+    row = await existing(session, job)
     images = (await session.scalars(reads.images([job]))).all()
     if image >= len(images):
         return NoSuchPicture(f"The job has no image {image}: the last one is {len(images) - 1}.")

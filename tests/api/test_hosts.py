@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import Request
 
-from api.auth.hosts import make_sure_of_host
+from api.auth.hosts import check_host
 from api.problems import Misdirected
 from store.settings import ApiSettings
 from tests.api.problem import problem
@@ -17,7 +17,7 @@ OTHER = {"Host": "pictures.example:8000"}
 
 def answers_to(named: str, **settings: Any) -> bool:
     try:
-        make_sure_of_host(Request({"type": "http", "headers": [(b"host", named.encode())]}), ApiSettings(**settings))
+        check_host(Request({"type": "http", "headers": [(b"host", named.encode())]}), ApiSettings(**settings))
     except Misdirected:
         return False
     return True

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from api.openapi import responses
 from api.problems import NoSuchModel
 from api.services import WithServices
-from api.surfaces.native import schemas, views
+from api.surfaces.models import schemas
 
 router = APIRouter(tags=["models"])
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["models"])
 async def list_models(services: WithServices, response: Response) -> schemas.Models:
     """Each model with its defaults, its limits, and prompts to try. `data` is for OpenAI's clients."""
     response.headers["Cache-Control"] = "no-cache"
-    return views.models(services.catalog)
+    return schemas.models(services.catalog)
 
 
 @router.get(
@@ -41,4 +41,4 @@ async def get_model(
     card = services.catalog.get(model)
     if card is None:
         raise NoSuchModel.called(model, services.catalog)
-    return views.model(services.catalog, card)
+    return schemas.model(services.catalog, card)

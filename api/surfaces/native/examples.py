@@ -5,14 +5,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from fastapi.sse import format_sse_event
-from pydantic import BaseModel
 
 from api.links import Links
 from api.surfaces.native import schemas
 from contract.fields import Generation
 
 _ID = UUID("8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e")
-REQUEST_ID = "5f2b8c1d7e9a4b0c8d6e3f1a2b4c5d6e"
 _LINKS = Links("http://127.0.0.1:8000")
 _SUBMITTED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _STARTED = _SUBMITTED + timedelta(milliseconds=40)
@@ -147,8 +145,3 @@ STREAM = (
         id="4",
     )
 ).decode()
-
-
-def example(answer: BaseModel) -> dict[str, object]:
-    """The ``content`` of a documented response that shows ``answer``."""
-    return {"application/json": {"example": answer.model_dump(mode="json")}}

@@ -1,29 +1,21 @@
 """The JSON that is sent. What is received is described in ``request_schema``."""
 
 from datetime import datetime
-from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-from contract.fields import Defaults, Generation, Limits
-from contract.form import FormField
+from api.http.body import Sent
+from contract.fields import Generation
 from contract.words import DeliveryState, EventKind, Failure, Priority, SampledBy, State, Stopped
 
 
-class _Sent(BaseModel):
-    # A member is always there, null where there is nothing to say: so the document promises it, too.
-    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
-
-
-class ImageLinks(_Sent):
+class ImageLinks(Sent):
     latest: str
     """The picture of the newest iterate, whichever that is."""
     final: str | None
     """The finished picture; null until there is one."""
 
 
-class Image(_Sent):
+class Image(Sent):
     """One image of a job, and how far it is. The figures are those of its newest iterate."""
 
     number: int
@@ -54,7 +46,7 @@ class Image(_Sent):
     links: ImageLinks
 
 
-class JobLinks(_Sent):
+class JobLinks(Sent):
     self: str
     cancel: str
     accept: str
@@ -64,14 +56,14 @@ class JobLinks(_Sent):
     deliveries: str
 
 
-class Webhook(_Sent):
+class Webhook(Sent):
     """Where, and of what, the client is told."""
 
     url: str
     events: list[EventKind]
 
 
-class Job(_Sent):
+class Job(Sent):
     """A job: what was asked for, where it stands, and where its pictures are."""
 
     id: UUID
@@ -112,7 +104,7 @@ class Job(_Sent):
     links: JobLinks
 
 
-class JobPage(_Sent):
+class JobPage(Sent):
     """Jobs, newest first."""
 
     jobs: list[Job]
@@ -120,7 +112,7 @@ class JobPage(_Sent):
     """Send it as ``cursor`` to get the jobs before these; null on the last page."""
 
 
-class Iterate(_Sent):
+class Iterate(Sent):
     """One saved iterate of an image."""
 
     image: int
@@ -140,18 +132,18 @@ class Iterate(_Sent):
     """Where its picture is; null where only the figures were kept (``previews`` was false)."""
 
 
-class Iterates(_Sent):
+class Iterates(Sent):
     """The saved iterates of a job, by image and iterate."""
 
     iterates: list[Iterate]
 
 
-class ShareLinks(_Sent):
+class ShareLinks(Sent):
     page: str
     """The page of the server, showing the job to whoever opens it."""
 
 
-class Share(_Sent):
+class Share(Sent):
     """What others need to look at a job."""
 
     token: str
@@ -159,11 +151,11 @@ class Share(_Sent):
     links: ShareLinks
 
 
-class DeliveryLinks(_Sent):
+class DeliveryLinks(Sent):
     send: str
 
 
-class Delivery(_Sent):
+class Delivery(Sent):
     """One event on its way to the job's webhook."""
 
     id: UUID
@@ -187,7 +179,7 @@ class Delivery(_Sent):
     links: DeliveryLinks
 
 
-class DeliveryPage(_Sent):
+class DeliveryPage(Sent):
     """Deliveries, by the number of their events."""
 
     deliveries: list[Delivery]
@@ -195,96 +187,3 @@ class DeliveryPage(_Sent):
     """Why the webhook is told nothing more; null while it is."""
     next_cursor: int | None
     """Send it as ``cursor`` to get the deliveries after these; null on the last page."""
-
-
-class ModelEntry(_Sent):
-    """A model as OpenAI's clients list it."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    """When the catalogue that offers it was changed last, in seconds since 1970."""
-    owned_by: Literal["underpaint"] = "underpaint"
-
-
-class Model(ModelEntry):
-    """A model on offer."""
-
-    title: str
-    description: str
-    license: str
-    default: bool
-    """Whether requests that name no model get this one."""
-    defaults: Defaults
-    """What a request gets that does not say."""
-    limits: Limits
-    """What a request may ask for. Sizes are pixels and hold for width and height."""
-    fields: list[FormField]
-    """The fields that a request to this model may have."""
-    example_prompts: list[str]
-
-
-class Models(_Sent):
-    """The models on offer, the default first."""
-
-    models: list[Model]
-    object: Literal["list"] = "list"
-    data: list[ModelEntry]
-    """The same models, for OpenAI's clients."""
-
-
-class Health(_Sent):
-    status: str
-    version: str
-
-
-class Check(_Sent):
-    ok: bool
-    detail: str
-    """What was found and, where that is not good, what to do."""
-
-
-class Checks(_Sent):
-    database: Check
-    broker: Check
-    workers: Check
-    beat: Check
-    """Whether the janitor is there. Jobs are taken and run without it, so that the server is ready all the same; but
-    those of a worker that dies wait until it is back, and webhooks do."""
-
-
-class Readiness(_Sent):
-    ready: bool
-    checks: Checks
-
-
-class FieldError(_Sent):
-    field: str
-    message: str
-    """What to change; it goes on where the field's name ends."""
-
-
-class ProblemDetails(BaseModel):
-    """What went wrong, and what to change (RFC 9457)."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow", title="Problem")
-
-    type: str
-    """The name of the kind of problem; it stays the same."""
-    title: str
-    """The kind of problem, in words."""
-    status: int
-    """The status code of the response."""
-    detail: str
-    """What happened this time, and what to change."""
-    instance: str
-    """The path of the request."""
-    request_id: str
-    """The `X-Request-Id` of the request, by which the server's log tells more."""
-    errors: list[FieldError]
-    """The fields at fault, all at once; empty where it is not about fields."""
-
-
-def schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON Schema of a model that is sent, with its parts inside it."""
-    return model.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")

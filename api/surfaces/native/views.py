@@ -6,15 +6,25 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.jobs.lookup import existing
 from api.links import Links
-from api.problems import NoSuchJob
 from api.queue.pace import Pace
+from api.services import Services
 from api.surfaces.native import schemas
 from contract.fields import Generation, Handling
-from contract.form import form
 from contract.words import TERMINAL, EventKind
 from store import moves, reads, tables
-from store.catalog import Catalog, ModelCard
+
+
+async def read(services: Services, links: Links, job_id: UUID) -> schemas.Job:
+    """A job as it is now.
+
+    Raises:
+        NoSuchJob: there is no such job.
+    """
+    async with services.reading.begin() as session:
+        view, _ = await job(session, links, await existing(session, job_id), await services.pacer.now(session))
+    return view
 
 
 async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) -> tuple[schemas.Job, str]:
@@ -45,22 +55,6 @@ def queued(
         tables.Image(job_id=saved.id, number=n, seed=generation.seed_of(n), rounds=0, evaluations=0) for n in numbers
     ]
     return _job(links, row, images, position, pace)
-
-
-async def existing(session: AsyncSession, job_id: UUID) -> tables.Job:
-    """The row of a job.
-
-    Raises:
-        NoSuchJob: it is not there.
-    """
-    if row := await session.scalar(reads.job(job_id)):
-        return row
-    raise no_such_job(job_id)
-
-
-def no_such_job(job_id: UUID) -> NoSuchJob:
-    """The problem of asking for a job that is not there, as far as the client may know."""
-    return NoSuchJob(f"There is no job {job_id}: it was deleted, or it never was.")
 
 
 async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job], pace: Pace) -> list[schemas.Job]:
@@ -108,28 +102,6 @@ def delivery(links: Links, row: tables.Delivery, kind: EventKind) -> schemas.Del
         attempted_at=row.attempted_at,
         next_attempt_at=row.due_at,
         links=schemas.DeliveryLinks(send=links.send(row.job_id, row.id)),
-    )
-
-
-def models(catalog: Catalog) -> schemas.Models:
-    """The models on offer."""
-    entries = [schemas.ModelEntry(id=name, created=catalog.changed) for name in catalog]
-    return schemas.Models(models=[model(catalog, card) for card in catalog.values()], data=entries)
-
-
-def model(catalog: Catalog, card: ModelCard) -> schemas.Model:
-    """One model on offer."""
-    return schemas.Model(
-        id=card.id,
-        created=catalog.changed,
-        title=card.title,
-        description=card.description,
-        license=card.license,
-        default=card is catalog.default,
-        defaults=card.defaults,
-        limits=card.limits,
-        fields=form(card.terms),
-        example_prompts=card.example_prompts,
     )
 
 

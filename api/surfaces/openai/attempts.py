@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth.caller import Caller
-from api.jobs.submit import Submitted, made_before, submit
+from api.jobs.submit import Submission, made_before, submit
 from api.links import Links
 from api.services import Services
 from api.surfaces.openai.request import Wanted
@@ -43,17 +43,17 @@ class Attempt:
         self._caller = caller
         self._retries = retries
 
-    async def submit(self, services: Services, links: Links, wanted: Wanted) -> Submitted:
+    async def submit(self, services: Services, links: Links, wanted: Wanted) -> Submission:
         """The job of an earlier attempt, or else a new one.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
         """
         if self._once.newest and self._retries:
-            job = await made_before(services, links, self._once, LONGEST_APART)
+            job = await made_before(services, self._once, LONGEST_APART)
             # One that has failed is joined, too: it would do so again. One that was canceled need not.
             if job and not job.cancel_requested and job.state != "canceled":
-                return Submitted(job, replayed=True)
+                return Submission(job.id, None)
         return await submit(services, self._caller, links, wanted.generation, wanted.handling, self._once)
 
     @property

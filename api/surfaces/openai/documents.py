@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi.sse import format_sse_event
 
+from api.openapi import REF
 from api.problems import (
     BadRequest,
     BodyTooLarge,
@@ -57,6 +58,13 @@ _EVENT = {
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
+
+
+def document(document: dict[str, Any], catalog: Catalog) -> None:
+    """Complete the OpenAPI document."""
+    document["components"]["schemas"][NAME] = request_of(catalog)
+    body = {"schema": {"$ref": f"{REF}{NAME}"}, "examples": request_examples(catalog)}
+    document["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"] = body
 
 
 def request_of(catalog: Catalog) -> dict[str, Any]:

@@ -6,6 +6,9 @@ The status decides which exception the official client raises, and ``code`` is w
 from http import HTTPStatus
 from typing import Any
 
+from starlette.responses import Response
+
+from api.http.problem_json import respond
 from api.problems import BadRequest, InvalidRequest, Problem
 from contract.problems import Code
 
@@ -24,18 +27,14 @@ _TYPES = {
 }
 
 
-def applies(path: str) -> bool:
-    """Whether what goes wrong at ``path`` is told in this shape."""
-    return path.startswith("/v1/images/")
+def render(_: str, problem: Problem) -> Response:
+    """A problem as a response."""
+    problem = translated(problem)
+    return respond(problem, {"error": error(problem)}, MEDIA_TYPE)
 
 
-def beside(path: str) -> bool:
-    """Whether it is told in this shape, too: as a further member of the problem, where all sorts of clients ask."""
-    return path == "/v1/models" or path.startswith("/v1/models/")
-
-
-def as_told(problem: Problem) -> Problem:
-    """A request that is not valid is a bad one here."""
+def translated(problem: Problem) -> Problem:
+    """The problem as this surface knows it: an invalid request is a bad request."""
     if type(problem) is InvalidRequest:
         return BadRequest(problem.detail, problem.errors, problem.headers)
     return problem

@@ -4,11 +4,11 @@ from base64 import b64encode
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.jobs.lookup import existing
 from api.pictures import formats as pictures
 from api.pictures.lookup import Found, find_picture, read_picture
 from api.problems import GenerationCanceled, GenerationFailed
 from api.services import Services
-from api.surfaces.native import views
 from api.surfaces.openai.errors import NEVER_AGAIN
 from store import reads, tables
 
@@ -35,7 +35,7 @@ async def outcome(services: Services, job: UUID) -> Outcome:
         GenerationFailed, GenerationCanceled: there are no pictures. To ask again does not help by itself.
     """
     async with services.reading.begin() as session:
-        row = await views.existing(session, job)
+        row = await existing(session, job)
         if row.state == "failed":
             raise GenerationFailed(f"The job {job} failed: {row.error}.", headers=NEVER_AGAIN)
         if row.state != "succeeded":

@@ -5,27 +5,20 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.guard import WithCaller
+from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
-from api.http.prefer import Wait
+from api.jobs.lookup import wait_for_end
 from api.links import Links
-from api.live.subscriptions import Look
 from api.services import Services, WithLinks, WithServices
-from api.surfaces.native import views
 from api.surfaces.native.parameters import IdempotencyKey
 from api.surfaces.openai import documents, schemas
 from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.outcome import encoded, outcome
 from api.surfaces.openai.request import Wanted, read
 from api.surfaces.openai.stream import ImageStream
-from contract.words import TERMINAL
-from store import logs
 
 router = APIRouter(tags=["openai"])
-
-ENDLESS = 30 * 86400  # s; a client has its own idea of when it is enough
 
 
 @router.post(
@@ -61,30 +54,18 @@ async def generate_images(
     come back."""
     wanted = read(services.catalog, body, services.targets)
     attempt = Attempt(caller, body, idempotency_key, int(retries) if retries.isdecimal() else 0)
-    submitted = await attempt.submit(services, links, wanted)
-    logs.bind(job_id=str(submitted.job.id))
-    headers = {"Underpaint-Job": str(submitted.job.id)}
-    if submitted.replayed:
+    job, row = await attempt.submit(services, links, wanted)
+    headers = {"Underpaint-Job": str(job)}
+    if row is None:
         headers["Idempotency-Replayed"] = "true"
     if wanted.partials is not None:
-        return ImageStream(request, services, submitted.job.id, wanted, attempt, headers)
-    if not await _end(services, request, submitted.job.id):
+        return ImageStream(request, services, job, wanted, attempt, headers)
+    if not await wait_for_end(services, request, job):
         return Response(headers=headers)  # the client has left: nobody reads this
-    answer = await _pictures(services, links, submitted.job.id, wanted)
+    answer = await _pictures(services, links, job, wanted)
     if not await request.is_disconnected():
-        await attempt.answered(services, submitted.job.id)
+        await attempt.answered(services, job)
     return JSONResponse(answer, headers={"Cache-Control": "no-store", **headers})
-
-
-async def _end(services: Services, request: Request, job: UUID) -> bool:
-    """Wait for the end of a job. False: the client has left."""
-
-    async def look(session: AsyncSession) -> Look[bool]:
-        row = await views.existing(session, job)
-        return Look(row.seq, row.state in TERMINAL)
-
-    wait = Wait(ENDLESS, preferred=False)
-    return await services.subscriptions.until_enough(job, request, wait, ("end", job), look, bool)
 
 
 async def _pictures(services: Services, links: Links, job: UUID, wanted: Wanted) -> dict[str, object]:

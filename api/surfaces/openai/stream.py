@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.errors import problem_of
+from api.jobs import control
 from api.live.tail import follow
 from api.pictures.lookup import Found
 from api.services import Services
@@ -20,7 +21,6 @@ from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.outcome import encoded, outcome
 from api.surfaces.openai.partials import Partials
 from api.surfaces.openai.request import Wanted
-from store import moves, wakeups
 from store.tables import Event
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,14 @@ class ImageStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         # Not where this process stops: that cancels this task, and the job goes on.
         if self._attempt.alone and not self._ended:
-            await _cancel(self._services, self._job)
+            await self._cancel()
+
+    async def _cancel(self) -> None:
+        try:
+            if await control.cancel(self._services, self._job):
+                log.info("job %s is canceled: its client has left", self._job)
+        except (SQLAlchemyError, problems.NoSuchJob) as error:
+            log.warning("job %s, whose client has left, is not canceled: %s", self._job, error)
 
     async def _stream(self) -> AsyncGenerator[bytes]:
         try:
@@ -62,7 +69,7 @@ class ImageStream(EventSourceResponse):
                 async for chunk in told:
                     yield chunk
         except Exception as error:
-            problem = errors.as_told(problem_of(self._request, error))
+            problem = errors.translated(problem_of(self._request, error))
             if isinstance(problem, problems.ServerError):
                 log.exception("the stream of job %s failed", self._job)
             refused = schemas.ErrorResponse(error=schemas.Error(**errors.error(problem)))
@@ -111,16 +118,3 @@ class ImageStream(EventSourceResponse):
             usage=schemas.usage(ended.images),
         )
         return format_sse_event(event=picture.type, data_str=picture.model_dump_json())
-
-
-async def _cancel(services: Services, job: UUID) -> None:
-    try:
-        async with services.moving.begin() as session:
-            moved = (await session.execute(moves.cancel(job))).one_or_none()
-    except SQLAlchemyError as error:
-        log.warning("job %s, whose client has left, goes on: %s", job, error)
-        return
-    if moved:
-        log.info("job %s is canceled: its client has left", job)
-        await wakeups.control_async(services.redis, job)
-        await wakeups.publish_async(services.redis, job, moved.seq)

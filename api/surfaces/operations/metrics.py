@@ -1,15 +1,13 @@
 """What Prometheus reads."""
 
 import hmac
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response, Security
-from fastapi.security import HTTPAuthorizationCredentials
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.exposition import choose_encoder
 
-from api.auth.guard import BEARER
-from api.auth.hosts import make_sure_of_host
+from api.auth.hosts import check_host
 from api.auth.keyring import CHALLENGE
+from api.guard import WithBearer
 from api.openapi import responses
 from api.problems import DatabaseGone, Forbidden, Misdirected, Unauthorized
 from api.services import WithServices
@@ -22,7 +20,7 @@ TEXT = {"schema": {"type": "string"}}
 async def admit(
     request: Request,
     services: WithServices,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+    bearer: WithBearer,
 ) -> None:
     """A dependency: lets in whoever has the token for metrics, or a key with the scope admin. On a server with neither
     token nor keys that is everybody.
@@ -31,7 +29,7 @@ async def admit(
         Unauthorized, Forbidden: whoever asks has neither.
         Misdirected: none is needed, but the request is for a name that is not this server's.
     """
-    token, given = services.metrics_token, credentials and credentials.credentials
+    token, given = services.metrics_token, bearer and bearer.credentials
     if token is not None and given is not None and hmac.compare_digest(given.encode(), token.encode()):
         return
     caller = await services.keys.caller(given)
@@ -43,7 +41,7 @@ async def admit(
             headers={"WWW-Authenticate": CHALLENGE},
         )
     if caller.key is None:
-        make_sure_of_host(request, services.settings)
+        check_host(request, services.settings)
 
 
 @router.get(

@@ -8,15 +8,29 @@ import redis
 from sqlalchemy import false, select
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
+from api.http.body import Sent
 from api.services import Services
-from api.surfaces.native.schemas import Check, Checks
 from store import workers
 from store.tables import Base
 
-# Whoever asks waits no longer than this, in seconds.
-PATIENCE = 3.0
+TIMEOUT = 3.0  # s for each check
 
 log = logging.getLogger(__name__)
+
+
+class Check(Sent):
+    ok: bool
+    detail: str
+    """What was found and, where that is not good, what to do."""
+
+
+class Checks(Sent):
+    database: Check
+    broker: Check
+    workers: Check
+    beat: Check
+    """Whether the janitor is there. Jobs are taken and run without it, so that the server is ready all the same; but
+    those of a worker that dies wait until it is back, and webhooks do."""
 
 
 async def check(services: Services) -> Checks:
@@ -32,7 +46,7 @@ async def check(services: Services) -> Checks:
 
 async def _timed(probe: Callable[[Services], Awaitable[Check]], services: Services, gone: str) -> Check:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await probe(services)
     except (SQLAlchemyError, redis.RedisError, OSError) as error:  # a TimeoutError is an OSError
         log.warning("%s %r", gone, error)

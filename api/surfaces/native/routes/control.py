@@ -4,6 +4,8 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 
+from api.jobs import control
+from api.jobs.lookup import existing
 from api.openapi import responses
 from api.problems import NoSuchJob, NotFinished, NothingToAccept
 from api.services import WithLinks, WithServices
@@ -32,15 +34,8 @@ router = APIRouter(tags=["jobs"])
 async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, response: Response) -> schemas.Job:
     """May be sent again: a job that was asked to stop, or that has ended, stays as it is. The pictures that were made
     until then are kept."""
-    async with services.moving.begin() as session:
-        moved = (await session.execute(moves.cancel(job_id))).one_or_none()
-        row, pace = await views.existing(session, job_id), await services.pacer.now(session)
-        view, _ = await views.job(session, links, row, pace)
-    if moved:
-        # Of a job that runs, its worker counts the end.
-        services.metrics.ends.count(moved.state, None, None, view.request.model)
-        await wakeups.control_async(services.redis, job_id)
-        await wakeups.publish_async(services.redis, job_id, moved.seq)
+    await control.cancel(services, job_id)
+    view = await views.read(services, links, job_id)
     if view.state not in TERMINAL:
         response.status_code = HTTPStatus.ACCEPTED
     return view
@@ -65,13 +60,8 @@ async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, re
     """The pictures are good enough: stop computing and keep them. Each image ends with its newest iterate, or with its
     first one where it has none yet; the job has then `succeeded`, with `stopped` as `accepted`, and can be refined
     later. May be sent again."""
-    async with services.moving.begin() as session:
-        moved = (await session.execute(moves.accept(job_id))).one_or_none()
-        row, pace = await views.existing(session, job_id), await services.pacer.now(session)
-        view, _ = await views.job(session, links, row, pace)
-    if moved:
-        await wakeups.control_async(services.redis, job_id)
-        await wakeups.publish_async(services.redis, job_id, moved.seq)
+    await control.accept(services, job_id)
+    view = await views.read(services, links, job_id)
     if view.state in TERMINAL:
         return view
     if not view.accept_requested:
@@ -93,7 +83,7 @@ async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, re
 async def delete_job(job_id: JobId, services: WithServices) -> None:
     """Removes a job that has ended, with its pictures and everything else that was kept of it."""
     async with services.moving.begin() as session:
-        row = await views.existing(session, job_id)
+        row = await existing(session, job_id)
         if row.state not in TERMINAL:
             raise NotFinished(f"The job is {row.state}, and only jobs that have ended can be deleted: cancel it first.")
         await session.execute(moves.delete(job_id))

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.openapi import responses
+from api.jobs.lookup import existing
+from api.openapi import example, responses
 from api.problems import InvalidRequest, NoSuchDelivery, NoSuchJob
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
@@ -36,7 +37,7 @@ class DeliveryQuery(BaseModel):
     responses=responses(
         NoSuchJob,
         InvalidRequest,
-        _200={"content": examples.example(examples.DELIVERIES)},
+        _200={"content": example(examples.DELIVERIES)},
     ),
 )
 async def list_deliveries(
@@ -49,7 +50,7 @@ async def list_deliveries(
     """Every event that the job's `webhook` wants has one delivery, which is tried until the receiver takes it. Without
     a webhook there are none."""
     async with services.reading.begin() as session:
-        job = await views.existing(session, job_id)
+        job = await existing(session, job_id)
         # One more than asked for tells whether there is another page.
         rows = (await session.execute(deliveries.listed(job_id, query.limit + 1, query.cursor))).all()
     page, more = rows[: query.limit], len(rows) > query.limit
@@ -68,7 +69,7 @@ async def list_deliveries(
     status_code=HTTPStatus.ACCEPTED,
     response_model=schemas.Delivery,
     response_description="The delivery is due, and will be sent within seconds.",
-    responses=responses(NoSuchJob, NoSuchDelivery, _202={"content": examples.example(examples.DELIVERY)}),
+    responses=responses(NoSuchJob, NoSuchDelivery, _202={"content": example(examples.DELIVERY)}),
 )
 async def send_delivery(
     job_id: JobId, delivery_id: DeliveryId, services: WithServices, links: WithLinks
@@ -77,7 +78,7 @@ async def send_delivery(
     new one, and one that waits for its next attempt waits no longer. The `webhook-id` stays the same. A webhook that
     was disabled is enabled by it."""
     async with services.moving.begin() as session:
-        await views.existing(session, job_id)
+        await existing(session, job_id)
         for statement in deliveries.send_again(job_id, delivery_id):
             await session.execute(statement)
         found = (await session.execute(deliveries.one(job_id, delivery_id))).one_or_none()

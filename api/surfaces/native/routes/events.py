@@ -6,11 +6,12 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Header, Query, Response
 
 from api.auth.share_links import BY_LINK
+from api.jobs.lookup import existing
 from api.live.sse import EventStream
 from api.openapi import responses
 from api.problems import InvalidRequest, NoSuchJob
 from api.services import WithLinks, WithServices
-from api.surfaces.native import examples, views
+from api.surfaces.native import examples
 from api.surfaces.native.parameters import JobId
 from contract.words import TERMINAL, EventKind
 
@@ -73,7 +74,7 @@ async def stream_events(
     A comment comes after 15 seconds of silence. While the database is away, whoever accepts `text/event-stream` gets a
     stream that ends at once instead of 503, after which an `EventSource` would not come back."""
     async with services.reading.begin() as session:
-        job = await views.existing(session, job_id)
+        job = await existing(session, job_id)
     after = min(last_event_id or since, job.seq)
     if job.state in TERMINAL and after == job.seq:
         return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.share_links import BY_LINK
 from api.http.conditional import unchanged
 from api.http.prefer import WithWait
+from api.jobs.lookup import existing
 from api.live.subscriptions import Look
-from api.openapi import header, responses
+from api.openapi import example, header, responses
 from api.pictures import formats as pictures
 from api.pictures.lookup import Found, find_picture, progress, read_picture
 from api.problems import InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable
@@ -32,7 +33,7 @@ FOREVER = "private, max-age=31536000, immutable"
     responses=responses(
         NoSuchJob,
         _200={
-            "content": examples.example(examples.ITERATES),
+            "content": example(examples.ITERATES),
             "headers": {"ETag": header("Changes whenever the job does.")},
         },
         _304={"description": "Nothing has changed since `If-None-Match`."},
@@ -44,7 +45,7 @@ async def list_iterates(
 ) -> schemas.Iterates | Response:
     """The figures of every iterate, and where its picture is."""
     async with services.reading.begin() as session:
-        job = await views.existing(session, job_id)
+        job = await existing(session, job_id)
         rows = (await session.scalars(reads.iterates(job_id))).all()
     headers = {"ETag": views.etag(job), "Cache-Control": "private, no-cache"}
     if unchanged(if_none_match, headers["ETag"]):

@@ -8,14 +8,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.auth.guard import WithCaller
 from api.auth.share_links import BY_LINK
+from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
 from api.http.conditional import unchanged
 from api.http.prefer import WithWait
+from api.jobs.lookup import existing
 from api.jobs.submit import submit
 from api.live.subscriptions import Look
-from api.openapi import header, responses
+from api.openapi import example, header, responses
 from api.problems import (
     BodyTooLarge,
     IdempotencyKeyReused,
@@ -54,7 +55,7 @@ router = APIRouter(tags=["jobs"])
         TooManyQueued,
         QueueFull,
         _202={
-            "content": examples.example(examples.SUBMITTED),
+            "content": example(examples.SUBMITTED),
             "headers": {
                 "Location": header("The address of the job."),
                 "Retry-After": header("Seconds after which a look at the job is worth it.", "integer"),
@@ -78,10 +79,13 @@ async def submit_job(
     A request that may have got lost can be sent again with the same `Idempotency-Key`: it is answered with the job that
     the first one made, as that stands now. Keys are kept for a day, and no longer than their jobs."""
     once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
-    job, replayed = await submit(
-        services, caller, links, *resolve_request(services.catalog, request, services.targets), once
-    )
-    if replayed:
+    generation, handling = resolve_request(services.catalog, request, services.targets)
+    made, row = await submit(services, caller, links, generation, handling, once)
+    if row:
+        position = await services.queue_positions.of(made)
+        job = views.queued(links, row, generation, handling, position, await services.pacer.lately(services.single))
+    else:
+        job = await views.read(services, links, made)
         response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = job.links.self
     response.headers["Retry-After"] = "1"
@@ -108,7 +112,7 @@ class PageQuery(BaseModel):
     responses=responses(
         InvalidRequest,
         _200={
-            "content": examples.example(examples.PAGE),
+            "content": example(examples.PAGE),
             "headers": {"Link": header('The next page, as rel="next"; missing on the last one.')},
         },
     ),
@@ -147,7 +151,7 @@ async def list_jobs(
         NoSuchJob,
         InvalidRequest,
         _200={
-            "content": examples.example(examples.RUNNING),
+            "content": example(examples.RUNNING),
             "headers": {
                 "ETag": header("Changes whenever the job does."),
                 "Preference-Applied": header("The wait that a `Prefer` header got."),
@@ -173,7 +177,7 @@ async def get_job(
     nothing to wait for, and the answer comes at once."""
 
     async def look(session: AsyncSession) -> Look[tuple[schemas.Job, str]]:
-        row = await views.existing(session, job_id)
+        row = await existing(session, job_id)
         view, etag = await views.job(session, links, row, await services.pacer.now(session))
         return Look(row.seq, (view, etag))
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 
-from api.auth.guard import WithCaller
+from api.guard import WithCaller
 from api.http.body import is_json
-from api.limits.queued_jobs import make_sure_of_room
-from api.openapi import header, responses
+from api.jobs.lookup import existing
+from api.limits.queued_jobs import check_room
+from api.openapi import example, header, responses
 from api.problems import (
     BodyTooLarge,
     InvalidRequest,
@@ -48,7 +49,7 @@ router = APIRouter(tags=["jobs"])
         TooManyQueued,
         QueueFull,
         _202={
-            "content": examples.example(examples.REFINED),
+            "content": example(examples.REFINED),
             "headers": {"Location": header("The address of the job.")},
         },
     ),
@@ -77,9 +78,9 @@ async def refine_job(
     one. What a job needs for this is kept for a limited time after it has ended, by default a day."""
     wanted = request or RefineRequest()
     async with services.moving.begin() as session:
-        row = await session.scalar(reads.job(job_id).with_for_update()) or await views.existing(session, job_id)
+        row = await session.scalar(reads.job(job_id).with_for_update()) or await existing(session, job_id)
         _check(row)
-        await make_sure_of_room(session, services, caller)
+        await check_room(session, caller, services.settings.max_queued_per_key)
         images = (await session.scalars(reads.images([job_id]))).all()
         unfinished = [image for image in images if image.stopped != "exact"]
         generation = Generation.model_validate(row.generation)
@@ -90,7 +91,7 @@ async def refine_job(
             if (await session.scalar(reads.queue_depth()) or 0) >= max_queued:
                 raise QueueFull.of(max_queued, pace.retry_after)
             raise NotRefinable("What the job would go on from is no longer kept: submit it again.")
-        view, _ = await views.job(session, links, await views.existing(session, job_id), pace)
+        view, _ = await views.job(session, links, await existing(session, job_id), pace)
     await wakeups.publish_async(services.redis, job_id, moved.seq)
     await services.outbox.send(job_id)
     response.headers["Location"] = view.links.self

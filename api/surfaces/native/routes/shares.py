@@ -4,10 +4,11 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 
-from api.openapi import responses
+from api.jobs.lookup import existing
+from api.openapi import example, responses
 from api.problems import NoSuchJob
 from api.services import WithLinks, WithServices
-from api.surfaces.native import examples, schemas, views
+from api.surfaces.native import examples, schemas
 from api.surfaces.native.parameters import JobId
 from store import shares
 
@@ -20,7 +21,7 @@ router = APIRouter(tags=["jobs"])
     summary="Share a job",
     response_model=schemas.Share,
     response_description="The job is shared.",
-    responses=responses(NoSuchJob, _200={"content": examples.example(examples.SHARE)}),
+    responses=responses(NoSuchJob, _200={"content": example(examples.SHARE)}),
 )
 async def share_job(job_id: JobId, services: WithServices, links: WithLinks) -> schemas.Share:
     """Whoever has the token may read this job, its events, iterates and pictures, as `?share=TOKEN` behind their
@@ -28,7 +29,7 @@ async def share_job(job_id: JobId, services: WithServices, links: WithLinks) -> 
     webhook. Treat the token like a key to these pictures. A job that is shared already keeps its token."""
     async with services.moving.begin() as session:
         if await session.scalar(shares.hold(job_id)) is None:
-            raise views.no_such_job(job_id)
+            raise NoSuchJob.of(job_id)
         await session.execute(shares.share(job_id, shares.new_token()))
         token = (await session.scalars(shares.of(job_id))).one()
     return schemas.Share(token=token, links=schemas.ShareLinks(page=links.page(job_id, token)))
@@ -46,5 +47,5 @@ async def unshare_job(job_id: JobId, services: WithServices) -> None:
     """The token opens nothing from now on, and the next one will be another. Streams that were opened with it end with
     their connections. May be sent again."""
     async with services.moving.begin() as session:
-        await views.existing(session, job_id)
+        await existing(session, job_id)
         await session.execute(shares.end(job_id))

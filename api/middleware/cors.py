@@ -1,8 +1,8 @@
-"""What pages of other origins may do, where the settings name any. Keys travel in a header: no cookies are let in."""
+"""What pages of the origins in the settings may do. API keys travel in a header, so no cookies are allowed."""
 
 from typing import Any
 
-SHARED: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
     "allow_headers": ["*"],
     "expose_headers": [

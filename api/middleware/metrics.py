@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics.process import Metrics
 
 
-class Measured:
-    """Measures what the app within answers. A stream counts as answered when it begins."""
+class RequestMetrics:
+    """Measures the time until the app's response begins. A stream counts as answered when it begins."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -19,25 +19,25 @@ class Measured:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        answered = False
+        counted = False
 
-        def tell(status: int | None) -> None:
-            nonlocal answered
-            if not answered:
-                answered = True
+        def count(status: int | None) -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
                 route = getattr(scope.get("route"), "path", None)
                 self.metrics.answered(route, scope["method"], status, perf_counter() - began)
 
-        async def send_measured(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                tell(message["status"])
+                count(message["status"])
             await send(message)
 
         with self.metrics.in_progress.track_inprogress():
             try:
-                await self.app(scope, receive, send_measured)
+                await self.app(scope, receive, send_counted)
             except Exception:
-                tell(500)  # as which it is answered, further out
+                count(500)  # the response that Starlette makes of it, further out
                 raise
             finally:
-                tell(None)
+                count(None)

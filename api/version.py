@@ -1,5 +1,0 @@
-"""The version of this installation."""
-
-from importlib.metadata import version
-
-VERSION = version("underpaint")
