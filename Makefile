@@ -8,7 +8,7 @@ TOOLS := $(VENV)/.installed-tools
 MUTATION := $(VENV)/.installed-mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help up test mutants bench docs check format-check format lint types imports constraints clean
+.PHONY: help up test mutants bench docs release check format-check format lint types imports constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ bench: $(TOOLS) ## Measure all of it, beside others, and write docs/benchmarks (
 docs: $(TOOLS) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
 	@echo "file://$(CURDIR)/build/site/index.html"
+
+release: $(TOOLS) ## Make a release: make release VERSION=0.2.0
+	@test -n "$(VERSION)" || { echo "Name the version: make release VERSION=0.2.0"; exit 1; }
+	$(BIN)/python deploy/release.py $(VERSION)
 
 check: format-check lint types imports ## Run every check, but no test
 

@@ -1,28 +1,62 @@
-"""What `pip install .` brings: all packages, and the data that they find beside themselves."""
+"""The wheel and the sdist: what they contain, and that a clean environment paints a picture with them."""
 
+import sysconfig
+import tomllib
+import venv
 from pathlib import Path
 from zipfile import ZipFile
 
-from hatchling.builders.wheel import WheelBuilder
+import pytest
+from PIL import Image
 
+from deploy import release
 from store.catalog import load_catalog
 from store.settings import SHIPPED_CATALOG
 
 ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+VERSION = PROJECT["project"]["version"]
 
 
-def test_the_wheel_holds_code_and_data(tmp_path: Path) -> None:
-    (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    with ZipFile(built) as wheel:
-        held = set(wheel.namelist())
-    expected = [
-        path
-        for top in ("api", "cli", "contract", "migrations", "sampler", "store", "tasks", "underpaint")
-        for path in (ROOT / top).rglob("*")
-    ]
-    expected += list((ROOT / "web").rglob("*"))
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the sdist."""
+    wheel, sdist = release.build(VERSION, tmp_path_factory.mktemp("dist"))
+    return wheel, sdist
+
+
+def test_the_wheel_holds_code_and_data(built: tuple[Path, Path]) -> None:
+    held = set(ZipFile(built[0]).namelist())
+    expected = [path for top in set(PACKAGES) - {"models"} for path in (ROOT / top).rglob("*")]
     expected += [SHIPPED_CATALOG]
     expected += [path for card in load_catalog(SHIPPED_CATALOG).values() for path in Path(card.source).rglob("*")]
     names = {str(path.relative_to(ROOT)) for path in expected if path.is_file() and "__pycache__" not in path.parts}
     assert names - held == set()
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", ".underpaint/"))]
+
+
+def test_every_package_of_ours_is_in_the_wheel() -> None:
+    roots = set(PROJECT["tool"]["importlinter"]["root_packages"])
+    assert roots - set(PACKAGES) == set()
+
+
+@pytest.mark.slow
+def test_a_clean_environment_paints_a_picture_with_the_sdist(built: tuple[Path, Path], tmp_path: Path) -> None:
+    """The dependencies are this environment's, to be quick; our code comes from the sdist alone."""
+    wheel, sdist = built
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    binaries = tmp_path / "venv" / "bin"
+    paths = {"base": str(tmp_path / "venv"), "platbase": str(tmp_path / "venv")}
+    installed = Path(sysconfig.get_path("purelib", "venv", paths))
+    # Of a folder that a .pth file names, the .pth files are not read: nothing leads to the repository.
+    (installed / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    pip = [binaries / "python", "-m", "pip", "install", "--quiet", "--no-build-isolation"]
+    release.run(*pip, "--no-deps", "--ignore-installed", sdist, cwd=tmp_path)
+    names = {str(path.relative_to(installed)) for top in PACKAGES for path in (installed / top).rglob("*")}
+    tops = tuple(f"{top}/" for top in PACKAGES)
+    assert {name for name in ZipFile(wheel).namelist() if name.startswith(tops)} - names == set()
+    release.smoke(binaries, VERSION, tmp_path)
+    for path in (tmp_path / "pictures").rglob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.size == (64, 64)
