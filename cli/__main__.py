@@ -1,4 +1,4 @@
-"""`python -m cli`: the way in for child processes, which need no installed script."""
+"""`python -m cli`: how `up` starts its child processes, which need no installed script."""
 
 from cli.main import app
 

@@ -1,37 +1,40 @@
-"""What goes wrong in a way that the person at the prompt can do something about, and the exit codes of the command."""
+"""Errors that the user can act on, and the exit codes of the command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
-# 2 is wrong usage, as Click has it.
+# 2 is wrong usage (Click).
 REFUSED = 1
 FAILED = 3
 CANCELED = 4
 UNREACHABLE = 5
-INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+INTERRUPTED = 130  # as shells report it: 128 + SIGINT
 
 
-class Explained(Exception):
-    """Shown as its message, without a stack trace; the message says what to do. ``code`` is the exit code."""
+class CommandError(Exception):
+    """Printed as its message, without a stack trace. The message says what to do; ``code`` is the exit code."""
 
     def __init__(self, message: str, code: int = REFUSED) -> None:
         super().__init__(message)
         self.code = code
 
 
-class Explaining:
-    """Turns what can be explained into one message on stderr and its exit code."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """Prints a `CommandError`, or the error of a setting, on stderr and exits with its code."""
+    try:
+        yield
+    except CommandError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(error.code) from error
+    except ValueError as error:
         from pydantic import ValidationError
 
-        if isinstance(error, ValidationError):  # only settings are validated here
-            lines = [
-                f"UNDERPAINT_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()
-            ]
-            error = Explained("These settings cannot be used:\n  " + "\n  ".join(lines))
-        if isinstance(error, Explained):
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(error.code) from error
+        if not isinstance(error, ValidationError):
+            raise
+        # Only settings are validated here.
+        lines = [f"UNDERPAINT_{str(e['loc'][0]).upper()}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors()]
+        typer.echo("Error: These settings cannot be used:\n  " + "\n  ".join(lines), err=True)
+        raise typer.Exit(REFUSED) from error

@@ -1,18 +1,18 @@
-"""Where pictures are saved, and under which names."""
+"""The files that pictures are saved in."""
 
 import re
 from pathlib import Path
 
-from cli.errors import Explained
+from cli.errors import CommandError
 
 LONGEST_NAME = 40  # characters of the prompt
 
 
-class Files:
-    """PROMPT-SEED-iterate-00.png, -01.png, ... and PROMPT-SEED.png for the finished picture, in one folder.
+class PictureFiles:
+    """PROMPT-SEED-iterate-00.png, -01.png, ... and PROMPT-SEED.png for the final picture, in one folder.
 
     Raises:
-        Explained: the folder cannot be made, or a picture cannot be written.
+        CommandError: the folder cannot be created, or a picture cannot be written.
     """
 
     def __init__(self, folder: Path, prompt: str) -> None:
@@ -21,14 +21,14 @@ class Files:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Explained(f"Pictures cannot be saved in {folder}: {error.strerror}. Choose with -o.") from error
+            raise CommandError(f"Pictures cannot be saved in {folder}: {error.strerror}. Choose with -o.") from error
 
     def save(self, seed: int, iterate: int | None, picture: bytes) -> Path:
-        """Saves an iterate, or with None the finished picture, and returns where."""
-        mark = "" if iterate is None else f"-iterate-{iterate:02d}"
-        path = self._folder / f"{self._name}-{seed}{mark}.png"
+        """Saves the picture of an iterate, or with None the final one, and returns its path."""
+        suffix = "" if iterate is None else f"-iterate-{iterate:02d}"
+        path = self._folder / f"{self._name}-{seed}{suffix}.png"
         try:
             path.write_bytes(picture)
         except OSError as error:
-            raise Explained(f"{path} cannot be written: {error.strerror}. Choose another folder with -o.") from error
+            raise CommandError(f"{path} cannot be written: {error.strerror}. Choose another folder with -o.") from error
         return path

@@ -1,4 +1,4 @@
-"""The `underpaint` command: one function a sub-command, each a few lines around the module that does it.
+"""The `underpaint` command: one function per sub-command, a few lines around the module that does the work.
 
 Modules are imported inside the functions: `underpaint --help` must not wait for a database driver.
 """
@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from cli.doctor.app import app as doctor
-from cli.errors import Explaining
+from cli.errors import report_errors
 from cli.generate.app import app as generate
 from cli.jobs.app import app as jobs
 from cli.keys.app import app as keys
-from cli.options import SERVER, DataDirectory
+from cli.options import SERVER, DataDirectory, Key, Server
 
 app = typer.Typer(
     name="underpaint",
@@ -32,8 +31,8 @@ LogLevel = Annotated[
 ]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"underpaint {installed_version('underpaint')}")
         raise typer.Exit
 
@@ -50,7 +49,7 @@ def main(
 @app.command(rich_help_panel=SERVER)
 def up(
     data_dir: Annotated[
-        Path, typer.Option(envvar="UNDERPAINT_DATA_DIR", help="Where everything is kept; made if it is missing.")
+        Path, typer.Option(envvar="UNDERPAINT_DATA_DIR", help="Where everything is kept; created if it is missing.")
     ] = Path(".underpaint"),
     host: Annotated[
         str | None, typer.Option(help="Address to listen on. By default UNDERPAINT_HOST or 127.0.0.1.")
@@ -63,7 +62,7 @@ def up(
 
     With UNDERPAINT_DATABASE_URL or UNDERPAINT_REDIS_URL set, that server is used instead of an embedded one.
     """
-    with Explaining():
+    with report_errors():
         from cli.up import run
         from store.settings import ApiSettings
 
@@ -83,7 +82,7 @@ def api(
     log_level: LogLevel = None,
 ) -> None:
     """Run the HTTP API."""
-    with Explaining():
+    with report_errors():
         from cli import api
         from store.settings import ApiSettings
 
@@ -96,45 +95,47 @@ def worker(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Jobs at once. By default UNDERPAINT_CONCURRENCY or 8.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Its name to Celery, before the @. By default worker-PID.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The part of its Celery name before the @. By default worker-PID.")
+    ] = None,
     log_level: LogLevel = None,
 ) -> None:
-    """Run a Celery worker, which takes jobs and makes pictures."""
-    with Explaining():
-        from cli import background
+    """Run a Celery worker, which runs jobs."""
+    with report_errors():
+        from cli import processes
         from store.settings import LogSettings, WorkerSettings
 
         level = log_level or LogSettings().log_level
-        background.worker(concurrency or WorkerSettings().concurrency, name, level)
+        processes.worker(concurrency or WorkerSettings().concurrency, name, level)
 
 
 @app.command(rich_help_panel=SERVER)
 def beat(log_level: LogLevel = None) -> None:
-    """Run the clock that sends the janitor round. One is enough for any number of workers."""
-    with Explaining():
-        from cli import background
+    """Run the scheduler of the janitor. One is enough for any number of workers."""
+    with report_errors():
+        from cli import processes
         from store.settings import LogSettings
 
-        background.beat(log_level or LogSettings().log_level)
+        processes.beat(log_level or LogSettings().log_level)
 
 
 @app.command(rich_help_panel=SERVER)
 def migrate() -> None:
     """Bring the tables of the database up to date."""
-    with Explaining():
-        from cli import migrate
+    with report_errors():
+        from cli import processes
         from store.settings import StoreSettings
 
-        migrate.migrate(StoreSettings().database_url)
+        processes.migrate(StoreSettings().database_url)
 
 
 @app.command(rich_help_panel=SERVER)
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to; - is standard output.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; - is standard output.")],
     data_dir: DataDirectory = Path(".underpaint"),
 ) -> None:
-    """Write the whole database to FILE: jobs, pictures, checkpoints, keys. The server may go on meanwhile."""
-    with Explaining():
+    """Write the whole database to FILE: jobs, pictures, checkpoints, keys. The server may run meanwhile."""
+    with report_errors():
         from cli import backup
 
         backup.backup(data_dir, file)
@@ -142,11 +143,11 @@ def backup(
 
 @app.command(rich_help_panel=SERVER)
 def restore(
-    file: Annotated[Path, typer.Argument(help="Of `underpaint backup`; - is standard input.")],
+    file: Annotated[Path, typer.Argument(help="A file of `underpaint backup`; - is standard input.")],
     data_dir: DataDirectory = Path(".underpaint"),
 ) -> None:
-    """Put what is in FILE in the place of the whole database. Nothing else may use it meanwhile."""
-    with Explaining():
+    """Replace the whole database by the contents of FILE. Nothing else may use the database meanwhile."""
+    with report_errors():
         from cli import backup
 
         backup.restore(data_dir, file)
@@ -156,8 +157,8 @@ def restore(
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/settings.md.")] = False,
 ) -> None:
-    """List every setting as an .env file: what it does, and its value here or, in a comment, its default."""
-    with Explaining():
+    """List all settings as an .env file: a description, and the value here or, in a comment, the default."""
+    with report_errors():
         from cli import settings
 
         typer.echo(settings.markdown() if markdown else settings.environment(), nl=False)
@@ -167,16 +168,18 @@ def settings(
 def webhook_secret(
     key: Annotated[
         str | None,
-        typer.Argument(metavar="[KEY]", help="The name of an API key, whose webhooks have a secret of their own."),
+        typer.Argument(
+            metavar="[KEY]", help="The name of an API key: the webhooks of its jobs have a secret of their own."
+        ),
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Replace it by a new one first.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Replace the secret by a new one first.")] = False,
     data_dir: DataDirectory = Path(".underpaint"),
 ) -> None:
-    """Print what receivers verify the signatures of webhooks with: of KEY's jobs, or of jobs without a key."""
-    with Explaining():
-        from cli import webhook_secret
+    """Print the secret that signs the webhooks of KEY's jobs, or of jobs without a key."""
+    with report_errors():
+        from cli.keys import commands
 
-        typer.echo(webhook_secret.shown(data_dir, key, new))
+        typer.echo(commands.webhook_secret(data_dir, key, new))
 
 
 @app.command(rich_help_panel=SERVER)
@@ -185,9 +188,11 @@ def bench(
     steps: Annotated[
         list[int] | None, typer.Option(min=1, help="Steps of the grid, N; may be given several times.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Runs of each method, each beside one of the serial sampler.")] = 3,
+    pairs: Annotated[
+        int, typer.Option(min=1, help="Runs of each method, each paired with one of the serial sampler.")
+    ] = 3,
     round_width: Annotated[
-        int | None, typer.Option(min=1, help="Evaluations a round. By default what the catalogue says.")
+        int | None, typer.Option(min=1, help="Evaluations per round. By default that of the catalogue.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A file to save the figures in, as JSON.")
@@ -197,13 +202,29 @@ def bench(
 
     UNDERPAINT_CATALOG and UNDERPAINT_DEVICE say which catalogue and which devices. Nothing has to be running.
     """
-    with Explaining():
+    with report_errors():
         from cli import bench
 
-        given = {"--model": model, "--pairs": pairs, "--width": round_width}
-        arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+        options = {"--model": model, "--pairs": pairs, "--width": round_width}
+        arguments = [part for name, value in options.items() if value is not None for part in (name, str(value))]
         arguments += ["--steps", *map(str, steps)] if steps else []
         bench.bench(arguments, output)
 
 
-app.add_typer(doctor)
+@app.command(rich_help_panel=SERVER)
+def doctor(
+    load: Annotated[bool, typer.Option("--load", help="Load every model on the disk, too.")] = False,
+    data_dir: DataDirectory = Path(".underpaint"),
+    server: Server = None,
+    key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find problems, and say what to do: settings, models, devices, database, broker, workers, beat, API.
+
+    Checks the servers that the environment names, or else those of `underpaint up`. Exit code 1: there is a problem.
+    """
+    with report_errors():
+        from cli.doctor import run
+
+        code = run.doctor(data_dir, server, key, load, as_json)
+    raise typer.Exit(code)

@@ -1,11 +1,11 @@
-"""Options and arguments that several commands have."""
+"""Options and arguments that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-# How the help groups the commands.
+# The groups of commands in the help.
 PICTURES = "Pictures"
 SERVER = "A server of your own"
 
@@ -15,22 +15,22 @@ Server = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option(envvar="UNDERPAINT_KEY", help="An API key, where the server asks for one. See `underpaint keys`."),
+    typer.Option(envvar="UNDERPAINT_KEY", help="An API key, if the server requires one. See `underpaint keys`."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API has it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the JSON of the API.")]
 DataDirectory = Annotated[
     Path,
     typer.Option(
         envvar="UNDERPAINT_DATA_DIR",
-        help="Where `underpaint up` keeps its database. Not used where UNDERPAINT_DATABASE_URL is set.",
+        help="Where `underpaint up` keeps its database. Not used if UNDERPAINT_DATABASE_URL is set.",
     ),
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to save in; made if it is missing.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Print the id of the job, and leave it to itself.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to save in; created if it is missing.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not follow it.")]
 
 
 def _complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """The newest jobs, for shells. Whatever goes wrong, nobody wants to read it there."""
+    """The newest jobs, for the completion of shells. Errors would only disturb the prompt."""
     from cli.terminal import clean
     from underpaint import Underpaint, UnderpaintError
 

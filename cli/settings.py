@@ -1,4 +1,4 @@
-"""Every setting there is, from the classes of ``store.settings``: `underpaint settings`, and docs/settings.md."""
+"""`underpaint settings` and docs/settings.md: all settings, from the classes of ``store.settings``."""
 
 import inspect
 import os
@@ -14,7 +14,7 @@ from store import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Who reads the settings of a class, but for those that have a line of their own.
+# The processes that read the settings of a class, or a single setting.
 _READERS: dict[str, tuple[str, ...]] = {
     "StoreSettings": ("api", "worker", "beat"),
     "JobSettings": ("beat",),
@@ -36,7 +36,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "webhook_http": ("api", "beat"),
 }
 
-_HEAD = """\
+_INTRODUCTION = """\
 # Settings
 
 Written by `underpaint settings --markdown` from [store/settings.py](../store/settings.py).
@@ -53,7 +53,7 @@ The commands have a few variables besides: `UNDERPAINT_DATA_DIR` (where `underpa
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, in words."""
+    """One setting, for people."""
 
     name: str
     default: str
@@ -62,19 +62,24 @@ class Setting:
     secret: bool
 
 
+def classes() -> list[type[BaseSettings]]:
+    """The classes of settings, in the order of the file."""
+    found = [each for each in vars(settings).values() if inspect.isclass(each) and issubclass(each, BaseSettings)]
+    return [each for each in found if each.model_fields]
+
+
 def groups() -> Iterator[tuple[str, str, list[Setting]]]:
-    """(name, what it is about, its settings) of each class, in the order of the file."""
-    for kind in vars(settings).values():
-        if inspect.isclass(kind) and issubclass(kind, BaseSettings) and kind.model_fields:
-            title = kind.__name__.removesuffix("Settings")
-            yield title, inspect.getdoc(kind) or "", [_setting(kind, name) for name in kind.model_fields]
+    """The name, the description and the settings of each class."""
+    for kind in classes():
+        title = kind.__name__.removesuffix("Settings")
+        yield title, inspect.getdoc(kind) or "", [_setting(kind, name) for name in kind.model_fields]
 
 
 def markdown() -> str:
     """docs/settings.md."""
-    lines = [_HEAD]
-    for title, about, listed in groups():
-        lines += [f"## {title}", "", about, "", "| setting | |", "|---|---|"]
+    lines = [_INTRODUCTION]
+    for title, description, listed in groups():
+        lines += [f"## {title}", "", description, "", "| setting | |", "|---|---|"]
         for each in listed:
             default = f"`{each.default}`" if each.default else "none"
             notes = f"*Default:* {default}. *Read by:* {', '.join(each.read_by)}."
@@ -84,17 +89,17 @@ def markdown() -> str:
 
 
 def environment() -> str:
-    """All of them in the form of an ``.env`` file, which `docker compose` and systemd read.
+    """All settings as an ``.env`` file, as `docker compose` and systemd read it.
 
-    What is not set here is a comment with the default; in place of a secret that is set there are stars.
+    A setting that is not set here is a comment with its default. The value of a secret is replaced by stars.
     """
     lines: list[str] = []
     for title, _, listed in groups():
         lines += [f"## {title}", ""]
         for each in listed:
-            given = os.environ.get(each.name)
-            value = f"#{each.name}={each.default}" if not given else f"{each.name}={'***' if each.secret else given}"
-            lines += [*wrap(each.text, 120, initial_indent="# ", subsequent_indent="# "), value, ""]
+            value = os.environ.get(each.name)
+            line = f"{each.name}={'***' if each.secret else value}" if value else f"#{each.name}={each.default}"
+            lines += [*wrap(each.text, 120, initial_indent="# ", subsequent_indent="# "), line, ""]
     return "\n".join(lines)
 
 
@@ -102,15 +107,15 @@ def _setting(kind: type[BaseSettings], name: str) -> Setting:
     field = kind.model_fields[name]
     return Setting(
         name=f"UNDERPAINT_{name.upper()}",
-        default=_words(field.default),
+        default=_text(field.default),
         read_by=_READERS.get(name) or _READERS[kind.__name__],
         text=" ".join((field.description or "").replace("``", "`").split()),
         secret=not field.repr,
     )
 
 
-def _words(default: Any) -> str:
-    """As one would write it in the environment."""
+def _text(default: Any) -> str:
+    """A default as the value of an environment variable."""
     match default:
         case None | []:
             return ""

@@ -1,4 +1,4 @@
-"""Printing to a terminal, or to what is none."""
+"""Output to a terminal, a file or a pipe."""
 
 import io
 import sys
@@ -13,40 +13,40 @@ from rich.style import Style
 from rich.table import Table
 
 UPPER_HALF = "▀"
-UNBOUNDED = 100_000  # columns: what programs read is not cut to a width
-COLUMNS, ROWS = 32, 16  # of a picture at most: two fit side by side
+UNBOUNDED = 100_000  # columns: output for programs is not cut to a width
+COLUMNS, ROWS = 32, 16  # the largest size of a picture: two fit side by side in 80 columns
 GAP = 2  # columns between pictures
 
 
 def console(err: bool = False) -> Console:
-    """Of stdout or stderr; nothing that is printed is taken for markup."""
+    """The console of stdout or stderr, without markup."""
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() else UNBOUNDED
     return Console(stderr=err, highlight=False, emoji=False, markup=False, width=width)
 
 
-def show(to: Console, what: RenderableType) -> None:
-    """Prints it; where programs read, without the blanks at the ends of lines that pad a table."""
-    if to.is_terminal:
-        to.print(what)
+def show(on: Console, content: RenderableType) -> None:
+    """Prints ``content``; outside a terminal without the padding at the ends of lines."""
+    if on.is_terminal:
+        on.print(content)
         return
-    with to.capture() as captured:
-        to.print(what)
-    to.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    with on.capture() as captured:
+        on.print(content)
+    on.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def clean(text: str) -> str:
-    """Somebody's text in a line, without what a terminal would take for a command."""
+    """A text of a user in one line, without control characters, which a terminal would obey."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def colours(on: Console) -> bool:
-    """Whether a picture can be seen on it: NO_COLOR, pipes and terminals with few colours have none."""
+def can_draw(on: Console) -> bool:
+    """Whether the console has enough colours for a picture: a terminal with 256 or more, and no NO_COLOR."""
     return on.is_terminal and not on.no_color and on.color_system in ("256", "truecolor")
 
 
 class Drawing:
-    """A picture of half blocks, two pixels a character, as large as fits into so many columns and rows."""
+    """A picture made of half blocks, two pixels per character, as large as fits into the columns and rows."""
 
     def __init__(self, encoded: bytes, columns: int = COLUMNS, rows: int = ROWS) -> None:
         with Image.open(io.BytesIO(encoded)) as opened:
@@ -73,7 +73,7 @@ class Drawing:
 
 
 def side_by_side(drawings: Sequence[Drawing], width: int) -> Group:
-    """As many in a row as fit into so many columns."""
+    """The drawings in rows, each of which fits into ``width`` columns."""
     rows: list[Table] = []
     at = 0
     while at < len(drawings):

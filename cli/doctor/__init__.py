@@ -1,1 +1,1 @@
-"""`underpaint doctor`: what is wrong, and what to do."""
+"""`underpaint doctor`: finds problems, and says what to do about them."""

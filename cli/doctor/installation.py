@@ -1,4 +1,4 @@
-"""What needs no server: the settings, the catalogue of models, the devices, the disk."""
+"""Checks that need no server: settings, catalogue of models, devices, disk."""
 
 import json
 import os
@@ -12,25 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
-from cli.doctor.finding import Finding, ok, problem, skipped
-from store import settings
+from cli.doctor.findings import Finding, ok, problem, skipped
+from cli.settings import classes
 from store.catalog import ModelCard, load_catalog
+from store.settings import CatalogSettings
 
-COMMANDS_OWN = {"DATA_DIR", "SERVER", "KEY"}
+COMMAND_VARIABLES = {"DATA_DIR", "SERVER", "KEY"}  # variables that are no settings
 LEAST_FREE = 2**30  # bytes
-PATIENCE = 300  # s that the loading of all models may take
-
-
-def classes() -> list[type[BaseSettings]]:
-    """The classes of settings."""
-    return [
-        each
-        for each in vars(settings).values()
-        if isinstance(each, type) and issubclass(each, BaseSettings) and each.__name__.endswith("Settings")
-        if each.__module__ == settings.__name__ and each.model_fields
-    ]
+LONGEST_PROBE = 300  # s, for loading all models
 
 
 def versions() -> Finding:
@@ -38,37 +28,37 @@ def versions() -> Finding:
 
 
 def check_settings(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """That all can be used, and that none is misspelt."""
+    """Checks that all settings are valid, and that none is misspelt."""
     prefix = "UNDERPAINT_"
-    given = {name.removeprefix(prefix) for name in environment if name.startswith(prefix)}
+    present = {name.removeprefix(prefix) for name in environment if name.startswith(prefix)}
     known = {field.upper() for each in classes() for field in each.model_fields}
-    wrong: list[str] = []
+    invalid: list[str] = []
     for each in classes():
         try:
             each()
         except ValidationError as error:
-            for found in error.errors():
-                name = f"{prefix}{str(found['loc'][0]).upper()}: " if found["loc"] else ""
-                wrong.append(name + found["msg"].removeprefix("Value error, "))
-    if wrong:
-        yield problem("settings", "; ".join(wrong), "Change or unset them: `underpaint settings` lists all.")
-    if unknown := sorted(given - known - COMMANDS_OWN):
-        named = ", ".join(prefix + name for name in unknown)
-        yield problem("settings", f"{named}: no such setting.", "Look for a slip: `underpaint settings` lists all.")
-    if not wrong and not unknown:
-        number = len(given & known)
-        yield ok("settings", f"{number} set, the others have their defaults" if number else "all have their defaults")
+            for fault in error.errors():
+                name = f"{prefix}{str(fault['loc'][0]).upper()}: " if fault["loc"] else ""
+                invalid.append(name + fault["msg"].removeprefix("Value error, "))
+    if invalid:
+        yield problem("settings", "; ".join(invalid), "Change or unset them: `underpaint settings` lists all.")
+    if unknown := sorted(present - known - COMMAND_VARIABLES):
+        names = ", ".join(prefix + name for name in unknown)
+        yield problem("settings", f"{names}: no such setting.", "Check the spelling: `underpaint settings` lists all.")
+    if not invalid and not unknown:
+        count = len(present & known)
+        yield ok("settings", f"{count} set, the others have their defaults" if count else "all have their defaults")
 
 
 def catalogue() -> tuple[Finding, list[ModelCard]]:
-    """That it can be read, and that what it names is there."""
+    """Checks that the catalogue can be read, and that the models on disk exist; returns the models too."""
     try:
-        path = settings.CatalogSettings().catalog
+        path = CatalogSettings().catalog
         cards = list(load_catalog(path).values())
     except ValidationError:
-        return skipped("models", "not looked at: the settings cannot be used"), []
+        return skipped("models", "not checked: the settings are invalid"), []
     except ValueError as error:
-        return problem("models", str(error), "Mend the file, or name another one in UNDERPAINT_CATALOG."), []
+        return problem("models", str(error), "Correct the file, or name another one in UNDERPAINT_CATALOG."), []
     missing = [card for card in cards if card.location.startswith("/") and not _index(card).is_file()]
     if missing:
         lines = "; ".join(f"{card.id}: there is no {_index(card)}" for card in missing)
@@ -79,16 +69,18 @@ def catalogue() -> tuple[Finding, list[ModelCard]]:
 
 
 def disk(data: Path | None) -> Finding:
-    """That the data directory has room."""
+    """Checks that the data directory has free space."""
     if data is None:
-        return skipped("disk", "no data of `underpaint up` here")
+        return skipped("disk", "there is no data directory of `underpaint up` here")
     free = shutil.disk_usage(data).free
-    said = f"{free / 2**30:.1f} GiB free at {data}"
-    return ok("disk", said) if free >= LEAST_FREE else problem("disk", said, "Make room, or move the data directory.")
+    detail = f"{free / 2**30:.1f} GiB free at {data}"
+    if free < LEAST_FREE:
+        return problem("disk", detail, "Free some space, or move the data directory.")
+    return ok("disk", detail)
 
 
 class Probe:
-    """A process that may load PyTorch, as this one does not: it looks at the devices, and loads models if told so."""
+    """Another process, which loads PyTorch: it checks the devices and, with ``load``, loads every model."""
 
     def __init__(self, load: bool) -> None:
         self._process = subprocess.Popen(
@@ -100,26 +92,24 @@ class Probe:
         )
 
     def findings(self) -> Iterator[Finding]:
-        """What it has found, when it has ended."""
-        errors = f"it took longer than {PATIENCE} s"
+        """The findings, when the process has ended."""
+        errors = f"it took longer than {LONGEST_PROBE} s"
         try:
-            said, errors = self._process.communicate(timeout=PATIENCE)
-            found: dict[str, Any] = json.loads(said)
+            output, errors = self._process.communicate(timeout=LONGEST_PROBE)
+            found: dict[str, Any] = json.loads(output)
         except (subprocess.TimeoutExpired, ValueError):
             self._process.kill()
             last = errors.strip().rpartition("\n")[2]
-            yield problem("devices", f"PyTorch does not work here: {last}", "Install Underpaint and PyTorch anew.")
+            yield problem("devices", f"PyTorch does not work here: {last}", "Reinstall Underpaint and PyTorch.")
             return
         broken = [f"{name}: {error}" for name, error in found["devices"].items() if error]
         if broken:
-            yield problem("devices", "; ".join(broken), "Change UNDERPAINT_DEVICE, or see to the device's driver.")
+            yield problem("devices", "; ".join(broken), "Change UNDERPAINT_DEVICE, or check the driver of the device.")
         else:
             yield ok("devices", f"{', '.join(found['about'])}; PyTorch {found['torch']}")
         for model, error in found["models"].items():
             if error:
-                yield problem(
-                    "loading", f"{model}: {error}", "The worker fails the jobs of this model: mend its files."
-                )
+                yield problem("loading", f"{model}: {error}", "Jobs of this model would fail: repair its files.")
             else:
                 yield ok("loading", f"{model} was loaded")
 

@@ -1,4 +1,4 @@
-"""The parts that run: database, broker, workers, beat, API."""
+"""Checks of what runs: database, broker, workers, beat, API."""
 
 from collections.abc import Collection, Iterator
 from importlib.metadata import version
@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 import migrations
-from cli.doctor.finding import Finding, ok, problem, skipped
-from cli.errors import Explained
+from cli.doctor.findings import Finding, ok, problem, skipped
+from cli.errors import CommandError
 from cli.up import address
 from store import workers
 from store.database import sync_engine
@@ -20,13 +20,13 @@ from store.settings import is_loopback
 from underpaint import BadKey, Problem, Unauthorized, Underpaint, UnderpaintError
 
 START = "Start everything with `underpaint up`"
-IDLE = 60.0  # s that the janitor of a beat may be idle: it works every few seconds
+IDLE = 60.0  # s without a run of the janitor, which runs every few seconds, after which beat has a problem
 
 
 def database(url: str | None) -> Finding:
-    """That it answers, and has the tables of this version."""
+    """Checks that it answers, and has the tables of this version."""
     if url is None:
-        return skipped("database", "no UNDERPAINT_DATABASE_URL, and no `underpaint up` that runs")
+        return skipped("database", "no UNDERPAINT_DATABASE_URL is set, and `underpaint up` does not run")
     try:
         engine = sync_engine(url, pool_size=1)
         try:
@@ -40,55 +40,55 @@ def database(url: str | None) -> Finding:
         return problem(
             "database",
             f"It cannot be reached: {reason}",
-            "See that PostgreSQL runs, and check UNDERPAINT_DATABASE_URL.",
+            "Check that PostgreSQL runs, and UNDERPAINT_DATABASE_URL.",
         )
     if standing == "behind":
-        return problem("database", "It has not the tables of this version.", "Run `underpaint migrate`.")
+        return problem("database", "It does not have the tables of this version.", "Run `underpaint migrate`.")
     if standing == "ahead":
-        return problem("database", "A newer version of Underpaint has migrated it.", "Install that version here, too.")
+        return problem("database", "A newer version of Underpaint has migrated it.", "Install that version here too.")
     return ok("database", f"PostgreSQL {postgres.split()[0]}, with the tables of this version")
 
 
 def broker(url: str | None, models: Collection[str]) -> Iterator[Finding]:
-    """That it answers, and who is there: workers of this version, with these models, and beat."""
+    """Checks that it answers, and that workers of this version with these models, and beat, are connected."""
     if url is None:
-        yield skipped("broker", "no UNDERPAINT_REDIS_URL, and no `underpaint up` that runs")
-        yield skipped("workers", "the broker knows them")
-        yield skipped("beat", "the broker knows it")
+        yield skipped("broker", "no UNDERPAINT_REDIS_URL is set, and `underpaint up` does not run")
+        yield skipped("workers", "only the broker knows them")
+        yield skipped("beat", "only the broker knows it")
         return
     try:
         with sync_redis(url) as client:
             info: Any = client.info("server")
-            there, beats = workers.alive(client), workers.alive(client, "beat")
+            alive, beats = workers.alive(client), workers.alive(client, "beat")
     except (redis.RedisError, OSError, ValueError) as error:
         yield problem(
-            "broker", f"It cannot be reached: {error}", "See that Redis or Valkey runs, and check UNDERPAINT_REDIS_URL."
+            "broker", f"It cannot be reached: {error}", "Check that Redis or Valkey runs, and UNDERPAINT_REDIS_URL."
         )
-        yield skipped("workers", "the broker knows them")
-        yield skipped("beat", "the broker knows it")
+        yield skipped("workers", "only the broker knows them")
+        yield skipped("beat", "only the broker knows it")
         return
     name, number = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
     yield ok("broker", f"{name} {number}")
-    if not there:
-        yield problem("workers", "None is there: jobs wait.", f"Start one with `underpaint worker`. {START}.")
-    for worker, told in there.items():
-        yield _worker(worker, told, models)
+    if not alive:
+        yield problem("workers", "There is none: jobs wait.", f"Start one with `underpaint worker`. {START}.")
+    for worker, status in alive.items():
+        yield _worker(worker, status, models)
     if not beats:
         yield problem(
             "beat",
-            "None is there: jobs of workers that die wait, and so do webhooks.",
+            "There is none: jobs of crashed workers wait, and so do webhooks.",
             f"Start one with `underpaint beat`. {START}.",
         )
-    for beat, told in beats.items():
-        yield _beat(beat, told)
+    for beat, status in beats.items():
+        yield _beat(beat, status)
 
 
 def api(server: str, key: str | None) -> Iterator[Finding]:
-    """That it answers, is of this version, takes the key, and says that it is ready."""
+    """Checks that it answers, is of this version, accepts the key, and is ready."""
     try:
         with Underpaint(server, key, patience=0) as client:
             theirs, ours = client.health().version, version("underpaint")
-            client.page(limit=1)  # what needs a key
+            client.page(limit=1)  # needs a key, unlike the others
             client.ready()
     except (BadKey, Unauthorized) as error:
         yield problem("api", f"{server}: {error}", "Name a key with --key or UNDERPAINT_KEY.")
@@ -104,37 +104,37 @@ def api(server: str, key: str | None) -> Iterator[Finding]:
             yield problem("api", f"{server} is version {theirs}, this command {ours}.", "Install one version on both.")
 
 
-def _worker(name: str, told: dict[str, Any], models: Collection[str]) -> Finding:
-    ours, theirs = version("underpaint"), told.get("version", "unknown")
+def _worker(name: str, status: dict[str, Any], models: Collection[str]) -> Finding:
+    ours, theirs = version("underpaint"), status.get("version", "unknown")
     if theirs != ours:
         return problem("workers", f"{name} is version {theirs}, this command {ours}.", "Restart it with this version.")
-    if lacking := set(models) - set(told["models"]):
+    if missing := set(models) - set(status["models"]):
         return problem(
             "workers",
-            f"{name} does not know {', '.join(sorted(lacking))}.",
+            f"{name} does not know {', '.join(sorted(missing))}.",
             "Give all processes the same UNDERPAINT_CATALOG, and restart them after a change.",
         )
-    return ok("workers", f"{name}: {told['jobs']} of {told['concurrency']} jobs, version {theirs}")
+    return ok("workers", f"{name}: {status['jobs']} of {status['concurrency']} jobs, version {theirs}")
 
 
-def _beat(name: str, told: dict[str, Any]) -> Finding:
-    ours, theirs, ago = version("underpaint"), told["version"], told["swept_seconds_ago"]
+def _beat(name: str, status: dict[str, Any]) -> Finding:
+    ours, theirs, ago = version("underpaint"), status["version"], status["swept_seconds_ago"]
     if theirs != ours:
         return problem("beat", f"{name} is version {theirs}, this command {ours}.", "Restart it with this version.")
     if ago is None or ago > IDLE:
         since = "since it started" if ago is None else f"for {ago:.0f} s"
-        return problem("beat", f"{name} could not do its work {since}.", "See its log: is the database there?")
+        return problem("beat", f"{name} could not do its work {since}.", "See its log, and check the database.")
     return ok("beat", f"{name}: swept {ago:.0f} s ago, version {theirs}")
 
 
 def _port(server: str) -> Iterator[Finding]:
-    """Whether a server could listen where none answers."""
-    where = urlsplit(server)
-    if where.hostname is None or not is_loopback(where.hostname):
+    """Checks whether a server could listen on the address."""
+    url = urlsplit(server)
+    if url.hostname is None or not is_loopback(url.hostname):
         return
     try:
-        address.listen(where.hostname, where.port or 80).close()
-    except Explained as error:
+        address.listen(url.hostname, url.port or 80).close()
+    except CommandError as error:
         yield problem("port", str(error), "End that program, or choose another port.")
     else:
-        yield ok("port", f"{where.port or 80} is free for a server")
+        yield ok("port", f"{url.port or 80} is free for a server")

@@ -1,19 +1,19 @@
-"""The sub-commands that make pictures. Like those in `cli.main` they import what they need when they run."""
+"""The commands `generate` and `refine`. Like those of `cli.main` they import what they need when they run."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.errors import Explaining
+from cli.errors import report_errors
 from cli.options import PICTURES, Detach, JobId, Key, Output, Server
 
 app = typer.Typer()
 
 FinalJson = Annotated[
-    bool, typer.Option("--json", help="Print the job as the API has it, when it has ended, and not the paths.")
+    bool, typer.Option("--json", help="Print the JSON of the job when it has ended, instead of the paths.")
 ]
-Preview = Annotated[
+Draw = Annotated[
     bool | None, typer.Option("--draw/--no-draw", help="Draw the newest pictures in the terminal, if it has colours.")
 ]
 CODES = (
@@ -24,12 +24,12 @@ CODES = (
 
 @app.command(epilog=CODES, rich_help_panel=PICTURES)
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What the pictures shall show.")],
+    prompt: Annotated[str, typer.Argument(help="What the pictures show.")],
     output: Output = Path(),
     server: Server = None,
     key: Key = None,
     model: Annotated[str | None, typer.Option(help="One of those that `underpaint models` lists.")] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What they shall not show.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What they do not show.")] = None,
     method: Annotated[str | None, typer.Option(help="auto, srds, window or serial.")] = None,
     wish: Annotated[str | None, typer.Option(help="What method auto is to save: latency or cost.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the grid, N.")] = None,
@@ -50,15 +50,16 @@ def generate(
     deadline_seconds: Annotated[
         float | None, typer.Option(help="A job that has not ended by then fails, and keeps its pictures.")
     ] = None,
-    draw: Preview = True,
+    draw: Draw = True,
     detach: Detach = False,
     as_json: FinalJson = False,
 ) -> None:
-    """Ask a running server for pictures of PROMPT, and save every iterate as it comes.
+    """Generate pictures of PROMPT on a running server, and save every iterate as it comes.
 
-    What is not given, the model decides. The paths of the pictures go to stdout. Ctrl-C cancels the job.
+    An option that is not given has the default of the model. The paths of the pictures go to stdout. Ctrl-C cancels
+    the job.
     """
-    given = {
+    request = {
         "model": model,
         "negative_prompt": negative_prompt,
         "method": method,
@@ -76,10 +77,10 @@ def generate(
         "priority": priority,
         "deadline_seconds": deadline_seconds,
     }
-    with Explaining():
+    with report_errors():
         from cli.generate import run
 
-        code = run.generate(server, key, run.Way(output, detach, as_json, bool(draw)), prompt, given)
+        code = run.generate(server, key, run.Options(output, detach, as_json, bool(draw)), prompt, request)
     raise typer.Exit(code)
 
 
@@ -95,17 +96,17 @@ def refine(
     ] = None,
     server: Server = None,
     key: Key = None,
-    draw: Preview = True,
+    draw: Draw = True,
     detach: Detach = False,
     as_json: FinalJson = False,
 ) -> None:
-    """Go on with a finished job where it ended, and save every new iterate as it comes.
+    """Continue a succeeded job from its last checkpoint, and save every new iterate as it comes.
 
-    For drafts, and pictures that shall be finer: nothing is computed twice. Ctrl-C cancels the job.
+    For drafts, and for finer pictures: nothing is computed twice. Ctrl-C cancels the job.
     """
-    with Explaining():
+    with report_errors():
         from cli.generate import run
 
-        way = run.Way(output, detach, as_json, bool(draw))
-        code = run.refine(server, key, way, job, tolerance, max_iterations)
+        options = run.Options(output, detach, as_json, bool(draw))
+        code = run.refine(server, key, options, job, tolerance, max_iterations)
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""How far a job is, on the terminal: a bar for each image, and their newest pictures."""
+"""The progress of a job in the terminal: a bar and the newest picture of each image."""
 
 from types import TracebackType
 from typing import Self
@@ -7,18 +7,18 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from cli.terminal import COLUMNS, GAP, ROWS, Drawing, colours, console, side_by_side
+from cli.terminal import COLUMNS, GAP, ROWS, Drawing, can_draw, console, side_by_side
 from underpaint import Image, IterateEvent, Job
 
-BELOW = 4  # rows that are left for the bars and the line that is typed
+RESERVED = 4  # rows below the pictures, besides the bars
 
 
 class Display:
-    """Bars, and pictures if ``draw``, on stderr: stdout holds nothing but the paths of pictures."""
+    """Bars and, if ``draw``, pictures, on stderr: stdout is for the paths of the pictures."""
 
     def __init__(self, draw: bool) -> None:
         self._console = console(err=True)
-        self._draw = draw and colours(self._console)
+        self._draw = draw and can_draw(self._console)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[name]}"),
@@ -27,7 +27,7 @@ class Display:
             TimeElapsedColumn(),
             console=self._console,
         )
-        # What is printed meanwhile goes above, unless it goes elsewhere: a pipe is none of the display's business.
+        # In a terminal, rich prints the paths above the bars. A pipe gets them directly.
         self._live = Live(
             self._progress,
             console=self._console,
@@ -47,36 +47,36 @@ class Display:
     ) -> None:
         self._live.stop()
         if self._pictures:
-            self._console.print(self._shown())
+            self._console.print(self._drawings())
 
     def job(self, job: Job) -> None:
-        """Shows where the job is now."""
+        """Shows the current state of the job."""
         for image in job.images:
             if image.number not in self._bars:
                 name = f"seed {image.seed}"
                 self._bars[image.number] = self._progress.add_task("", total=None, name=name, figures="")
             self._progress.update(
                 self._bars[image.number],
-                # Evaluations are what takes the time; the last ones are saved when the image has stopped.
+                # Evaluations are a measure of the time. The final count is known when the image has stopped.
                 total=image.evaluations if image.stopped else image.predicted_evaluations,
                 completed=image.evaluations,
                 figures=_figures(job, image),
             )
 
     def iterate(self, event: IterateEvent) -> None:
-        """Shows that there is another iterate."""
+        """Shows a new iterate."""
         figures = _iterate(event.iterate, event.residual)
         self._progress.update(self._bars[event.image], completed=event.evaluations, figures=figures)
 
     def picture(self, image: int, encoded: bytes) -> None:
         """Draws the newest picture of an image, if there is room."""
         width, height = self._console.size
-        rows = min(ROWS, height - BELOW - len(self._bars))
+        rows = min(ROWS, height - RESERVED - len(self._bars))
         if self._draw and rows > 0 and (image + 1) * (COLUMNS + GAP) <= width:
             self._pictures[image] = Drawing(encoded, COLUMNS, rows)
-            self._live.update(Group(self._shown(), self._progress))
+            self._live.update(Group(self._drawings(), self._progress))
 
-    def _shown(self) -> Group:
+    def _drawings(self) -> Group:
         return side_by_side([self._pictures[image] for image in sorted(self._pictures)], self._console.width)
 
 

@@ -1,1 +1,1 @@
-"""The commands about jobs that there are: list, show, cancel, accept, delete."""
+"""The commands about existing jobs, `jobs`, `show`, `cancel`, `accept`, `delete`, and about models."""

@@ -1,4 +1,4 @@
-"""The sub-commands about jobs. Like those in `cli.main` they import what they need when they run."""
+"""The commands about jobs. Like those of `cli.main` they import what they need when they run."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import Explaining
+from cli.errors import report_errors
 from cli.options import PICTURES, AsJson, JobId, JobIds, Key, Server
 
 app = typer.Typer()
 
 
 class JobState(StrEnum):
-    """``underpaint.documents.State``, for typer."""
+    """``underpaint.documents.State`` for typer."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -29,13 +29,13 @@ def jobs(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The most jobs to list.")] = 20,
-    cursor: Annotated[str | None, typer.Option(help="Where an earlier list ended: its `next_cursor`.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="The end of an earlier list: its `next_cursor`.")] = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    with Explaining():
+    with report_errors():
         from cli.jobs import commands, show
 
         page = commands.listed(server, key, limit, cursor, [each.value for each in state or []], model)
@@ -49,17 +49,17 @@ def jobs(
 def show(
     job: JobId,
     save: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Save its pictures there; it is made if it is missing.")
+        Path | None, typer.Option(metavar="FOLDER", help="Save its pictures there; created if it is missing.")
     ] = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job, the figures of its iterates and, where the terminal has colours, its newest pictures.
+    """Show a job, the figures of its iterates and, if the terminal has colours, its newest pictures.
 
-    With --json: the job, and its `iterates`.
+    With --json: the job with its `iterates`.
     """
-    with Explaining():
+    with report_errors():
         from cli.jobs import commands
 
         commands.shown(server, key, job, save, as_json)
@@ -67,8 +67,8 @@ def show(
 
 @app.command(rich_help_panel=PICTURES)
 def cancel(jobs: JobIds, server: Server = None, key: Key = None) -> None:
-    """Stop jobs. The pictures that they have are kept."""
-    with Explaining():
+    """Stop jobs. Their pictures are kept."""
+    with report_errors():
         from cli.jobs import commands
 
         commands.canceled(server, key, jobs)
@@ -76,8 +76,8 @@ def cancel(jobs: JobIds, server: Server = None, key: Key = None) -> None:
 
 @app.command(rich_help_panel=PICTURES)
 def accept(job: JobId, server: Server = None, key: Key = None) -> None:
-    """End a running job with its newest pictures: they are good enough. It can be refined later."""
-    with Explaining():
+    """End a running job with its newest pictures. It can be refined later."""
+    with report_errors():
         from cli.jobs import commands
 
         commands.accepted(server, key, job)
@@ -90,8 +90,8 @@ def delete(
     key: Key = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove jobs that have ended, and their pictures, for good."""
-    with Explaining():
+    """Delete jobs that have ended, with their pictures."""
+    with report_errors():
         from cli.jobs import commands
 
         commands.deleted(server, key, jobs, yes)
@@ -99,8 +99,8 @@ def delete(
 
 @app.command(rich_help_panel=PICTURES)
 def models(server: Server = None, key: Key = None, as_json: AsJson = False) -> None:
-    """List the models that can be asked for: what they do by default, and to what limits."""
-    with Explaining():
+    """List the models, their defaults and their limits."""
+    with report_errors():
         from cli.jobs import commands
 
         commands.models(server, key, as_json)

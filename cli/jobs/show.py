@@ -1,4 +1,4 @@
-"""What the commands about jobs print. JSON is the API's own; what is not for programs adapts to the terminal."""
+"""The output of the commands about jobs: the JSON of the API for programs, tables for people."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,15 +10,15 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import Drawing, clean, colours, console, show, side_by_side
+from cli.terminal import Drawing, can_draw, clean, console, show, side_by_side
 from underpaint import Iterate, Job, JobPage, Model
 
 STYLES = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "canceled": "dim"}
 
 
-def plain(answer: BaseModel) -> dict[str, Any]:
+def plain(sent: BaseModel) -> dict[str, Any]:
     """A document as the server sent it."""
-    return answer.model_dump(mode="json", exclude_unset=True)
+    return sent.model_dump(mode="json", exclude_unset=True)
 
 
 def document(content: Mapping[str, Any]) -> None:
@@ -27,18 +27,13 @@ def document(content: Mapping[str, Any]) -> None:
 
 
 def line(text: str) -> None:
-    """Prints a line, as it is."""
+    """Prints a line."""
     typer.echo(text)
 
 
-def outcome(job: Job, asked: str) -> None:
-    """What has become of a job that was asked to end."""
-    line(f"Job {job.id} {f'has ended: {_state(job)}' if job.ended else asked}.")
-
-
-def summary(job: Job) -> str:
-    """A job in a line."""
-    return f"{job.id} {job.state}: {clean(job.request.prompt)}"
+def outcome(job: Job, pending: str) -> None:
+    """The effect of a request to end a job; ``pending`` is for one that still runs."""
+    line(f"Job {job.id} {f'has ended: {_state(job)}' if job.ended else pending}.")
 
 
 def jobs(page: JobPage) -> None:
@@ -66,11 +61,11 @@ def jobs(page: JobPage) -> None:
 
 
 def job(job: Job, iterates: Sequence[Iterate], fetch: Callable[[int], bytes]) -> None:
-    """The newest picture of each image, where the terminal can show it, the job and its iterates."""
+    """A job and its iterates, below the newest picture of each image if the terminal can show it."""
     out = console()
-    there = sorted({each.image for each in iterates if each.picture})
-    if there and colours(out):
-        show(out, side_by_side([Drawing(fetch(image)) for image in there], out.width))
+    images = sorted({each.image for each in iterates if each.picture})
+    if images and can_draw(out):
+        show(out, side_by_side([Drawing(fetch(image)) for image in images], out.width))
         out.print()
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(job):
@@ -93,11 +88,11 @@ def job(job: Job, iterates: Sequence[Iterate], fetch: Callable[[int], bytes]) ->
         show(out, table)
 
 
-def models(offered: Sequence[Model]) -> None:
-    """The models on offer."""
+def models(available: Sequence[Model]) -> None:
+    """The available models."""
     out = console()
     table = _table("<ID", "<TITLE", "<STEPS", "<SIZE", "<IMAGES", "<GUIDANCE", "<METHOD")
-    for model in offered:
+    for model in available:
         defaults, limits = model.defaults, model.limits
         sizes = sorted({limits["min_size"], limits["max_size"]})
         table.add_row(
@@ -110,7 +105,7 @@ def models(offered: Sequence[Model]) -> None:
             defaults["method"],
         )
     show(out, table)
-    for model in offered:
+    for model in available:
         if model.description:
             show(out, Text(f"\n{model.id}: {model.description}"))
         if model.example_prompts:
@@ -118,8 +113,8 @@ def models(offered: Sequence[Model]) -> None:
 
 
 def _table(*columns: str) -> Table:
-    """Without lines, so that it can be cut into columns; ``<`` and ``>`` say where a column is aligned. Where there is
-    no room for all, the last one gives way."""
+    """A table without lines, which scripts can split into columns. ``<`` and ``>`` give the alignment of a column. If
+    there is no room for all columns, the last one is shortened."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="", pad_edge=False)
     for name in columns:
         justify = "left" if name[0] == "<" else "right"

@@ -1,1 +1,1 @@
-"""`underpaint keys`: who may use the server."""
+"""`underpaint keys` and `webhook-secret`: who may use the server, and how webhooks are signed."""

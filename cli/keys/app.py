@@ -1,4 +1,4 @@
-"""The sub-commands of `underpaint keys`. Like those in `cli.main` they import what they need when they run."""
+"""The sub-commands of `underpaint keys`. Like those of `cli.main` they import what they need when they run."""
 
 import re
 from enum import StrEnum
@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import Explaining
+from cli.errors import report_errors
 from cli.options import DataDirectory
 
 app = typer.Typer(
-    help="Make, list, replace and revoke API keys. From the first key on, the server asks for one.",
+    help="Create, list, replace and revoke API keys. As soon as there is a key, the server requires one.",
     no_args_is_help=True,
 )
 
 
 class KeyScope(StrEnum):
-    """``contract.words.Scope``, for typer."""
+    """``contract.words.Scope`` for typer."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -26,7 +26,9 @@ class KeyScope(StrEnum):
 
 Scopes = Annotated[
     list[KeyScope],
-    typer.Option("--scope", help="What it may do; may be given several times. admin may do everything, to all jobs."),
+    typer.Option(
+        "--scope", help="What the key may do; may be given several times. admin may do everything with all jobs."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The name of the key.")]
@@ -40,27 +42,29 @@ def _name(name: str) -> str:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(callback=_name, help="Whose key it is; no two keys have the same name.")],
+    name: Annotated[str, typer.Argument(callback=_name, help="The owner of the key; no two keys have the same name.")],
     scope: Scopes = [KeyScope.SUBMIT, KeyScope.READ],  # noqa: B006
-    expires: Annotated[int | None, typer.Option(min=1, max=36500, help="After so many days. By default never.")] = None,
+    expires: Annotated[
+        int | None, typer.Option(min=1, max=36500, help="Days until the key expires. By default never.")
+    ] = None,
     rate: Annotated[
-        int | None, typer.Option(min=1, help="Requests a minute. By default what the server's settings say.")
+        int | None, typer.Option(min=1, help="Requests per minute. By default that of the server's settings.")
     ] = None,
     max_running: Annotated[
-        int | None, typer.Option(min=1, help="Jobs that run at once. By default what the server's settings say.")
+        int | None, typer.Option(min=1, help="Jobs that run at once. By default that of the server's settings.")
     ] = None,
     max_queued: Annotated[
-        int | None, typer.Option(min=1, help="Jobs that wait at once. By default what the server's settings say.")
+        int | None, typer.Option(min=1, help="Jobs that wait at once. By default that of the server's settings.")
     ] = None,
     data_dir: DataDirectory = Path(".underpaint"),
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it. It is shown this once: what is stored does not tell it."""
-    with Explaining():
+    """Create a key and print it. It is shown only once: the database holds only its hash."""
+    with report_errors():
         from cli.keys import commands, show
 
         limits = {"requests_per_minute": rate, "max_running": max_running, "max_queued": max_queued}
-        show.made(
+        show.created(
             *commands.create(data_dir, name, [each.value for each in scope], expires_days=expires, **limits),
             as_json=as_json,
         )
@@ -68,8 +72,8 @@ def create(
 
 @app.command("list")
 def list_keys(data_dir: DataDirectory = Path(".underpaint"), as_json: AsJson = False) -> None:
-    """List the keys, those that work no longer too."""
-    with Explaining():
+    """List all keys, also those that are revoked or expired."""
+    with report_errors():
         from cli.keys import commands, show
 
         show.listed(commands.listed(data_dir), as_json=as_json)
@@ -77,18 +81,18 @@ def list_keys(data_dir: DataDirectory = Path(".underpaint"), as_json: AsJson = F
 
 @app.command()
 def rotate(name: Name, data_dir: DataDirectory = Path(".underpaint"), as_json: AsJson = False) -> None:
-    """Replace a key by a new one, for instance because it got known. Its jobs, scopes and limits stay. The old one
-    stops to work within seconds."""
-    with Explaining():
+    """Replace a key by a new one, for instance because it leaked. Its jobs, scopes and limits stay. The old key stops
+    working within seconds."""
+    with report_errors():
         from cli.keys import commands, show
 
-        show.made(*commands.rotate(data_dir, name), as_json=as_json)
+        show.created(*commands.rotate(data_dir, name), as_json=as_json)
 
 
 @app.command()
 def revoke(name: Name, data_dir: DataDirectory = Path(".underpaint"), as_json: AsJson = False) -> None:
-    """Let a key work no longer, within seconds. Its jobs stay, for keys with the scope admin to see."""
-    with Explaining():
+    """Revoke a key: it stops working within seconds. Its jobs stay; keys with the scope admin see them."""
+    with report_errors():
         from cli.keys import commands, show
 
         show.revoked(commands.revoke(data_dir, name), as_json=as_json)

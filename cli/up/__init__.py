@@ -1,1 +1,1 @@
-"""`underpaint up`: every part of the system, started, watched and stopped by one process."""
+"""`underpaint up`: one process that starts, watches and stops all parts of the system."""

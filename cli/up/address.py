@@ -1,36 +1,38 @@
-"""The address that the API will listen on, taken before anything is started."""
+"""The address of the API, which is bound before anything is started."""
 
 import errno
 import socket
 
-from cli.errors import Explained
+from cli.errors import CommandError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on ``host`` and ``port`` (0: any free one), to hand to the API process.
+    """A socket that listens on ``host`` and ``port`` (0: any free one), for the API process to inherit.
 
-    Taking it here tells of a port in use before anything runs, and keeps the port while the API restarts.
+    Since `up` itself binds it, a port in use is reported before anything runs, and stays ours while the API restarts.
 
     Raises:
-        Explained: the address cannot be had; says what to choose instead.
+        CommandError: the address cannot be used; says what to choose instead.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise Explained(f"There is no address {host!r} to listen on: {error.strerror or error}. Use --host.") from error
+        raise CommandError(
+            f"There is no address {host!r} to listen on: {error.strerror or error}. Use --host."
+        ) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise Explained(_refusal(host, port, error)) from error
+        raise CommandError(_refusal(host, port, error)) from error
     return listener
 
 
 def url(listener: socket.socket) -> str:
-    """The address to type: where the socket listens on everything, this machine's loopback address."""
+    """The URL of the socket; if it listens on all interfaces, with the loopback address."""
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:
         host = "::1" if ":" in host else "127.0.0.1"

@@ -1,4 +1,4 @@
-"""One process that `up` runs: how it starts, where its output goes, how it stops."""
+"""A child process of `up`: its start, its output, its stop."""
 
 import asyncio
 import os
@@ -13,24 +13,24 @@ from typing import Any
 
 import psutil
 
-from cli.up.leftovers import Process
+from cli.up.guardian import Process
 
-LOG_LIMIT = 10_000_000  # bytes; a log that is larger at a start is put aside, and the one put aside before is dropped
+LOG_LIMIT = 10_000_000  # bytes; at a start, a larger log is renamed to .log.1, which replaces the one before
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProcessSpec:
     """What to run, and how.
 
     Attributes:
-        name: what people call it; also the name of its log.
+        name: for people; also the name of the log.
         command: the program and its arguments.
-        stop_signal, patience: what tells it to stop, and how many seconds it may take over that.
-        environment: all of its environment; None is that of this process.
-        rights: more arguments for `subprocess`, to run it as another user.
-        file_descriptors: what it inherits besides standard input, output and error.
+        stop_signal, patience: the signal that stops it, and the seconds after which it is killed instead.
+        environment: its whole environment; None is that of this process.
+        user: arguments of `subprocess` that run it as another user.
+        file_descriptors: inherited, besides standard input, output and error.
         prepare: called before each start.
-        shown: whether its output goes to the terminal too, not only to its log.
+        shown: whether its output goes to the terminal as well as to its log.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Plan:
     stop_signal: signal.Signals = signal.SIGTERM
     patience: float = 10
     environment: Mapping[str, str] | None = None
-    rights: Mapping[str, Any] = field(default_factory=dict)
+    user: Mapping[str, Any] = field(default_factory=dict)
     file_descriptors: Sequence[int] = ()
     prepare: Callable[[], None] = field(default=lambda: None)
     shown: bool = True
 
 
 class Child:
-    """A plan, and the process that carries it out."""
+    """A process by its spec. ``show`` is called with its name and each line of its output."""
 
-    def __init__(self, plan: Plan, log: Path, show: Callable[[str, str], None]) -> None:
-        self.plan = plan
+    def __init__(self, spec: ProcessSpec, log: Path, show: Callable[[str, str], None]) -> None:
+        self.spec = spec
         self.log = log
-        self._last: deque[str] = deque(maxlen=15)
+        self._last_lines: deque[str] = deque(maxlen=15)
         self._show = show
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -61,27 +61,27 @@ class Child:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Starts it, in a process group of its own: Ctrl-C in the terminal is for `up`, which stops all in order."""
-        plan = self.plan
-        plan.prepare()
-        self._last.clear()
+        """Starts it in a process group of its own, so that Ctrl-C reaches only `up`, which stops all in order."""
+        spec = self.spec
+        spec.prepare()
+        self._last_lines.clear()
         self._process = await asyncio.create_subprocess_exec(
-            *plan.command,
+            *spec.command,
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
-            env=plan.environment,
-            pass_fds=plan.file_descriptors,
+            env=spec.environment,
+            pass_fds=spec.file_descriptors,
             start_new_session=True,
-            **plan.rights,
+            **spec.user,
         )
         with suppress(psutil.NoSuchProcess):
             created = psutil.Process(self._process.pid).create_time()
-            self.recorded = Process(plan.name, self._process.pid, created, plan.stop_signal, plan.patience)
+            self.recorded = Process(spec.name, self._process.pid, created, spec.stop_signal, spec.patience)
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def wait(self) -> str:
-        """Returns when it has ended and all it said is in the log: how it ended, in words."""
+        """Waits until it has ended and its output is in the log. Returns how it ended, for people."""
         assert self._process
         assert self._reader
         code = await self._process.wait()
@@ -90,27 +90,27 @@ class Child:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     async def stop(self) -> bool:
-        """Tells it to stop and waits; kills it when it takes too long. Returns whether it went by itself."""
+        """Stops it by its signal, and kills it if it takes too long. Returns whether it stopped by itself."""
         if not self.running:
             return True
-        self._send(self.plan.stop_signal)
+        self._send(self.spec.stop_signal)
         try:
-            await asyncio.wait_for(self.wait(), self.plan.patience)
+            await asyncio.wait_for(self.wait(), self.spec.patience)
         except TimeoutError:
             self.kill()
             await self.wait()
             return False
-        self.kill()  # whatever it left of its process group
+        self.kill()  # what is left of its process group
         return True
 
-    def last_words(self) -> str:
-        """Where to read why it ended; what the terminal has not shown comes along."""
-        if self.plan.shown:
-            return f"What it said is above, and in {self.log}."
-        return f"The end of {self.log}:\n  " + "\n  ".join(self._last)
+    def last_output(self) -> str:
+        """Where to read why it ended, with the end of its output if the terminal did not show it."""
+        if self.spec.shown:
+            return f"Its output is above, and in {self.log}."
+        return f"The end of {self.log}:\n  " + "\n  ".join(self._last_lines)
 
     def kill(self) -> None:
-        """Ends it, and every process of its group, without asking."""
+        """Kills it and every process of its group."""
         if self._process:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -130,12 +130,12 @@ class Child:
                 log.write(chunk)
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    self._say(line)
+                    self._line(line)
         if rest:
-            self._say(rest)
+            self._line(rest)
 
-    def _say(self, raw: bytes) -> None:
+    def _line(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip()
-        self._last.append(line)
-        if self.plan.shown:
-            self._show(self.plan.name, line)
+        self._last_lines.append(line)
+        if self.spec.shown:
+            self._show(self.spec.name, line)

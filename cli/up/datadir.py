@@ -1,15 +1,15 @@
-"""The folder that holds everything `underpaint up` keeps: `.underpaint/`."""
+"""The data directory of `underpaint up`: `.underpaint/`."""
 
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cli.errors import Explained
-from cli.up.leftovers import Record
+from cli.errors import CommandError
+from cli.up.guardian import Record
 
 
 class DataDir:
-    """Where things lie in the data directory, and the lock that makes one `up` its only user."""
+    """The folders of a data directory, and the lock that one `up` at a time holds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
@@ -18,13 +18,13 @@ class DataDir:
         self.logs = self.path / "logs"
         self.record = Record(self.path / "processes.json")
 
-    def open(self) -> FileLock:
-        """Makes the folder where it is missing, and returns its lock, held.
+    def lock(self) -> FileLock:
+        """Creates the folders that are missing, and returns the lock, acquired.
 
-        The system drops the lock with the process that holds it, however that ends, so it is never stale.
+        The operating system releases the lock when its process ends in any way, so it is never stale.
 
         Raises:
-            Explained: the folder cannot be made, or another `up` uses it.
+            CommandError: the folder cannot be created, or another `up` uses it.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ class DataDir:
             lock = FileLock(self.path / "lock")
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise Explained(
+            raise CommandError(
                 f"`underpaint up` is already running on {self.path} ({self.record.describe()}). Stop it there with "
                 "Ctrl-C, or start another one beside it with --data-dir and --port."
             ) from error
         except OSError as error:
-            raise Explained(
+            raise CommandError(
                 f"{self.path} cannot be used for data: {error.strerror}. Choose another place with --data-dir or "
                 "UNDERPAINT_DATA_DIR."
             ) from error

@@ -1,4 +1,4 @@
-"""`underpaint up`, from start to end."""
+"""`underpaint up`: what is started, in which order, and when it is ready."""
 
 import asyncio
 import os
@@ -15,36 +15,34 @@ from typing import Any
 
 import httpx
 
-from cli.api import GRACE
-from cli.exposure import keyed, refuse_if_open
-from cli.migrate import migrate
+from cli.api import GRACE, needs_key, refuse_if_open
+from cli.processes import migrate
 from cli.up import address
-from cli.up.child import Plan
+from cli.up.child import ProcessSpec
 from cli.up.datadir import DataDir
 from cli.up.postgres import Postgres
-from cli.up.supervisor import Supervisor
-from cli.up.terminal import Terminal
+from cli.up.supervisor import Supervisor, Terminal
 from cli.up.valkey import Valkey
 from store.settings import ApiSettings, WorkerSettings
 
-# Without -P a folder `cli` or `api` in the current directory would be taken for ours.
+# Without -P, Python would import a folder `cli` or `api` of the current directory instead of ours.
 _PYTHON = [sys.executable, "-P", "-m"]
 
 
 def up(path: Path, host: str, port: int) -> None:
     """Runs everything until SIGINT, SIGTERM or SIGHUP, then stops everything.
 
-    A database and a broker named in the environment are used; what is not named is started here.
+    If the environment names a database or a broker, that one is used; otherwise an embedded one is started.
 
     Args:
-        path: the data directory, made if it is missing.
-        host, port: where the API listens; port 0 is any free one.
+        path: the data directory, created if it is missing.
+        host, port: the address of the API; port 0 is any free one.
 
     Raises:
-        Explained: it cannot start. Nothing is left running.
+        CommandError: it cannot start. Nothing is left running.
     """
     data = DataDir(path)
-    with data.open(), address.listen(host, port) as listener:
+    with data.lock(), address.listen(host, port) as listener:
         asyncio.run(_run(data, listener))
 
 
@@ -63,18 +61,18 @@ async def _run(data: DataDir, listener: socket.socket) -> None:
         await _start(supervisor, postgres, valkey, listener, url, terminal)
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        pass  # a signal; the rest is the same as after an error
+        pass  # by a signal; what follows is the same as after an error
     finally:
         listener.close()
         await supervisor.stop()
         if postgres:
             postgres.clean()
-        await guardian.communicate(b"")  # closes the pipe that it waits on
+        await guardian.communicate(b"")  # closes the pipe that it reads
     terminal.note(f"Stopped. The data are in {data.path}")
 
 
 def _stop_on_signals(supervisor: Supervisor) -> None:
-    """The first signal stops all in order, a second one at once."""
+    """The first signal stops all children in order, a second one kills them."""
     task = asyncio.current_task()
     assert task
 
@@ -96,38 +94,38 @@ async def _start(
     url: str,
     terminal: Terminal,
 ) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if postgres:
         environment["UNDERPAINT_DATABASE_URL"] = postgres.url
         await postgres.create()
-        await supervisor.start(postgres.plan())
+        await supervisor.start(postgres.spec())
     if valkey:
         environment["UNDERPAINT_REDIS_URL"] = valkey.url
-        await supervisor.start(valkey.plan())
-        await supervisor.unless_one_ends(valkey.wait())
+        await supervisor.start(valkey.spec())
+        await supervisor.run(valkey.wait())
     if postgres:
-        await supervisor.unless_one_ends(postgres.wait())
-    await supervisor.unless_one_ends(asyncio.to_thread(migrate, environment["UNDERPAINT_DATABASE_URL"]))
+        await supervisor.run(postgres.wait())
+    await supervisor.run(asyncio.to_thread(migrate, environment["UNDERPAINT_DATABASE_URL"]))
 
     soft = WorkerSettings().soft_shutdown_seconds
-    listener_at, fd = listener.getsockname(), listener.fileno()
-    settings = ApiSettings(host=listener_at[0])
+    fd, (host, port) = listener.fileno(), listener.getsockname()[:2]
+    settings = ApiSettings(host=host)
     await asyncio.to_thread(refuse_if_open, settings, environment["UNDERPAINT_DATABASE_URL"])
-    serve = ["api", "--host", listener_at[0], "--port", str(listener_at[1]), "--fd", str(fd)]
-    await supervisor.start(_ours(["worker"], environment, patience=soft + 5))
-    await supervisor.start(_ours(["beat"], environment))
-    await supervisor.start(_ours(serve, environment, patience=GRACE + 5, file_descriptors=[fd]))
+    serve = ["api", "--host", host, "--port", str(port), "--fd", str(fd)]
+    await supervisor.start(_part(["worker"], environment, patience=soft + 5))
+    await supervisor.start(_part(["beat"], environment))
+    await supervisor.start(_part(serve, environment, patience=GRACE + 5, file_descriptors=[fd]))
     terminal.note("Waiting for the worker to load PyTorch and the model")
-    await supervisor.unless_one_ends(_ready(url))
-    supervisor.settled()
-    terminal.note(f"Ready after {time.monotonic() - began:.1f} s. Ctrl-C stops everything.")
-    needs_key = await asyncio.to_thread(keyed, environment["UNDERPAINT_DATABASE_URL"])
-    terminal.show(_welcome(url, bool(needs_key)))
+    await supervisor.run(_ready(url))
+    supervisor.startup_done()
+    terminal.note(f"Ready after {time.monotonic() - started_at:.1f} s. Ctrl-C stops everything.")
+    key_needed = await asyncio.to_thread(needs_key, environment["UNDERPAINT_DATABASE_URL"])
+    terminal.show(_welcome(url, bool(key_needed)))
 
 
-def _ours(arguments: list[str], environment: Mapping[str, str], **how: Any) -> Plan:
-    return Plan(arguments[0], [*_PYTHON, "cli", *arguments], environment=environment, **how)
+def _part(arguments: list[str], environment: Mapping[str, str], **options: Any) -> ProcessSpec:
+    return ProcessSpec(arguments[0], [*_PYTHON, "cli", *arguments], environment=environment, **options)
 
 
 async def _ready(url: str) -> None:
@@ -137,17 +135,17 @@ async def _ready(url: str) -> None:
                 if (await client.get("/readyz")).is_success:
                     return
             except httpx.TransportError:
-                pass  # not up yet
+                pass  # not started yet
             await asyncio.sleep(0.2)
 
 
-def _welcome(url: str, needs_key: bool) -> str:
+def _welcome(url: str, key_needed: bool) -> str:
     submit = shlex.join(
         ["curl", "-s", f"{url}/v1/jobs", "-H", "Content-Type: application/json", "-d", '{"prompt": "red heart"}']
     )
-    if needs_key:  # the shell puts it in
+    if key_needed:  # the shell expands it
         submit += ' -H "Authorization: Bearer $UNDERPAINT_KEY"'
-    command = "underpaint" if which("underpaint") else sys.argv[0]  # as `make up` has it: .venv/bin/underpaint
+    command = "underpaint" if which("underpaint") else sys.argv[0]  # after `make up`: .venv/bin/underpaint
     return f"""
   Page             {url}/
   API reference    {url}/docs

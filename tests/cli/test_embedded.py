@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cli.errors import Explained
+from cli.errors import CommandError
 from cli.up.child import Child
 from cli.up.postgres import Postgres
 from cli.up.valkey import Valkey
@@ -48,7 +48,7 @@ def run(postgres: Postgres, ask: Callable[[str], T], kill: bool = False) -> T:
 
     async def start_and_ask() -> T:
         await postgres.create()
-        plan = postgres.plan()
+        plan = postgres.spec()
         child = Child(plan, Path(tempfile.gettempdir()) / "underpaint-test-postgres.log", lambda name, line: None)
         await child.start()
         try:
@@ -129,21 +129,21 @@ def test_an_interrupted_first_start_leaves_nothing_in_the_way() -> None:
 
 def test_data_of_another_version_are_left_alone(data: Path) -> None:
     (data / "PG_VERSION").write_text("16\n")
-    with pytest.raises(Explained, match=r"were written by PostgreSQL 16; installed is 18"):
+    with pytest.raises(CommandError, match=r"were written by PostgreSQL 16; installed is 18"):
         asyncio.run(Postgres(data, lambda line: None).create())
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "letters").write_text("Dear ...")
-    with pytest.raises(Explained, match="holds no PostgreSQL data, but it is not empty"):
+    with pytest.raises(CommandError, match="holds no PostgreSQL data, but it is not empty"):
         asyncio.run(Postgres(tmp_path / "postgres", lambda line: None).create())
 
 
 def test_valkey_keeps_what_it_was_told_and_asks_for_its_password() -> None:
     async def start_and_ask(folder: Path, ask: Callable[[redis.Redis], T]) -> T:
         valkey = Valkey(folder)
-        child = Child(valkey.plan(), folder / "log", lambda name, line: None)
+        child = Child(valkey.spec(), folder / "log", lambda name, line: None)
         await child.start()
         try:
             async with asyncio.timeout(10):

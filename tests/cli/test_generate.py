@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from cli.files import Files
+from cli.files import PictureFiles
 from tests.cli.running import COMMAND, environment
 
 LONG = ["--steps", "1000", "--tolerance", "0", "--images", "4"]  # takes minutes if nobody stops it
@@ -149,6 +149,6 @@ def test_a_folder_that_cannot_be_one_is_told_before_anything_is_asked_for(tmp_pa
     ],
 )
 def test_names(tmp_path: Path, prompt: str, name: str) -> None:
-    files = Files(tmp_path, prompt)
+    files = PictureFiles(tmp_path, prompt)
     assert files.save(7, 3, b"3") == tmp_path / f"{name}-7-iterate-03.png"
     assert files.save(7, None, b"final") == tmp_path / f"{name}-7.png"

@@ -1,25 +1,26 @@
-// What can be done with the job that is shown: only what its state allows.
+// The buttons for the shown job: what its state allows.
 
 import { guest } from "./api.js";
 import { el } from "./dom.js";
 
-/** Fills `root` with the buttons for `work`. They are replaced only when they change, so that focus stays. */
-export function actionsFor(root, work, doing) {
-  const wanted = [...choices(work)];
-  const names = wanted.map(({ name, label, disabled }) => `${name}:${label}:${Boolean(disabled)}`).join();
+/** Fills `root` with the buttons for `work`, by the `handlers` of their names. They are replaced only when they change,
+ * so that the focus stays. */
+export function showActions(root, work, handlers) {
+  const actions = [...available(work)];
+  const names = actions.map(({ name, label, disabled }) => `${name}:${label}:${Boolean(disabled)}`).join();
   if (root.dataset.names === names) return;
   root.dataset.names = names;
   const focused = document.activeElement?.dataset?.action;
-  const had = root.contains(document.activeElement);
+  const hadFocus = root.contains(document.activeElement);
   root.replaceChildren(
-    ...wanted.map(({ name, label, hint, kind = "plain", disabled }) =>
-      el("button", { type: "button", class: kind, title: hint, disabled, "data-action": name, onclick: () => doing[name](work) }, label),
+    ...actions.map(({ name, label, hint, kind = "plain", disabled }) =>
+      el("button", { type: "button", class: kind, title: hint, disabled, "data-action": name, onclick: () => handlers[name](work) }, label),
     ),
   );
-  if (had) (root.querySelector(`[data-action="${focused}"]:not([disabled])`) ?? root.querySelector("button:not([disabled])"))?.focus();
+  if (hadFocus) (root.querySelector(`[data-action="${focused}"]:not([disabled])`) ?? root.querySelector("button:not([disabled])"))?.focus();
 }
 
-function* choices({ job, pinned, strips }) {
+function* available({ job, pinned, strips }) {
   const stopping = job.cancel_requested || job.accept_requested;
   const any = [...strips.values()].some((strip) => strip.length > 0);
   if (guest()) {
@@ -30,7 +31,7 @@ function* choices({ job, pinned, strips }) {
   if (job.state === "running" && any)
     yield {
       name: "accept",
-      // The server keeps the newest iterate of each image, whichever is looked at.
+      // The server keeps the newest iterate of each image, whichever one is selected.
       label: pinned === null ? "Keep this one" : "Keep the newest",
       hint: "Good enough: stop here and keep the newest iterate",
       kind: "primary",
@@ -50,11 +51,11 @@ function* choices({ job, pinned, strips }) {
     ];
   if (any) yield { name: "download", label: "Download" };
   yield { name: "reuse", label: "Reuse settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
-  yield { name: "share", label: "Share", kind: "quiet", hint: "Copy a link that shows this picture to whoever has it" };
+  yield { name: "share", label: "Share", kind: "quiet", hint: "Copy a link that shows this picture to everybody who has it" };
   if (!["queued", "running"].includes(job.state)) yield { name: "remove", label: "Delete", kind: "quiet" };
 }
 
-/** A job that has gone through the window to its end leaves nothing to go on from. */
+/** A job that the window has finished leaves no checkpoint to continue from. */
 function refinable({ stopped, request }) {
   const free = request.blocks === null && request.max_iterations === null;
   return !(stopped === "converged" && (request.method === "window" || (request.method === "auto" && free)));

@@ -1,11 +1,11 @@
-// The API's public routes, each as a function. What goes wrong is thrown: a Problem (the server said no) or
-// Unreachable (nobody answered).
+// The public routes of the API, one function each. They throw a Problem if the server refuses, and Unreachable if it
+// does not answer.
 
-import { found, lost } from "./connection.js";
+import { reached, lost } from "./connection.js";
 import { key } from "./key.js";
 import { jobInAddress, tokenInAddress, url } from "./where.js";
 
-/** An answer that says what went wrong (RFC 9457). */
+/** A refusal of the server (RFC 9457). */
 export class Problem extends Error {
   constructor(status, body, retryAfter, sentWith = key()) {
     super(body.detail || body.title || `The server answered with status ${status}.`);
@@ -19,45 +19,45 @@ export class Problem extends Error {
 
 export class Unreachable extends Error {}
 
-/** Sends a request with the key. Returns the response if it is one of the good ones. */
+/** Sends a request with the key. Returns a response with status 2xx or 304. */
 export async function request(path, { method = "GET", headers = {}, json, signal } = {}) {
   const sentWith = key();
-  const sent = { Accept: "application/json", ...headers };
-  if (sentWith) sent.Authorization = `Bearer ${sentWith}`;
-  if (json !== undefined) sent["Content-Type"] = "application/json";
+  const allHeaders = { Accept: "application/json", ...headers };
+  if (sentWith) allHeaders.Authorization = `Bearer ${sentWith}`;
+  if (json !== undefined) allHeaders["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(url(method === "GET" ? opened(path) : path), {
+    response = await fetch(url(method === "GET" ? withShare(path) : path), {
       method,
-      headers: sent,
+      headers: allHeaders,
       body: json === undefined ? undefined : JSON.stringify(json),
       signal,
       credentials: "same-origin",
     });
   } catch (error) {
-    throw broken(error, signal);
+    throw connectionError(error, signal);
   }
   if ([502, 504].includes(response.status)) {
-    lost(); // a proxy answers, the server behind it does not
+    lost(); // a proxy answers for a server that is away
     throw new Unreachable();
   }
-  found();
+  reached();
   if (response.ok || response.status === 304) return response;
   throw new Problem(response.status, await body(response), seconds(response.headers.get("Retry-After")), sentWith);
 }
 
-/** The path with the token of the link that the page was opened by, where it is of the job that this was shared for. */
-function opened(path) {
+/** The path, with the share token of the page's address if the path belongs to the shared job. */
+function withShare(path) {
   const token = tokenInAddress();
   if (!token || !path.startsWith(`v1/jobs/${jobInAddress()}`)) return path;
   return `${path}${path.includes("?") ? "&" : "?"}share=${encodeURIComponent(token)}`;
 }
 
-/** Whether the page was opened by a link to one job, without a key: then there is nothing else to see or to do. */
+/** Whether the page was opened by a share link, without a key: then only the shared job can be seen. */
 export const guest = () => tokenInAddress() !== null && !key();
 
-/** What an error of the network is to the page. */
-export function broken(error, signal) {
+/** The error to throw for an error of the network; that of an aborted request stays as it is. */
+export function connectionError(error, signal) {
   if (signal?.aborted) return error;
   lost();
   return new Unreachable(error.message);
@@ -72,7 +72,7 @@ export const jobs = (cursor, limit) =>
 
 export const job = (id, signal) => json(`v1/jobs/${id}`, { signal });
 
-/** The job once it is another one than `etag` names; null where nothing has changed. */
+/** The job when it differs from the version of `etag`, or null after `wait` seconds without a change. */
 export async function changed(id, etag, wait, signal) {
   const response = await request(`v1/jobs/${id}?wait=${wait}`, {
     headers: etag ? { "If-None-Match": etag } : {},
@@ -95,24 +95,24 @@ export const events = (id, last, signal) =>
     signal,
   });
 
-/** Sent twice with the same `idempotencyKey`, it makes one job. */
-export const submit = (wanted, idempotencyKey) =>
-  json("v1/jobs", { method: "POST", json: wanted, headers: { "Idempotency-Key": idempotencyKey } });
+/** Submits a job. Requests with the same `idempotencyKey` make one job. */
+export const submit = (request, idempotencyKey) =>
+  json("v1/jobs", { method: "POST", json: request, headers: { "Idempotency-Key": idempotencyKey } });
 
 export const accept = (id) => json(`v1/jobs/${id}/accept`, { method: "POST" });
 
 export const cancel = (id) => json(`v1/jobs/${id}/cancel`, { method: "POST" });
 
-export const refine = (id, wanted) => json(`v1/jobs/${id}/refine`, { method: "POST", json: wanted });
+export const refine = (id, changes) => json(`v1/jobs/${id}/refine`, { method: "POST", json: changes });
 
-/** The token by which others may look at a job. */
+/** A token that gives others read access to a job. */
 export const share = async (id) => (await json(`v1/jobs/${id}/share`, { method: "POST" })).token;
 
 export const unshare = (id) => request(`v1/jobs/${id}/share`, { method: "DELETE" });
 
 export const remove = (id) => request(`v1/jobs/${id}`, { method: "DELETE" });
 
-/** What keeps the server from running jobs; empty where it is ready. */
+/** Why the server cannot run jobs; empty if it can. */
 export async function unready() {
   try {
     await request("readyz");

@@ -1,8 +1,8 @@
-// Whether the server can be reached: one place that knows, asks again while it cannot, and tells who waits.
+// Whether the server can be reached. While it cannot, this module probes it, and wakes those that wait for it.
 
 import { url } from "./where.js";
 
-const SHORTEST = 1000; // ms between two tries
+const SHORTEST = 1000; // ms between two probes; the pause grows up to the longest
 const LONGEST = 8000;
 
 export const connection = new EventTarget(); // "change"
@@ -13,8 +13,8 @@ let pause = SHORTEST;
 
 export const isReachable = () => reachable;
 
-/** An answer has come. */
-export function found() {
+/** To be called when the server has answered. */
+export function reached() {
   pause = SHORTEST;
   if (reachable) return;
   reachable = true;
@@ -23,7 +23,7 @@ export function found() {
   for (const resume of waiting.splice(0)) resume();
 }
 
-/** No answer came. */
+/** To be called when the server has not answered. */
 export function lost() {
   if (!reachable) return;
   reachable = false;
@@ -31,16 +31,16 @@ export function lost() {
   timer = setTimeout(probe, pause);
 }
 
-/** Resolves as soon as the server can be reached. */
+/** Resolves when the server can be reached. */
 export const back = () => (reachable ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)));
 
 async function probe() {
   clearTimeout(timer);
   try {
-    const answer = await fetch(url("healthz"), { cache: "no-store" });
-    if (answer.ok) return found();
+    const response = await fetch(url("healthz"), { cache: "no-store" });
+    if (response.ok) return reached();
   } catch {
-    // still gone
+    // still away
   }
   pause = Math.min(pause * 1.6, LONGEST);
   timer = setTimeout(probe, pause);

@@ -1,4 +1,4 @@
-// The API reference, drawn from the server's own document by Swagger UI.
+// The API reference: Swagger UI on the server's own OpenAPI document.
 "use strict";
 
 SwaggerUIBundle({
@@ -7,5 +7,5 @@ SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   persistAuthorization: false,
-  validatorUrl: null, // it would ask another server
+  validatorUrl: null, // it would send the document to another server
 });

@@ -1,4 +1,4 @@
-// Making elements. Text is always set as text: nothing here, or anywhere, parses HTML.
+// Creates and changes elements. Text is always set as text: no module of this page parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -14,19 +14,19 @@ export function svg(name, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Says something to those who do not see the page. The same words twice are said twice. */
+/** Announces a text to screen readers. Repeating the text announces it again. */
 export function announce(text) {
   const announcer = byId("announcer");
   announcer.textContent = announcer.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** Sets an attribute, or takes it away where the value is null or false. */
+/** Sets an attribute, or removes it if the value is null or false. */
 export function attribute(element, name, value) {
   if (value === null || value === undefined || value === false) element.removeAttribute(name);
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
-/** Sets a text only where it differs, so that a live region stays quiet. */
+/** Sets a text only if it differs, so that a live region is not announced again. */
 export function text(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }

@@ -1,14 +1,14 @@
-// The picture: large, with its iterates as a filmstrip below and what can be done with it.
+// The selected picture, with its iterates as a filmstrip and the actions on its job.
 
-import { actionsFor } from "./actions.js";
+import { showActions } from "./actions.js";
 import { attribute, byId, el, text } from "./dom.js";
 import { picture } from "./pictures.js";
 import { plural, residual, status } from "./words.js";
 
 export class Easel {
-  constructor(root, doing) {
+  constructor(root, handlers) {
     this.root = root;
-    this.doing = doing;
+    this.handlers = handlers;
     this.work = null;
     this.layers = [el("img", { class: "layer", alt: "" }), el("img", { class: "layer", alt: "" })];
     this.canvas = el("div", { class: "canvas" }, ...this.layers);
@@ -22,7 +22,7 @@ export class Easel {
     this.images = el("div", { class: "images", role: "group", "aria-label": "Images of this job" });
     this.film = el("ol", { class: "film", "aria-label": "Iterates" });
     this.actions = el("div", { class: "actions", role: "group", "aria-label": "What to do with it" });
-    this.film.addEventListener("keydown", (event) => this.walk(event));
+    this.film.addEventListener("keydown", (event) => this.moveByKey(event));
     root.append(
       this.frame,
       this.bar,
@@ -36,7 +36,7 @@ export class Easel {
 
   show(work) {
     this.work = work;
-    this.on = undefined;
+    this.displayed = undefined;
     for (const layer of this.layers) layer.classList.remove("on");
     this.film.replaceChildren();
     this.images.replaceChildren();
@@ -69,14 +69,14 @@ export class Easel {
     this.renderPicture(job);
     this.renderImages(job);
     this.renderFilm(job);
-    actionsFor(this.actions, work, this.doing);
+    showActions(this.actions, work, this.handlers);
   }
 
   renderBar(job) {
     const { rounds, predicted_rounds: predicted } = this.work.imageFigures;
     const reached = Math.max(rounds, this.work.strip().at(-1)?.rounds ?? 0);
     this.bar.hidden = job.state !== "running";
-    // A bar without a value moves to and fro: there is no plan yet.
+    // Without a value the bar is indeterminate: there is no plan yet.
     attribute(this.bar, "value", predicted ? Math.min(0.97, reached / predicted) : null);
   }
 
@@ -86,17 +86,17 @@ export class Easel {
     const name = shown && `${work.image}/${shown.iterate}`;
     this.blank.hidden = Boolean(shown);
     if (!shown) text(this.blank.firstChild, job.state === "queued" ? "In the queue" : job.state === "running" ? "Mixing colours" : "No picture");
-    if (!shown) text(this.blank.lastChild, emptyWhy(job));
+    if (!shown) text(this.blank.lastChild, reasonForBlank(job));
     if (!shown) for (const layer of this.layers) layer.classList.remove("on");
-    if (!shown || this.on === name) return;
-    this.on = name;
+    if (!shown || this.displayed === name) return;
+    this.displayed = name;
     const address = await this.fetched(work, work.image, shown.iterate);
-    if (!address || this.on !== name || this.work !== work) return;
+    if (!address || this.displayed !== name || this.work !== work) return;
     const [above, below] = this.layers;
     below.src = address;
     below.alt = alt(job, shown);
     await below.decode().catch(() => {});
-    if (this.on !== name) return;
+    if (this.displayed !== name) return;
     below.classList.add("on");
     above.classList.remove("on");
     above.alt = "";
@@ -155,8 +155,8 @@ export class Easel {
     return el("li", { "data-iterate": iterate.iterate }, button);
   }
 
-  /** The arrow keys go from iterate to iterate. */
-  walk(event) {
+  /** The arrow keys, Home and End move from iterate to iterate. */
+  moveByKey(event) {
     const stills = [...this.film.querySelectorAll("button:not([disabled])")];
     const at = stills.indexOf(document.activeElement);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: stills.length - 1 }[event.key];
@@ -172,7 +172,7 @@ export class Easel {
     element.dataset.of = name;
     const address = await this.fetched(this.work, image, iterate);
     if (address && element.dataset.of === name) element.src = address;
-    if (!address) delete element.dataset.of; // so that it is tried again
+    if (!address) delete element.dataset.of; // the next change retries
   }
 
   async fetched(work, image, iterate) {
@@ -180,7 +180,7 @@ export class Easel {
     try {
       return await picture(work.id, image, iterate, Math.max(width, height));
     } catch {
-      this.on = undefined; // the next change tries again
+      this.displayed = undefined; // the next change retries
       return null;
     }
   }
@@ -191,7 +191,7 @@ const EMPTY = "Ask for a picture. The first one is rough but whole, and comes al
 const alt = (job, { iterate, final }) =>
   `${job.request.prompt}: ${final ? "the finished picture" : `iterate ${iterate}, ${iterate === 0 ? "rough" : "sharper"}`}`;
 
-function emptyWhy(job) {
+function reasonForBlank(job) {
   if (job.state === "queued") return "It starts as soon as a worker has room for it.";
   if (job.state === "running") return "The first picture is rough but whole. It comes in a moment.";
   return job.state === "failed" ? "It failed before its first one." : "It ended before its first one.";

@@ -1,4 +1,4 @@
-// The figures of the image that is looked at: in words, as plots, as a schedule, and as a table.
+// The figures of the selected image: as numbers, plots, a schedule and a table.
 
 import { attribute, byId, el, text } from "./dom.js";
 import { plotResidual, plotRounds } from "./plot.js";
@@ -46,7 +46,7 @@ export class Figures {
       this.numbers,
       this.schedule.root,
       part("Residual", "How far each iterate moved from the one before", this.residuals),
-      part("Rounds", "Batched network calls until each iterate", this.rounds),
+      part("Rounds", "Batched model calls until each iterate", this.rounds),
       this.table,
     );
     root.append(this.content);
@@ -61,11 +61,11 @@ export class Figures {
 
   render() {
     const job = this.work?.job;
-    // A job has none before it runs, nor if it ended before its first picture.
-    const some = Boolean(job) && (job.state === "running" || job.images.some(({ iterate }) => iterate !== null));
-    this.content.hidden = !some;
-    byId("intro").hidden = some;
-    if (!some) return;
+    // A job has no figures before it runs, or if it ended before its first picture.
+    const any = Boolean(job) && (job.state === "running" || job.images.some(({ iterate }) => iterate !== null));
+    this.content.hidden = !any;
+    byId("intro").hidden = any;
+    if (!any) return;
     const strip = this.work.strip();
     const shown = this.work.shown ?? strip.at(-1);
     const image = this.work.imageFigures;
@@ -75,7 +75,7 @@ export class Figures {
     text(this.values.rounds, shown ? `${shown.rounds}${expected}` : "–");
     text(this.values.evaluations, shown ? shown.evaluations.toLocaleString("en") : "–");
     this.schedule.render(job, image, strip);
-    // Drawn anew only when there is something new.
+    // Redrawn only when something has changed.
     const drawn = `${this.work.id}/${this.work.image}/${strip.length}/${shown?.iterate}/${image.predicted_rounds}/${job.state}/${job.request.tolerance}`;
     if (this.drawn === drawn) return;
     this.drawn = drawn;

@@ -9,7 +9,7 @@ import { picture } from "./pictures.js";
 import { ago, stateName } from "./words.js";
 
 const PAGE = 12;
-const LOOK_EVERY = 4000; // ms, while one of the newest jobs has not ended
+const POLL_INTERVAL = 4000; // ms, while one of the jobs has not ended
 
 export class Gallery {
   constructor(root) {
@@ -22,14 +22,14 @@ export class Gallery {
     root.append(this.empty, this.grid, this.more);
     addEventListener("focus", () => this.refresh());
     connection.addEventListener("change", () => isReachable() && this.refresh());
-    setInterval(() => this.busy() && !document.hidden && isReachable() && this.refresh(), LOOK_EVERY);
+    setInterval(() => this.busy() && !document.hidden && isReachable() && this.refresh(), POLL_INTERVAL);
   }
 
   busy() {
     return [...this.jobs.values()].some((job) => !ended(job));
   }
 
-  /** Reads the newest page again; what was read of older ones stays. */
+  /** Reads the newest page again. Older pages that were read stay. */
   async refresh() {
     if (this.reading || api.guest()) return;
     this.reading = true;
@@ -37,7 +37,7 @@ export class Gallery {
       const { jobs, next_cursor: cursor } = await api.jobs(null, PAGE);
       const known = jobs.some(({ id }) => this.jobs.has(id));
       if (!known || this.jobs.size <= PAGE) {
-        this.jobs.clear(); // all that is there is on this page, or lies beyond a gap
+        this.jobs.clear(); // all jobs are on this page, or there is a gap between it and the known ones
         this.cursor = cursor;
       }
       this.merge(jobs, true);
@@ -62,7 +62,7 @@ export class Gallery {
     }
   }
 
-  /** A job as it stands now, from wherever it was heard. */
+  /** Shows the current state of a job. */
   update(job) {
     if (this.jobs.has(job.id)) this.merge([job], false);
     else this.merge([job], true);
@@ -73,7 +73,7 @@ export class Gallery {
     this.render();
   }
 
-  /** Forgets everything: another key may see other jobs. */
+  /** Removes all jobs: another key may see others. */
   clear() {
     this.jobs.clear();
     this.cursor = null;
@@ -86,9 +86,9 @@ export class Gallery {
   }
 
   merge(jobs, first) {
-    const fresh = jobs.filter(({ id }) => !this.jobs.has(id));
+    const unknown = jobs.filter(({ id }) => !this.jobs.has(id));
     for (const job of jobs) if (this.jobs.has(job.id)) this.jobs.set(job.id, job);
-    const added = fresh.map((job) => [job.id, job]);
+    const added = unknown.map((job) => [job.id, job]);
     this.jobs = new Map(first ? [...added, ...this.jobs] : [...this.jobs, ...added]);
     this.render();
   }
@@ -103,7 +103,7 @@ export class Gallery {
       place += 1;
       this.fill(item, job);
     }
-    for (const gone of before.values()) gone.remove();
+    for (const item of before.values()) item.remove();
     this.empty.hidden = this.jobs.size > 0;
     this.more.hidden = this.cursor === null;
   }
@@ -120,7 +120,7 @@ export class Gallery {
     item.dataset.iterate = image.iterate;
     picture(job.id, 0, image.iterate, Math.max(job.request.width, job.request.height)).then(
       (address) => (item.querySelector("img").src = address),
-      () => delete item.dataset.iterate, // without previews there is none before the end
+      () => delete item.dataset.iterate, // without previews there is no picture before the end
     );
   }
 }

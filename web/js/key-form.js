@@ -1,11 +1,11 @@
-// Where the API key is typed in.
+// The form for the API key.
 
 import { announce, byId, el } from "./dom.js";
 import { key, remembered, setKey } from "./key.js";
 
 let afterwards = null;
 
-/** Opens the form, because the server wants a key or another one; `again` runs once there is one. */
+/** Opens the form with the reason why the server requires a key, or another one. `again` runs when there is one. */
 export function askForKey(why, again = null) {
   afterwards = again ?? afterwards;
   const form = byId("key-form");
@@ -17,11 +17,11 @@ export function askForKey(why, again = null) {
 export function setUpKey(onChange) {
   const form = byId("key-form");
   const input = byId("key");
-  const done = (said) => {
+  const done = (message) => {
     form.querySelector(".why")?.remove();
     open(false);
     byId("key-button").focus();
-    announce(said);
+    announce(message);
     onChange();
     const again = afterwards;
     afterwards = null;
@@ -46,7 +46,7 @@ function open(whether) {
   const was = !form.hidden;
   form.hidden = !whether;
   byId("key-button").setAttribute("aria-expanded", String(whether));
-  if (!whether || was) return; // what is being typed in stays
+  if (!whether || was) return; // the text in the form stays
   byId("key").value = key();
   byId("key-remember").checked = remembered();
   byId("key-forget").disabled = !key();

@@ -1,4 +1,4 @@
-// The API key: in this tab's storage, or in the browser's where the user wants it remembered.
+// The API key, in the storage of this tab or, if the user wants it remembered, of the browser.
 
 const NAME = "underpaint.key";
 
@@ -16,7 +16,7 @@ export const key = () => current;
 
 export const remembered = () => read(() => localStorage) !== null;
 
-/** Use a key from now on; an empty one is none. */
+/** Sets the key; an empty one removes it. */
 export function setKey(value, remember) {
   current = value.trim();
   try {
@@ -24,6 +24,6 @@ export function setKey(value, remember) {
     localStorage.removeItem(NAME);
     if (current) (remember ? localStorage : sessionStorage).setItem(NAME, current);
   } catch {
-    // then it holds for as long as the page does
+    // without storage it is kept until the page is closed
   }
 }

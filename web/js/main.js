@@ -1,4 +1,4 @@
-// Puts the page together: the address says which job is shown, and everything else follows from it.
+// Connects the parts of the page. The fragment of its address names the job that is shown.
 
 import * as api from "./api.js";
 import { Composer } from "./composer.js";
@@ -16,7 +16,7 @@ import { jobInAddress, jobUrl } from "./where.js";
 import { Work } from "./work.js";
 import { plural, status } from "./words.js";
 
-const TOO_LONG = 6000; // ms in the queue, after which it is asked whether a worker is there
+const LONG_WAIT = 6000; // ms in the queue after which the page checks whether the server can run jobs
 
 const gallery = new Gallery(byId("gallery"));
 const figures = new Figures(byId("figures"));
@@ -26,10 +26,10 @@ const composer = new Composer(byId("composer"), (job) => {
   announce(`Sent: ${job.request.prompt}.`);
 });
 
-const doing = {
+const handlers = {
   accept: (work) => move(work, () => api.accept(work.id)),
   cancel: (work) => move(work, () => api.cancel(work.id)),
-  refine: (work) => move(work, () => api.refine(work.id, further(work.job))),
+  refine: (work) => move(work, () => api.refine(work.id, refinement(work.job))),
   exact: (work) => move(work, () => api.refine(work.id, { tolerance: 0 })),
   follow: (work) => work.look(work.image, null),
   reuse: ({ job }) => composer.reuse(job.request),
@@ -40,7 +40,7 @@ const doing = {
   share,
   remove,
 };
-const easel = new Easel(byId("easel"), doing);
+const easel = new Easel(byId("easel"), handlers);
 
 let shown = null; // {work, aborter}
 
@@ -63,15 +63,15 @@ function show(id) {
   watch(shown.work, shown.aborter.signal);
 }
 
-/** Brings the top of an element into view, where the form or the gallery has pushed it out of it. */
+/** Scrolls to an element if its top is out of view, below the form or above the gallery. */
 function reveal(element) {
   const { top } = element.getBoundingClientRect();
   if (top < 0 || top > innerHeight / 2) element.scrollIntoView();
 }
 
-/** Follows the job that is shown, from now to its end. */
+/** Follows the shown job to its end. */
 async function watch(work, signal) {
-  let said = "";
+  let announced = "";
   const on = {
     isQueued: () => work.job?.state === "queued",
     lacksPlan: ({ image }) => work.job?.images[image]?.blocks == null,
@@ -83,12 +83,12 @@ async function watch(work, signal) {
       work.setJob(job);
       gallery.update(job);
       document.title = `${job.request.prompt} – Underpaint`;
-      if (said && said !== status(job)) announce(status(job));
-      said = status(job);
+      if (announced && announced !== status(job)) announce(status(job));
+      announced = status(job);
       if (job.state !== "queued") dismiss("ready");
     },
   };
-  const patience = setTimeout(() => on.isQueued() && explain(work), TOO_LONG);
+  const patience = setTimeout(() => on.isQueued() && explain(work), LONG_WAIT);
   signal.addEventListener("abort", () => clearTimeout(patience));
   try {
     await follow(work.id, on, signal);
@@ -111,29 +111,29 @@ function restart(work) {
   watch(work, shown.aborter.signal);
 }
 
-/** Something that the user does to a job. What comes of it is followed as before. */
+/** Changes a job for the user, and follows it further. */
 async function move(work, act) {
   dismiss("move");
   try {
-    const wasOver = work.ended;
+    const hadEnded = work.ended;
     const job = await act();
     work.pinned = null;
     work.setJob(job);
     gallery.update(job);
-    if (wasOver) restart(work);
+    if (hadEnded) restart(work);
   } catch (error) {
     failed("move", error, () => move(work, act));
   }
 }
 
-/** A draft goes on to its own tolerance, a finished picture to a tenth of what it has reached. */
-function further(job) {
+/** What to refine a job to: a draft to its own tolerance, a finished picture to a tenth of its residual. */
+function refinement(job) {
   if (job.stopped !== "converged") return {};
   const reached = Math.max(...job.images.map(({ residual }) => residual ?? 0));
   return { tolerance: Number((reached / 10).toPrecision(2)) };
 }
 
-/** Copies a link to a job. On a server with keys that opens the job to whoever has it, and can be taken back. */
+/** Copies a link to a job. With a key it is a share link: it gives everybody who has it access, until it is revoked. */
 async function share(work) {
   let link;
   try {
@@ -143,12 +143,12 @@ async function share(work) {
     return;
   }
   const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
-  const whose = key() ? " Whoever has it can look at this picture." : "";
+  const access = key() ? " Whoever has it can look at this picture." : "";
   const field = !copied && el("input", { readonly: true, value: link, "aria-label": "Link to this picture" });
   const stop = key() && el("button", { class: "quiet", type: "button", onclick: () => unshare(work) }, "Stop sharing");
   const close = (field || stop) && el("button", { class: "quiet", type: "button", onclick: () => dismiss("share") }, "Close");
-  const said = copied ? `The link is copied.${whose}` : `Copy this link.${whose}`;
-  notice("share", said, { kind: "good", actions: [field, stop, close].filter(Boolean) });
+  const message = copied ? `The link is copied.${access}` : `Copy this link.${access}`;
+  notice("share", message, { kind: "good", actions: [field, stop, close].filter(Boolean) });
   if (field) field.select();
   if (!close) setTimeout(() => dismiss("share"), 3000);
 }
@@ -180,7 +180,7 @@ async function explain(work) {
     const why = await api.unready();
     if (why && shown?.work === work && work.job?.state === "queued") notice("ready", why, { kind: "waiting" });
   } catch {
-    // the connection's own notice says so
+    // there is a notice about the connection already
   }
 }
 

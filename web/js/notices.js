@@ -1,4 +1,4 @@
-// What has gone wrong, at the top of the page: the connection, the limits of a key, a refusal.
+// The notices at the top of the page: a lost connection, the limits of a key, a refusal.
 
 import { isReachable, connection } from "./connection.js";
 import { Problem, Unreachable } from "./api.js";
@@ -6,44 +6,44 @@ import { el, byId, text } from "./dom.js";
 import { key } from "./key.js";
 import { askForKey } from "./key-form.js";
 
-const shown = new Map(); // what it is about -> its element
+const shown = new Map(); // topic -> element
 
-/** Shows a notice, in place of the one about the same. */
-export function notice(about, message, { kind = "wrong", actions = [] } = {}) {
-  dismiss(about);
+/** Shows a notice in place of the last one about the same topic. */
+export function notice(topic, message, { kind = "wrong", actions = [] } = {}) {
+  dismiss(topic);
   const element = el("div", { class: `notice ${kind}` }, el("p", {}, message), ...actions);
-  shown.set(about, element);
+  shown.set(topic, element);
   byId("notices").append(element);
   return element;
 }
 
-export function dismiss(about) {
-  const element = shown.get(about);
-  shown.delete(about);
+export function dismiss(topic) {
+  const element = shown.get(topic);
+  shown.delete(topic);
   if (!element) return;
   clearInterval(element.countdown);
   element.remove();
 }
 
-/** Shows what went wrong with something the user did. `again` does it once more. */
-export function failed(about, error, again) {
-  if (error instanceof Unreachable) return; // the connection's own notice says so
+/** Shows the error of an action of the user. `again` repeats the action. */
+export function failed(topic, error, again) {
+  if (error instanceof Unreachable) return; // there is a notice about the connection already
   if (!(error instanceof Problem)) throw error;
   if (error.status === 401) {
     if (error.sentWith === key()) askForKey(error.message, again);
-    else again?.(); // the answer to a key that was replaced meanwhile
+    else again?.(); // the key has been replaced meanwhile
     return;
   }
-  if (error.retryAfter !== null && [429, 503].includes(error.status)) countDown(about, error, again);
-  else notice(about, error.message, { actions: [dismissal(about)] });
+  if (error.retryAfter !== null && [429, 503].includes(error.status)) countDown(topic, error, again);
+  else notice(topic, error.message, { actions: [dismissal(topic)] });
 }
 
-/** Whoever may send the next request only in a while sees how long. */
-function countDown(about, error, again) {
+/** Shows a refusal with the seconds until the next request is allowed. */
+function countDown(topic, error, again) {
   const end = Date.now() + error.retryAfter * 1000;
   const left = el("strong", { "aria-live": "off" });
   const button = again && el("button", { class: "plain", type: "button", disabled: true, onclick: retry }, "Try again");
-  const element = notice(about, "", { kind: "waiting", actions: [button, dismissal(about)].filter(Boolean) });
+  const element = notice(topic, "", { kind: "waiting", actions: [button, dismissal(topic)].filter(Boolean) });
   element.firstChild.append(`${error.message} `, left);
   const tick = () => {
     const seconds = Math.ceil((end - Date.now()) / 1000);
@@ -56,15 +56,15 @@ function countDown(about, error, again) {
   tick();
 
   function retry() {
-    dismiss(about);
+    dismiss(topic);
     again();
   }
 }
 
-const dismissal = (about) =>
-  el("button", { class: "quiet", type: "button", onclick: () => dismiss(about) }, "Dismiss");
+const dismissal = (topic) =>
+  el("button", { class: "quiet", type: "button", onclick: () => dismiss(topic) }, "Dismiss");
 
-/** Tells when the server is gone, and when it is back. */
+/** Shows when the server is away, and when it is back. */
 export function watchConnection() {
   connection.addEventListener("change", () => {
     if (!isReachable()) {

@@ -1,4 +1,4 @@
-// Two small plots. What they show is in the table of iterates as well, for those who cannot see them.
+// Two small plots. The table of iterates has the same figures, for those who cannot see the plots.
 
 import { svg } from "./dom.js";
 import { plural, residual } from "./words.js";
@@ -41,7 +41,7 @@ export function plotRounds(job, strip, shown) {
   const most = Math.max(steps, ...strip.map((iterate) => iterate.rounds)) * 1.12;
   const y = (rounds) => HEIGHT - BOTTOM - (rounds / most) * (HEIGHT - TOP - BOTTOM);
   const room = (WIDTH - LEFT - RIGHT) / Math.max(6, strip.length);
-  const thick = Math.min(22, room * 0.62);
+  const thickness = Math.min(22, room * 0.62);
   const every = Math.ceil(strip.length / 12);
   const newest = strip.at(-1);
   return drawing(
@@ -52,9 +52,9 @@ export function plotRounds(job, strip, shown) {
       return [
         svg("rect", {
           class: iterate === shown ? "column shown" : "column",
-          x: middle - thick / 2,
+          x: middle - thickness / 2,
           y: y(iterate.rounds),
-          width: thick,
+          width: thickness,
           height: Math.max(1, y(0) - y(iterate.rounds)),
           rx: 2,
         }),

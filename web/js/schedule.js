@@ -1,8 +1,8 @@
 // Which blocks are being refined.
 //
-// The server tells how many blocks there are and which iterates are saved. What lies between follows from the dataflow
-// of Parareal: block i of iterate p needs block i of iterate p - 1, and after iterate p the first p blocks are exact and
-// never solved again. So the picture below is derived, not measured, and it says so.
+// The server sends the number of blocks and the saved iterates. The rest follows from the dataflow of Parareal: block i
+// of iterate p needs block i of iterate p - 1, and after iterate p the first p blocks are exact and never solved again.
+// So the drawing is derived, not measured, and its caption says so.
 
 import { attribute, el, svg, text } from "./dom.js";
 
@@ -57,15 +57,15 @@ export class Schedule {
     this.draw(`Iterate ${newest} of at most ${blocks} is saved. ${now}`, (last - first + 1) * (height + 3), cells);
   }
 
-  /** The window and the serial sampler have no iterates of blocks: what they have done is counted in rounds. */
+  /** The window and the serial sampler have no iterates of blocks: their progress is counted in rounds. */
   track(job, image, strip, working, method) {
     const { rounds = 0 } = strip.at(-1) ?? {};
     const expected = Math.max(image.predicted_rounds ?? job.request.steps, rounds);
     const done = working ? rounds / expected : image.stopped && image.stopped !== "accepted" ? 1 : rounds / expected;
-    const long = WIDTH * Math.min(1, done);
+    const length = WIDTH * Math.min(1, done);
     const cells = [svg("rect", { class: "cell open", x: 0, y: 0, width: WIDTH, height: 14, rx: 3 })];
-    if (long > 0) cells.push(svg("rect", { class: "cell exact", x: 0, y: 0, width: long, height: 14, rx: 3 }));
-    if (working && long < WIDTH) cells.push(svg("rect", { class: "cell busy", x: long, y: 0, width: Math.min(40, WIDTH - long), height: 14, rx: 3 }));
+    if (length > 0) cells.push(svg("rect", { class: "cell exact", x: 0, y: 0, width: length, height: 14, rx: 3 }));
+    if (working && length < WIDTH) cells.push(svg("rect", { class: "cell busy", x: length, y: 0, width: Math.min(40, WIDTH - length), height: 14, rx: 3 }));
     const what = method === "window" ? "A window slides along the steps, from noise to picture." : "One step after the other, from noise to picture.";
     text(this.hint, what);
     this.legends(["exact", "Rounds done"], working && ["busy", "The work goes on here"], ["open", "Expected"]);
@@ -82,7 +82,7 @@ export class Schedule {
   }
 }
 
-/** What a block of an iterate is, given the newest saved one. Blocks before the iterate's number are exact. */
+/** The state of a block of an iterate, given the newest saved iterate. The first p - 1 blocks of iterate p are exact. */
 function cell(block, iterate, newest, working) {
   if (iterate > 0 && block < iterate - 1) return iterate <= newest + 1 ? "exact" : "open";
   if (iterate <= newest) return "saved";

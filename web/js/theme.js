@@ -1,4 +1,4 @@
-// Runs before the page is painted, so that it never flashes in the wrong theme: not a module.
+// Runs before the page is painted, so that it never flashes in the wrong theme. Therefore it is not a module.
 "use strict";
 
 (function () {
@@ -21,21 +21,21 @@
   show(stored());
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme-button");
-    const say = () => (document.getElementById("theme").textContent = stored());
+    const showName = () => (document.getElementById("theme").textContent = stored());
     button.addEventListener("click", () => {
       const theme = THEMES[(THEMES.indexOf(stored()) + 1) % THEMES.length];
       try {
         localStorage.setItem("underpaint.theme", theme);
       } catch {
-        // it holds for as long as the page does
+        // without storage it lasts until the page is closed
       }
       show(theme);
-      say();
+      showName();
     });
     addEventListener("storage", () => {
       show(stored());
-      say();
+      showName();
     });
-    say();
+    showName();
   });
 })();

@@ -1,4 +1,4 @@
-// Figures and states in words.
+// States and figures as text.
 
 const STATES = { queued: "Queued", running: "Painting", succeeded: "Finished", failed: "Failed", canceled: "Canceled" };
 
@@ -11,7 +11,7 @@ const STOPPED = {
 
 export const stateName = (state) => STATES[state] ?? state;
 
-/** What a job is at, in one sentence. */
+/** The state of a job in one sentence. */
 export function status(job) {
   if (job.state === "queued") {
     const place = job.queue_position;

@@ -1,4 +1,4 @@
-// The job that the page shows: what is known of it, and which of its pictures is looked at.
+// The job that the page shows, with its iterates, and which of its pictures is selected.
 
 import { ended } from "./follow.js";
 
@@ -7,14 +7,14 @@ export class Work extends EventTarget {
     super();
     this.id = id;
     this.job = null;
-    this.image = 0; // the image that is looked at
-    this.pinned = null; // the number of the iterate that is looked at; null for the newest
+    this.image = 0; // the selected image
+    this.pinned = null; // the number of the selected iterate; null for the newest
     this.strips = new Map(); // image -> its iterates, by number
     this.missing = null; // why there is no such job
   }
 
   setJob(job) {
-    // Answers may overtake each other.
+    // Responses may arrive out of order.
     if (this.job && this.job.updated_at > job.updated_at) return;
     this.job = job;
     this.changed();
@@ -39,7 +39,7 @@ export class Work extends EventTarget {
     return this.strip(image).findLast((iterate) => iterate.picture !== null);
   }
 
-  /** The iterate that is looked at. */
+  /** The selected iterate. */
   get shown() {
     return this.strip().find((iterate) => iterate.iterate === this.pinned && iterate.picture !== null) ?? this.newest();
   }
@@ -58,12 +58,12 @@ export class Work extends EventTarget {
     this.changed();
   }
 
-  /** Tells once, however much has changed until the next moment. */
+  /** Dispatches one event for all changes of the current task. */
   changed() {
-    if (this.telling) return;
-    this.telling = true;
+    if (this.notifying) return;
+    this.notifying = true;
     queueMicrotask(() => {
-      this.telling = false;
+      this.notifying = false;
       this.dispatchEvent(new Event("change"));
     });
   }

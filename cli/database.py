@@ -1,4 +1,4 @@
-"""The database that a command works on: the one that the settings name, or else that of `underpaint up`."""
+"""The database that a command works on: that of the settings, or else the embedded one of `underpaint up`."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ import psycopg
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from cli.errors import Explained
-from cli.migrate import migrate
+from cli.errors import CommandError
+from cli.processes import migrate
 from cli.up.child import Child
 from cli.up.datadir import DataDir
 from cli.up.postgres import Postgres
@@ -23,26 +23,26 @@ PATIENCE = 60  # s, for the embedded server to start
 
 
 def on_database(data_dir: Path, work: Callable[[Session], T]) -> T:
-    """Calls ``work`` in a transaction, which is committed, and returns what it does; see ``with_database``."""
+    """The result of ``work`` in a transaction, which is committed; see ``with_database``."""
     return with_database(data_dir, lambda url: _transaction(url, work))
 
 
 def with_database(data_dir: Path, work: Callable[[str], T]) -> T:
-    """Calls ``work`` with the URL of a database that answers, and returns what it does.
+    """The result of ``work`` with the URL of a database.
 
-    Where the environment names no database it is the embedded one in ``data_dir``. If `underpaint up` does not run,
-    that is started for as long as it takes, and made where it is not there yet.
+    If the environment names no database, it is the embedded one in ``data_dir``. If `underpaint up` does not run, that
+    database is started for the duration of ``work``, and created first if there is none.
 
     Raises:
-        Explained: the database cannot be reached, or has not the tables of this version.
+        CommandError: the database cannot be reached, or does not have the tables of this version.
     """
     if url := os.environ.get("UNDERPAINT_DATABASE_URL"):
         return work(url)
     data = DataDir(data_dir)
     postgres = Postgres(data.postgres, lambda _: None)
     try:
-        lock = data.open()
-    except Explained:
+        lock = data.lock()
+    except CommandError:
         if not _answers(postgres.url):
             raise
         return work(postgres.url)
@@ -56,19 +56,19 @@ def _transaction(url: str, work: Callable[[Session], T]) -> T:
         with Session(engine, expire_on_commit=False) as session, session.begin():
             return work(session)
     except OperationalError as error:
-        raise Explained(f"The database cannot be reached: {str(error.orig).strip()}") from error
+        raise CommandError(f"The database cannot be reached: {str(error.orig).strip()}") from error
     except ProgrammingError as error:
-        raise Explained(
-            "The database has not the tables of this version. Bring it up to date with `underpaint migrate`."
+        raise CommandError(
+            "The database does not have the tables of this version. Bring it up to date with `underpaint migrate`."
         ) from error
     finally:
         engine.dispose()
 
 
 async def _started(data: DataDir, postgres: Postgres, work: Callable[[str], T]) -> T:
-    data.record.stop_all(lambda _: None)  # what an `up` that was killed has left
+    data.record.stop_all(lambda _: None)  # processes that a killed `up` has left running
     await postgres.create()
-    server = Child(postgres.plan(), data.logs / "postgres.log", lambda *_: None)
+    server = Child(postgres.spec(), data.logs / "postgres.log", lambda *_: None)
     await server.start()
     try:
         if server.recorded:
@@ -78,7 +78,7 @@ async def _started(data: DataDir, postgres: Postgres, work: Callable[[str], T]) 
         await asyncio.to_thread(migrate, postgres.url)
         return await asyncio.to_thread(work, postgres.url)
     except TimeoutError as error:
-        raise Explained(f"The database did not start. {server.last_words()}") from error
+        raise CommandError(f"The database did not start. {server.last_output()}") from error
     finally:
         await server.stop()
         data.record.write("", [])
