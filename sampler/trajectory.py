@@ -196,8 +196,3 @@ class Trajectory(ABC):
     def _end(self, status: Status) -> None:
         if self.status is Status.RUNNING:
             self.status = status
-
-
-def residual(sample: Tensor, before: Tensor) -> float:
-    """RMS of the difference over RMS of the sample."""
-    return float(((sample - before).square().mean() / sample.square().mean()).sqrt())

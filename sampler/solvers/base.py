@@ -1,4 +1,4 @@
-"""What every solver is, and what a network's output means."""
+"""The protocol of solvers, and the meaning of a network's output."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -12,10 +12,10 @@ Prediction = Literal["epsilon", "v_prediction", "sample", "velocity"]
 
 
 class Solver(Protocol):
-    """A one-evaluation step between any two grid points; fine steps and coarse steps are the same map.
+    """A step of one evaluation between any two grid points; fine steps and coarse steps are the same map.
 
-    What is carried from point to point is a state (m, c, h, w) whose first entry is the sample, which is what the
-    network is given; a multistep solver keeps its history in the others.
+    The state (m, c, h, w) is carried from point to point. Its first entry is the sample, which is the network's input;
+    a multistep solver keeps its history in the others.
     """
 
     @property
@@ -37,7 +37,7 @@ class Solver(Protocol):
 
         Args:
             state: (b, m, c, h, w) float32.
-            output: (b, c, h, w) float32, what the network said of each sample at its `start`.
+            output: (b, c, h, w) float32, of the network for each sample at its `start`.
             start, end: (b,) int64 grid points, start < end, on the CPU.
 
         Returns:
@@ -49,15 +49,15 @@ class Solver(Protocol):
 def predictions(
     x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction
 ) -> tuple[Tensor, Tensor]:
-    """What a network output says of the image and of the noise: (x0, eps), both shaped like `x`.
+    """The image and the noise that a network's output predicts: (x0, eps), both shaped like `x`.
 
     `x = alpha * x0 + sigma * eps`. Source: Song et al. 2021 (DDIM) eq. 9 and 12; Salimans, Ho 2022 appendix D for v;
     for the velocity `eps - x0` of flow matching (alpha = 1 - sigma) Lipman et al. 2023, Esser et al. 2024.
     """
-    return predicted(x, output, alpha, sigma, kind), noise_in(x, output, alpha, sigma, kind)
+    return x0_from(x, output, alpha, sigma, kind), eps_from(x, output, alpha, sigma, kind)
 
 
-def predicted(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
+def x0_from(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
     """The first of `predictions`: x0."""
     if kind == "epsilon":
         return (x - sigma * output) / alpha
@@ -68,7 +68,7 @@ def predicted(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | 
     return output
 
 
-def noise_in(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
+def eps_from(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | float, kind: Prediction) -> Tensor:
     """The second of `predictions`: eps."""
     if kind == "epsilon":
         return output
@@ -79,8 +79,8 @@ def noise_in(x: Tensor, output: Tensor, alpha: Tensor | float, sigma: Tensor | f
     return (x - alpha * output) / sigma
 
 
-def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) -> Tensor:
-    """The network output that would say `x0` of `x`: what `predictions` takes apart. `sigma` is greater than 0."""
+def output_for_x0(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) -> Tensor:
+    """The network output that predicts `x0` at `x`: the inverse of `x0_from`. `sigma` is greater than 0."""
     if kind == "epsilon":
         return (x - alpha * x0) / sigma
     if kind == "v_prediction":
@@ -90,8 +90,10 @@ def saying(x0: Tensor, x: Tensor, alpha: float, sigma: float, kind: Prediction) 
     return x0
 
 
-def moved(x: Tensor, output: Tensor, departs: Sequence[Level], arrives: Sequence[Level], kind: Prediction) -> Tensor:
-    """`alpha' x0 + sigma' eps`, for x0 and eps as `predictions` has them, in fewer passes over samples.
+def ddim_step(
+    x: Tensor, output: Tensor, departs: Sequence[Level], arrives: Sequence[Level], kind: Prediction
+) -> Tensor:
+    """`alpha' x0 + sigma' eps`, with x0 and eps of `predictions`, in fewer passes over the samples.
 
     Args:
         x, output: (b, c, h, w).
@@ -99,16 +101,16 @@ def moved(x: Tensor, output: Tensor, departs: Sequence[Level], arrives: Sequence
         kind: see `predictions`.
     """
     weights = [_weights(*here, *there, kind) for here, there in zip(departs, arrives, strict=True)]
-    kept, gain = weights[0] if len(weights) == 1 else like(torch.tensor(weights, dtype=torch.float64).T, x)
+    kept, gain = weights[0] if len(weights) == 1 else broadcastable(torch.tensor(weights, dtype=torch.float64).T, x)
     if kind == "epsilon":
         return _plus(x, gain, output).mul_(kept)
     return _plus(kept * x, gain, output)
 
 
 def _weights(alpha: float, sigma: float, alpha_to: float, sigma_to: float, kind: Prediction) -> tuple[float, float]:
-    """(kept, gain): a sample moves to `kept x + gain output`, or to `kept (x + gain output)` where eps is predicted."""
+    """(kept, gain): the step is `kept x + gain output`, or `kept (x + gain output)` if the network predicts eps."""
     if kind == "epsilon":
-        # Near pure noise x and sigma eps almost cancel: they are subtracted before they are made larger.
+        # Near pure noise x and sigma eps almost cancel: subtract them before they are scaled up.
         kept = alpha_to / alpha
         return kept, sigma_to / kept - sigma
     if kind == "v_prediction":
@@ -124,13 +126,13 @@ def _plus(x: Tensor, factor: Tensor | float, y: Tensor) -> Tensor:
     return torch.addcmul(x, factor, y) if isinstance(factor, Tensor) else torch.add(x, y, alpha=factor)
 
 
-def like(coefficients: Tensor, state: Tensor) -> Tensor:
-    """Float64 coefficients (..., b) on the CPU, ready to multiply samples (b, c, h, w): (..., b, 1, 1, 1)."""
+def broadcastable(coefficients: Tensor, state: Tensor) -> Tensor:
+    """Float64 coefficients (..., b) on the CPU as factors of samples (b, c, h, w): (..., b, 1, 1, 1)."""
     return coefficients.to(state.device, state.dtype)[..., None, None, None]
 
 
 def levels(by_index: Sequence[Level], indices: Tensor) -> list[Level]:
-    """Those of a grid's `departs` or `arrives` at some indices (b,)."""
+    """A grid's `departs` or `arrives` at the indices (b,)."""
     return [by_index[index] for index in indices.numpy().tolist()]
 
 

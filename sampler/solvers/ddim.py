@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, levels, like, moved, predictions
+from sampler.solvers.base import Prediction, arrival, broadcastable, ddim_step, departure, levels, predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class DDIM:
         """See `Solver.step`."""
         if self.clip is None:
             here, there = levels(self.grid.departs, start), levels(self.grid.arrives, end - 1)
-            return moved(state[:, 0], output, here, there, self.prediction).unsqueeze(1)
-        alpha, sigma = like(departure(self.grid, start), state)
-        alpha_to, sigma_to = like(arrival(self.grid, end), state)
+            return ddim_step(state[:, 0], output, here, there, self.prediction).unsqueeze(1)
+        alpha, sigma = broadcastable(departure(self.grid, start), state)
+        alpha_to, sigma_to = broadcastable(arrival(self.grid, end), state)
         x0, eps = predictions(state[:, 0], output, alpha, sigma, self.prediction)
         return (alpha_to * x0.clamp(-self.clip, self.clip) + sigma_to * eps).unsqueeze(1)

@@ -7,31 +7,31 @@ import torch
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, like, predicted
+from sampler.solvers.base import Prediction, arrival, broadcastable, departure, x0_from
 
 
 @dataclass(frozen=True, slots=True)
 class DPMSolver:
     """DPM-Solver++(2M), midpoint form (Lu et al. 2022, algorithm 2; diffusers' `DPMSolverMultistepScheduler`).
 
-    The state is (x, x0 predicted before, the point it was predicted at): three entries, the last one constant over the
-    sample and -1 at the start. A coarse step leaves its own start there, so a fine solve that goes on from its end
-    takes the slope over the distance that it really spans; Parareal's sum F + G - G of such states is such a state
-    again, and at p = B the history that crosses a block boundary is the serial solver's.
+    The state is (x, the previous x0, the grid point of that x0): three entries, the last one constant over the sample
+    and -1 at the start. A coarse step stores its own start there, so that a fine solve from its end takes the slope
+    over the distance that it spans. Parareal's sum F + G - G of such states is such a state again, and at p = B the
+    history that crosses a block boundary is the serial solver's.
 
     Coarse steps are first order. A second-order one would take its slope from the last two fine steps before a block
-    and hold it over the whole block: measured on the shipped model (50 steps, 10 blocks) that is no better at iterate 0
-    and diverges after iterate 1.
+    and apply it to the whole block: on the shipped model (50 steps, 10 blocks) that is no better at iterate 0 and
+    diverges after iterate 1.
 
     With lambda = log(alpha / sigma), h = lambda' - lambda and r = (lambda - lambda_before) / h a step is
-    `x' = sigma'/sigma x - alpha' (e^-h - 1) (x0 + (x0 - x0_before) / (2 r))`; first order leaves the fraction out, and
-    is DDIM.
+    `x' = sigma'/sigma x - alpha' (e^-h - 1) (x0 + (x0 - x0_before) / (2 r))`; first order omits the fraction, and is
+    DDIM.
 
     Attributes:
         grid: the time points.
         prediction: what the network's output means.
         order: of a fine step; 1 is DDIM.
-        lower_order_final: whether the step that ends at point N is first order (as it always is where sigma ends at 0).
+        lower_order_final: whether the step that ends at point N is first order (it always is if sigma ends at 0).
     """
 
     grid: Grid
@@ -50,8 +50,8 @@ class DPMSolver:
         x, before = state[:, 0], state[:, 1]
         point = state[:, 2, 0, 0, 0].round().long().cpu()
         here, there = departure(grid, start), arrival(grid, end)
-        alpha, sigma = like(here, state)
-        x0 = predicted(x, output, alpha, sigma, self.prediction)
+        alpha, sigma = broadcastable(here, state)
+        x0 = x0_from(x, output, alpha, sigma, self.prediction)
 
         # e^-h = (sigma' / alpha') (alpha / sigma), so that -alpha' (e^-h - 1) = alpha' - alpha sigma' / sigma.
         keep, gain = there[1] / here[1], there[0] - here[0] * there[1] / here[1]
@@ -59,9 +59,9 @@ class DPMSolver:
         second = (end == start + 1) & (point >= 0) & (self.order == 2)
         if self.lower_order_final:
             second &= end < grid.steps
-        keep, gain, half = like(torch.stack([keep, gain, torch.where(second, half, 0.0)]), state)
+        keep, gain, half = broadcastable(torch.stack([keep, gain, torch.where(second, half, 0.0)]), state)
         to = keep * x + gain * (x0 + half * (x0 - before))
-        return torch.stack([to, x0, like(start.double(), state).expand_as(x)], 1)
+        return torch.stack([to, x0, broadcastable(start.double(), state).expand_as(x)], 1)
 
 
 def _lambda(alpha_sigma: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, like, predictions
+from sampler.solvers.base import Prediction, arrival, broadcastable, departure, predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Heun:
         """See `Solver.step`."""
         x, before = state.unbind(1)
         here = departure(self.grid, start)
-        alpha, sigma = like(here, state)
+        alpha, sigma = broadcastable(here, state)
         x0, eps = predictions(x, output, alpha, sigma, self.prediction)
         slope = eps - x0 if self.prediction == "velocity" else eps
 
@@ -48,7 +48,7 @@ class Heun:
         scale, s = self._frame(here)
         scale_before, s_before = self._frame(departure(self.grid, (start - 1).clamp(min=0)))
         distance = torch.where(odd, s - s_before, 1.0)
-        scale, scale_before, distance = like(torch.stack([scale, scale_before, distance]), state)
+        scale, scale_before, distance = broadcastable(torch.stack([scale, scale_before, distance]), state)
         y, y_before = x / scale, before / scale_before
         corrected = y_before + (y - y_before + distance * slope) / 2
         y = torch.where(odd.to(state.device)[:, None, None, None], corrected, y)
@@ -58,7 +58,7 @@ class Heun:
         scale_to, s_to = self._frame(arrival(self.grid, end))
         before_end = torch.where(end - 1 > start, arrival(self.grid, (end - 1).clamp(min=1)), here)
         scale_last, s_last = self._frame(before_end)
-        to, last, scale_to, scale_last = like(torch.stack([s_to - s, s_last - s, scale_to, scale_last]), state)
+        to, last, scale_to, scale_last = broadcastable(torch.stack([s_to - s, s_last - s, scale_to, scale_last]), state)
         return torch.stack([scale_to * (y + to * slope), scale_last * (y + last * slope)], 1)
 
     def _frame(self, alpha_sigma: Tensor) -> tuple[Tensor, Tensor]:

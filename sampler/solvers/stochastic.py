@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, departure, like, predictions
+from sampler.solvers.base import Prediction, arrival, broadcastable, departure, predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,15 @@ class Stochastic:
     def step(self, state: Tensor, output: Tensor, start: Tensor, end: Tensor) -> Tensor:
         """See `Solver.step`."""
         x = state[:, 0]
-        alpha, sigma = like(departure(self.grid, start), state)
+        alpha, sigma = broadcastable(departure(self.grid, start), state)
         x0, eps = predictions(x, output, alpha, sigma, self.prediction)
         if self.clip is not None:
             x0 = x0.clamp(-self.clip, self.clip)
             if self.consistent:
                 eps = (x - alpha * x0) / sigma
         spans = [self._span(int(a), int(b), x) for a, b in zip(start, end, strict=True)]
-        direction = like(torch.tensor([direction for direction, _ in spans], dtype=torch.float64), state)
-        alpha_to = like(arrival(self.grid, end)[0], state)
+        direction = broadcastable(torch.tensor([direction for direction, _ in spans], dtype=torch.float64), state)
+        alpha_to = broadcastable(arrival(self.grid, end)[0], state)
         return (alpha_to * x0 + direction * eps + torch.stack([noise for _, noise in spans])).unsqueeze(1)
 
     def _span(self, start: int, end: int, x: Tensor) -> tuple[float, Tensor]:

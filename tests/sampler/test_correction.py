@@ -26,26 +26,28 @@ class Stiff(Mixture):
 @pytest.mark.parametrize("theta", [1.5, 3.0, 8.0])
 @pytest.mark.parametrize("ratio", [0.0, 0.2, 0.9])
 def test_a_move_is_answered_as_the_flow_would(theta, ratio):
-    moved, scale = noise(1), 1.3
-    euler = scale * moved * (1 - theta * (1 - ratio))
-    assert relative_error(bounded(euler, moved, scale, ratio), scale * moved) == pytest.approx(1 - ratio**theta)
+    displacement, scale = noise(1), 1.3
+    euler = scale * displacement * (1 - theta * (1 - ratio))
+    assert relative_error(bounded(euler, displacement, scale, ratio), scale * displacement) == pytest.approx(
+        1 - ratio**theta
+    )
 
 
 @pytest.mark.parametrize("theta", [-2.0, 0.0, 0.5, 1.0])
 def test_a_mild_answer_stays_as_it_is(theta):
-    moved = noise(1)
-    euler = moved * (1 - theta * (1 - 0.4))
-    assert relative_error(bounded(euler, moved, 1.0, 0.4), euler) < 1e-6
+    displacement = noise(1)
+    euler = displacement * (1 - theta * (1 - 0.4))
+    assert relative_error(bounded(euler, displacement, 1.0, 0.4), euler) < 1e-6
 
 
 def test_only_the_part_of_an_answer_is_scaled_that_all_of_it_is():
     """Across the move it shrinks by as much as along it."""
-    moved = torch.zeros(1, 2, 2)
-    moved[0, 0, 0] = 1.0
-    across = torch.zeros_like(moved)
+    displacement = torch.zeros(1, 2, 2)
+    displacement[0, 0, 0] = 1.0
+    across = torch.zeros_like(displacement)
     across[0, 1, 1] = 1.0
-    correction = bounded(moved - 3 * (1 - 0.2) * (moved + across), moved, 1.0, 0.2)
-    torch.testing.assert_close(correction, 0.2**3 * moved - (1 - 0.2**3) * across)
+    correction = bounded(displacement - 3 * (1 - 0.2) * (displacement + across), displacement, 1.0, 0.2)
+    torch.testing.assert_close(correction, 0.2**3 * displacement - (1 - 0.2**3) * across)
 
 
 def test_what_did_not_move_is_not_corrected():
@@ -55,10 +57,10 @@ def test_what_did_not_move_is_not_corrected():
 
 
 def test_the_secant_is_what_the_fine_solve_made_of_the_move_and_bounded():
-    before, said = noise(1), noise(2)
-    assert float(secant(before + 0.7 * said, before, said)) == pytest.approx(0.7, rel=1e-5)
-    assert float(secant(before - said, before, said)) == pytest.approx(0.2)
-    assert float(secant(before + 9 * said, before, said)) == pytest.approx(1.5)
+    before, predicted = noise(1), noise(2)
+    assert float(secant(before + 0.7 * predicted, before, predicted)) == pytest.approx(0.7, rel=1e-5)
+    assert float(secant(before - predicted, before, predicted)) == pytest.approx(0.2)
+    assert float(secant(before + 9 * predicted, before, predicted)) == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("method", ["plain", "secant"])

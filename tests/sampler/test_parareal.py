@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status
+from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status, textbook
 from sampler.grid import block_edges
 from sampler.methods.srds import dataflow
 from tests.sampler.problems import Mixture, Schedule, noise, relative_error, run, solver
@@ -21,39 +21,10 @@ def lengths_of(steps, blocks):
     return [b - a for a, b in pairwise(edges)]
 
 
-def textbook(model, steps, blocks, iterations):
-    """SRDS as Algorithm 1 of the paper writes it: every block, every iteration, nothing shared. x[B, p] for each p."""
-    step, edges = solver(steps), block_edges(steps, blocks)
-
-    def advance(x, a, b):
-        output = model.output(x[None, 0], step.grid.timestep[a : a + 1])
-        return step.step(x[None], output, torch.tensor([a]), torch.tensor([b]))[0]
-
-    def fine(x, i):
-        for point in range(edges[i], edges[i + 1]):
-            x = advance(x, point, point + 1)
-        return x
-
-    count = len(edges) - 1
-    x = [noise()[None]]
-    for i in range(count):
-        x.append(advance(x[i], edges[i], edges[i + 1]))
-    results, coarse = [x[-1][0]], x[1:]
-    for _ in range(iterations):
-        solved = [fine(x[i], i) for i in range(count)]
-        new, newer_coarse = [x[0]], []
-        for i in range(count):
-            newer_coarse.append(advance(new[i], edges[i], edges[i + 1]))
-            new.append(solved[i] + newer_coarse[i] - coarse[i])
-        x, coarse = new, newer_coarse
-        results.append(x[-1][0])
-    return results
-
-
 @pytest.mark.parametrize(("steps", "blocks"), [(12, 4), (13, 4), (9, 9), (10, 1)])
 def test_every_iterate_is_that_of_the_textbook_algorithm(steps, blocks):
     model = Mixture()
-    expected = textbook(model, steps, blocks, iterations=blocks)
+    expected = list(textbook.srds(solver(steps), model.output, noise(), blocks))
     iterates = run(model, Parareal(solver(steps), noise(), blocks=blocks, correction="plain"), UNBOUNDED)
     assert [iterate.number for iterate in iterates] == list(range(len(iterates)))
     for iterate in iterates:
@@ -257,17 +228,11 @@ def test_a_trajectory_asks_for_no_more_than_its_width():
     assert trajectory.status is Status.EXACT
 
 
-@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
-def test_blocks_that_hardly_move_are_not_solved_again(tolerance):
-    """It costs an error of that order, saves evaluations, and the exact image stays exact."""
-    wide = run(Mixture(), Parareal(solver(100), noise(), blocks=10), UNBOUNDED)
-    schedule = Schedule()
-    trajectory = Parareal(solver(100), noise(), blocks=10, block_tolerance=tolerance)
-    iterates = schedule.follow(Mixture(), trajectory, UNBOUNDED)
-    assert trajectory.evaluations < wide[-1].evaluations
-    for iterate, reference in zip(iterates, wide, strict=True):
-        assert relative_error(iterate.sample, reference.sample) < 10 * tolerance  # one for each block
-    assert relative_error(iterates[-1].sample, wide[-1].sample) < 1e-6
-    solved = schedule.per_node()
-    assert all(solved[i, i] == 10 for i in range(10))  # the serial path
-    assert any(count == 1 for (i, p), count in solved.items() if 0 < p < i)
+def test_a_checkpoint_with_fields_that_are_gone_is_resumed():
+    """As versions before 0.2 wrote it."""
+    half = Parareal(solver(20), noise(), blocks=4)
+    run(Mixture(), half, 4)
+    saved = half.checkpoint()
+    old = Checkpoint(saved.tensors, saved.description | {"settled": [], "block_tolerance": 0.0})
+    resumed = Parareal.resume(solver(20), Checkpoint.from_bytes(old.to_bytes()))
+    assert torch.equal(resumed.newest.sample, half.newest.sample)

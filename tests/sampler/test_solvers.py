@@ -95,7 +95,7 @@ def test_the_window_with_tolerance_0_is_the_serial_solution(name):
     serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
     window = Window(solver, noise(), width=5)
     assert relative_error(run(network, window, 5)[-1].sample, serial.sample) < 1e-5
-    assert (window.status, window.drift) == (Status.EXACT, 0)
+    assert (window.status, window.deviation) == (Status.EXACT, 0)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "clip" not in name])  # whose map is not smooth

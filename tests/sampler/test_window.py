@@ -35,7 +35,7 @@ def test_tolerance_0_is_the_serial_solution(kind, preview, steps, width):
     trajectory = window(model, steps, width=width, preview=preview)
     iterates = run(model, trajectory, width)
     assert trajectory.status is Status.EXACT
-    assert trajectory.drift == 0
+    assert trajectory.deviation == 0
     assert relative_error(iterates[-1].sample, serial(model, steps)) < 1e-6
 
 
@@ -47,8 +47,8 @@ def test_never_slower_than_serial_whatever_the_width_that_the_engine_leaves_it(s
     iterates = run(model, trajectory, slots)
     coarse = len(trajectory.edges) - 1 if preview else 0
     assert trajectory.rounds <= steps + max(0, coarse - 1)
-    assert trajectory.drift <= tolerance
-    assert trajectory.status is (Status.EXACT if trajectory.drift == 0 else Status.CONVERGED)
+    assert trajectory.deviation <= tolerance
+    assert trajectory.status is (Status.EXACT if trajectory.deviation == 0 else Status.CONVERGED)
     assert max(model.calls) <= min(width, slots)
     assert [iterate.number for iterate in iterates] == list(range(len(iterates)))
 
@@ -187,7 +187,41 @@ def test_resumed_from_any_round_it_goes_on_bit_for_bit(steps, width, rounds, tol
     resumed = finish(Window.resume(made, saved, **options))
     assert resumed.status is whole.status
     assert torch.equal(resumed.newest.sample, whole.newest.sample)
-    assert (resumed.rounds, resumed.evaluations, resumed.drift) == (whole.rounds, whole.evaluations, whole.drift)
+    assert (resumed.rounds, resumed.evaluations, resumed.deviation) == (
+        whole.rounds,
+        whole.evaluations,
+        whole.deviation,
+    )
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 4, 7, 10])
+def test_a_checkpoint_of_version_0_1_is_resumed(rounds):
+    """It kept the fields of the two sweeps side by side."""
+    model = Mixture()
+    half = window(model, 30, width=6, tolerance=0.01)
+    for _ in range(rounds):
+        chosen = half.ready()
+        outputs = model.output(torch.stack([e.x for e in chosen]), torch.tensor([e.timestep for e in chosen]))
+        half.take(chosen, outputs)
+    saved = half.checkpoint()
+    about = dict(saved.description)
+    sweeps = {name: about.pop(name) for name in ("coarse", "fine")}
+    about |= {
+        "told": about.pop("shown_parts"),
+        "frontiers": [sweep["frontier"] for sweep in sweeps.values()],
+        "spans": {name: sweep["span"] for name, sweep in sweeps.items() if sweep["span"]},
+        "thetas": {f"{name}/{point}": t for name, sweep in sweeps.items() for point, t in sweep["thetas"].items()},
+        "drift": sweeps["fine"]["deviation"],
+    }
+    old = Checkpoint.from_bytes(Checkpoint(saved.tensors, about).to_bytes())
+    new = Checkpoint.from_bytes(saved.to_bytes())
+    ended = []
+    for checkpoint in (old, new):
+        resumed = Window.resume(solver(30), checkpoint, width=6, tolerance=0.01)
+        run(Mixture(), resumed, 6)
+        ended.append(resumed)
+    assert torch.equal(ended[0].newest.sample, ended[1].newest.sample)
+    assert (ended[0].newest.number, ended[0].deviation) == (ended[1].newest.number, ended[1].deviation)
 
 
 @pytest.mark.parametrize("end", [run, lambda model, trajectory, width: trajectory.cancel()])

@@ -1,37 +1,37 @@
 """The dataflow of pipelined SRDS, by counts alone: which evaluations are ready, and what each round makes known.
 
-`Parareal` does the arithmetic that this calls for; `sampler.plan` counts with it beforehand.
+`Parareal` does the arithmetic; `sampler.methods.srds.plan` counts rounds in advance. Both use this.
 
-A node (block i, iterate p) is the work from the boundary x[i, p] on: its first evaluation gives G(x[i, p]), its last
-one F(x[i, p]). x[i+1, p] is known as soon as F(x[i, p-1]), G(x[i, p-1]) and G(x[i, p]) are; where x[i, p-1] is exact
+A node (block i, iterate p) is the work that starts at the boundary x[i, p]: its first evaluation gives G(x[i, p]), its
+last one F(x[i, p]). x[i+1, p] is known as soon as F(x[i, p-1]), G(x[i, p-1]) and G(x[i, p]) are. If x[i, p-1] is exact
 already (i = p - 1), F alone gives it.
 
-With unbounded width, where every way to x[B, p] crosses p blocks by fine steps and the others by one coarse step:
+With unbounded width every path to x[B, p] crosses p blocks by fine steps and the others by one coarse step, so that
 
-T(p) = (B - p) + (the p longest blocks), the rounds until iterate p is complete.
+T(p) = (B - p) + (the p longest blocks) rounds complete iterate p.
 
-E(p) = sum over q < p of (N - b_q)  +  (B - p), the evaluations that iterate p needs, b_q being the step at which block
-q starts: each iterate before p is solved finely from its first block that is not exact on, and each node of iterate p
-is evaluated once.
+E(p) = sum over q < p of (N - b_q)  +  (B - p) evaluations are needed for it, where b_q is the grid point at which block
+q starts: each iterate before p is solved finely from its first inexact block on, and each node of iterate p is
+evaluated once.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 # (block, iterate): a node, and the boundary where it starts.
 Key = tuple[int, int]
 
-# A key as it is sorted, see `Dataflow._urgency`.
+# The sort key of a node, see `Dataflow._urgency`.
 _Urgency = tuple[int, int, int]
 
 
 def rounds(lengths: Sequence[int], iterate: int) -> int:
-    """T(p): the rounds until iterate `p` is complete with unbounded width, for blocks of these lengths."""
+    """T(p): the rounds until iterate `iterate` is complete with unbounded width, for blocks of these lengths."""
     return len(lengths) - iterate + sum(sorted(lengths, reverse=True)[:iterate])
 
 
 def evaluations(lengths: Sequence[int], iterate: int) -> int:
-    """E(p): the evaluations that iterate `p` needs, for blocks of these lengths."""
+    """E(p): the evaluations that iterate `iterate` needs, for blocks of these lengths."""
     return sum(sum(lengths[q:]) for q in range(iterate)) + len(lengths) - iterate
 
 
@@ -41,11 +41,9 @@ class Dataflow:
     Attributes:
         lengths: of the blocks, in steps.
         last: the last iterate that is wanted; at most B.
-        done: the steps taken of every node that is still of use.
-        settled: nodes of which only the first evaluation is made; the boundary after one stands for its solution. New
-            ones may be added before they are evaluated.
-        newest: the newest iterate that is complete; -1 where there is none.
-        path: the node that the serial path is in; its block and iterate are equal.
+        done: the steps taken of every node that is still needed.
+        newest: the newest complete iterate; -1 if there is none.
+        path: the node that the serial path has reached; its block and iterate are equal.
         spent: evaluations so far.
         pace: evaluations of the latest round.
     """
@@ -56,15 +54,13 @@ class Dataflow:
         last: int,
         *,
         done: Mapping[Key, int] | None = None,
-        settled: Collection[Key] = (),
         newest: int = -1,
         spent: int = 0,
     ) -> None:
-        """At the start, or where another one stood."""
+        """At the start, or with the counts of a checkpoint."""
         self.lengths = lengths
         self.last = last
         self.done = {(0, 0): 0} if done is None else dict(done)
-        self.settled = set(settled)
         self.newest = newest
         self.path = max(((i, p) for i, p in self.done if i == p), default=(0, 0))
         self.spent = spent
@@ -72,14 +68,14 @@ class Dataflow:
         self._needed = evaluations(lengths, last)
         self._steps = sum(lengths)
         self._starts = [sum(lengths[:i]) for i in range(len(lengths))]
-        # What is ready, the most urgent first.
+        # The ready nodes, most urgent first.
         self._open = sorted(self._urgency(key) for key in self.done if self._is_open(key))
 
     def ready(self, width: int | None = None, *, exact: bool = False) -> list[Key]:
-        """The `width` most urgent evaluations (None: all) that could be made now: the next one of each of these nodes.
+        """The nodes of the `width` most urgent evaluations (None: all) that can run now.
 
         The coarse chain goes first, then the serial path, then lower iterates and earlier blocks. Beyond the last
-        iterate the serial path goes on where the exact image is wanted or comes first.
+        iterate the serial path goes on if the exact image is wanted (`exact`) or comes first.
         """
         keys = [(i, p) for _, p, i in self._open[:width]]
         if (exact or self._exact_comes_first()) and not self._is_open(self.path):
@@ -87,11 +83,11 @@ class Dataflow:
         return keys
 
     def take(self, keys: Sequence[Key]) -> list[Key]:
-        """The next evaluation of each of these nodes was made in one round.
+        """Count a round in which the next evaluation of each of these nodes was made.
 
         Returns:
-            The boundaries (i, p) that are known now, in an order in which they can be computed. With those of i = B
-            iterates are complete, see `complete`.
+            The boundaries (i, p) that have become known, in an order in which they can be computed. Those of i = B
+            complete iterates, see `complete`.
         """
         self.spent += len(keys)
         self.pace = len(keys)
@@ -103,25 +99,21 @@ class Dataflow:
             if not self._becomes_known(i, p) or (i + 1, p) in known:
                 continue
             known.append((i + 1, p))
-            if (i, p) in self.settled:
-                self.done[i, p] = self.lengths[i]
-                waiting.append((i, p + 1))
             if i + 1 < len(self.lengths):
                 self._add((i + 1, p))
         return known
 
     def complete(self, iterate: int) -> None:
-        """An iterate is complete: forget what lower ones were made from."""
+        """Note a complete iterate, and forget the nodes of lower ones."""
         self.newest = iterate
         self.done = {key: done for key, done in self.done.items() if key[1] >= iterate}
         self._open = [urgency for urgency in self._open if urgency[1] >= iterate]
 
     def take_again(self, keys: Sequence[Key], width: int) -> int:
-        """Go through the rounds of this width that are like the latest one, which took these keys, and make nothing
-        known.
+        """Count all following rounds of this width that take the same nodes, `keys`, and make nothing known.
 
         Returns:
-            How many they are; 0 where the next round takes others, or makes something known.
+            The number of these rounds; 0 if the next one takes other nodes or makes something known.
         """
         if self.ready(width) != keys:
             return 0
@@ -132,12 +124,12 @@ class Dataflow:
         return times
 
     def to_exact(self) -> int:
-        """The steps that are left of the serial path."""
+        """The remaining steps of the serial path."""
         block = self.path[0]
         return self._steps - self._starts[block] - self.done.get(self.path, self.lengths[block])
 
     def _exact_comes_first(self) -> bool:
-        """Whether the serial path, a step a round, ends before the last iterate at the pace of the latest round."""
+        """Whether the serial path, one step a round, ends before the last iterate at the pace of the latest round."""
         if not 0 <= self.newest < len(self.lengths) or not self.pace:
             return False
         return self.to_exact() < (self._needed - self.spent) / self.pace
@@ -146,18 +138,18 @@ class Dataflow:
         i, p = key
         if p == 0 and self.done[key] == 0:  # the coarse chain
             return 0, p, i
-        return (1 if i == p else 2), p, i  # of all (i, i) only the serial path is ever unfinished
+        return (1 if i == p else 2), p, i  # of all nodes (i, i) only that of the serial path is ever unfinished
 
     def _is_open(self, key: Key) -> bool:
         """Whether a node's next evaluation is needed for the last iterate."""
         (i, p), done = key, self.done[key]
         if done == 0:
             return p <= self.last
-        return done < self.lengths[i] and p < self.last and key not in self.settled
+        return done < self.lengths[i] and p < self.last
 
     def _step(self, key: Key, waiting: list[Key]) -> None:
-        """Count a step of a node. Its first one gives G(x[i, p]), its last one F(x[i, p]): `waiting` gets the
-        boundaries' predecessors that waited for it."""
+        """Count a step of a node. Its first step gives G(x[i, p]), its last one F(x[i, p]): append the nodes whose next
+        boundary may become known by that to `waiting`."""
         i, p = key
         done = self.done[key]
         last = done + 1 == self.lengths[i]
@@ -177,7 +169,7 @@ class Dataflow:
             waiting.append((i, p + 1))
 
     def _becomes_known(self, i: int, p: int) -> bool:
-        """Whether x[i+1, p] can be computed now, and is wanted, and could not be before."""
+        """Whether x[i+1, p] is wanted, was not known before, and can be computed now."""
         if p <= self.newest or (i + 1, p) in self.done or not (p <= self.last or i + 1 == p):
             return False
         if p > 0 and self.done.get((i, p - 1), 0) < self.lengths[i]:

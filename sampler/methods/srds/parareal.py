@@ -1,20 +1,20 @@
 """Pipelined SRDS: Parareal over the blocks of the grid, as a dataflow without barriers (see `dataflow`).
 
-Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv 2412.08292).
+Selvam, Merchant, Ermon, "Self-Refining Diffusion Samplers", NeurIPS 2024 (arXiv 2412.08292). The same algorithm without
+the pipeline is `sampler.textbook`.
 
     x[0, p]     = the initial noise
     x[i+1, 0]   = G(x[i, 0])
     x[i+1, p+1] = F(x[i, p]) + G(x[i, p+1]) - G(x[i, p])
 
-G is one solver step across block i, F the solver's steps through it. Both leave from the same point, so G and the first
-step of F share one evaluation. `G(new) - G(old)` is scaled as `correction` says, unless "plain" is asked for.
-After iterate p the first p boundaries are the serial solution and are not computed again, so that only x[i, p] with
-i >= p exist.
+G is one solver step across block i, F the solver's steps through it. Both start at the same point, so G and the first
+step of F share one evaluation. `G(new) - G(old)` is scaled, see `correction`, unless "plain" is asked for. After
+iterate p the first p boundaries are the serial solution and are not computed again: only x[i, p] with i >= p exist.
 
-The serial path, F from the exact boundary of the first block that is not exact yet, always goes on when it would end
-sooner than the last iterate asked for, so that no width or load makes this slower than N + B - 1 rounds.
+The serial path is F from the exact boundary of the first block that is not exact yet. It goes on beyond the last
+iterate asked for if it ends sooner, so that no width or load makes this slower than N + B - 1 rounds.
 
-With unbounded width x[i, p] is known after `(i - p) + (the p longest of the first i blocks)` rounds; for B equal blocks
+With unbounded width x[i, p] is known after `(i - p) + (the p longest of the first i blocks)` rounds. For B equal blocks
 of S steps iterate p is complete after p S + (B - p) rounds, and p = B takes exactly N.
 """
 
@@ -33,9 +33,13 @@ from sampler.methods.srds import tuning
 from sampler.methods.srds.correction import bounded, secant
 from sampler.methods.srds.dataflow import Dataflow, Key, evaluations
 from sampler.solvers import Solver
-from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
+from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
+from sampler.vectors import residual
 
 Correction = Literal["secant", "plain"]
+
+# The tensors of a node, with their names in checkpoints.
+PARTS = {"fine": "fine", "start": "start", "coarse": "coarse", "prediction": "said"}
 
 
 @dataclass(slots=True)
@@ -45,22 +49,23 @@ class Node:
     Attributes:
         fine: the state of the fine solve, (m, c, h, w) float32: x[i, p] at first, F(x[i, p]) at the end.
         start: x[i, p], (m, c, h, w).
-        coarse: G(x[i, p]), known as soon as one step was taken.
-        said: what made x[i+1, p]: the correction from x[i, p-1] to x[i, p], before it was scaled, and F(x[i, p-1]);
-            (2, c, h, w).
+        coarse: G(x[i, p]), after the first step.
+        prediction: what x[i+1, p] was computed from, (2, c, h, w): the correction before the secant scaled it, and
+            F(x[i, p-1]).
     """
 
     fine: Tensor
     start: Tensor
     coarse: Tensor | None = None
-    said: Tensor | None = None
+    prediction: Tensor | None = None
 
 
 class Parareal(Trajectory):
-    """The SRDS trajectory of one sample. With one block it is the serial sampler."""
+    """The SRDS trajectory of one sample. With one block it computes the serial solution."""
 
     method = "srds"
     resumes: ClassVar[tuple[str, ...]] = ("srds",)
+    """The methods in whose name checkpoints of this class were written."""
 
     def __init__(
         self,
@@ -71,7 +76,6 @@ class Parareal(Trajectory):
         tolerance: float = 0.0,
         max_iterations: int | None = None,
         correction: Correction = "secant",
-        block_tolerance: float = 0.0,
         width: int | None = None,
         preview_first: bool = False,
         cost: Curve = flat,
@@ -84,19 +88,15 @@ class Parareal(Trajectory):
             blocks: B, from 1 to N, or the lengths of the blocks.
             tolerance: stop as soon as the residual is at most this; 0 goes on until the iterate is exact.
             max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
-            correction: "secant", see `sampler.methods.srds.correction`;
-                "plain" is G(new) - G(old), as the paper has it.
-            block_tolerance: a block whose start moved by no more than this from one iterate to the next (RMS over the
-                RMS of the start) is not solved again: its next boundary stands for its solution. An iterate is then
-                off by at most what the flow makes of so much in each block; x[B, B] stays the serial solution.
-            width: evaluations a round that this sample asks for at the most; None for no limit.
+            correction: "secant", see `sampler.methods.srds.correction`; "plain" is the paper's G(new) - G(old).
+            width: evaluations a round that this sample asks for at most; None for no limit.
             preview_first: whether iterate 0 is computed alone, before anything else is offered: for devices on which
                 a wider round takes longer.
-            cost: of a round by its width. Where what is left of the serial path is expected to be done sooner alone
-                than with the iterates that are still needed, it goes on alone.
+            cost: of a round by its width. If the rest of the serial path alone is expected to take less time than the
+                iterates that are still needed, only the serial path goes on.
 
         Raises:
-            ValueError: an argument out of range; the message says which.
+            ValueError: an argument out of range; the message names it.
         """
         super().__init__()
         if not tolerance >= 0:
@@ -107,7 +107,6 @@ class Parareal(Trajectory):
         self.edges = block_edges(solver.grid.steps, blocks)
         self.tolerance = tolerance
         self.correction: Correction = correction
-        self.block_tolerance = block_tolerance
         self.width = width
         self.preview_first = preview_first
         self._cost = cost
@@ -140,34 +139,23 @@ class Parareal(Trajectory):
         completed: dict[int, Tensor] = {}
         for i, p in known:
             state = self._boundary(i - 1, p)
-            if (i - 1, p) in self._flow.settled:
-                self._nodes[i - 1, p].fine = state
             if i == self.blocks:
                 completed[p] = state
-                continue
-            self._nodes[i, p] = Node(state, state)
-            if self._hardly_moved(i, p):
-                self._flow.settled.add((i, p))
+            else:
+                self._nodes[i, p] = Node(state, state)
         return [iterate for p in sorted(completed) if (iterate := self._complete(p, completed[p])) is not None]
 
     def checkpoint(self) -> Checkpoint:
-        """See `Trajectory.checkpoint`. Nothing that was computed and is still of use is left out."""
+        """See `Trajectory.checkpoint`. It holds everything that was computed and is still needed."""
         tensors = {
             f"{i}/{p}/{name}": part
             for (i, p), node in self._nodes.items()
-            for name in ("fine", "start", "coarse", "said")
-            if (part := getattr(node, name)) is not None
+            for attribute, name in PARTS.items()
+            if (part := getattr(node, attribute)) is not None
         }
         done = {f"{i}/{p}": self._flow.done[i, p] for i, p in self._nodes}
-        settled = [f"{i}/{p}" for i, p in self._nodes if (i, p) in self._flow.settled]
         return self._checkpoint(
-            tensors,
-            edges=self.edges,
-            done=done,
-            settled=settled,
-            correction=self.correction,
-            block_tolerance=self.block_tolerance,
-            preview_first=self.preview_first,
+            tensors, edges=self.edges, done=done, correction=self.correction, preview_first=self.preview_first
         )
 
     @classmethod
@@ -182,7 +170,7 @@ class Parareal(Trajectory):
         width: int | None = None,
         cost: Curve = flat,
     ) -> Self:
-        """Go on from a checkpoint; tolerance, iterations, width and its cost may differ from those it was taken with.
+        """Go on from a checkpoint; tolerance, iterations, width and cost may differ from those of the first run.
 
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
@@ -197,7 +185,6 @@ class Parareal(Trajectory):
             tolerance=tolerance,
             max_iterations=max_iterations,
             correction=about["correction"],
-            block_tolerance=about["block_tolerance"],
             width=width,
             preview_first=about["preview_first"],
             cost=cost,
@@ -205,35 +192,25 @@ class Parareal(Trajectory):
         self._restore(checkpoint)
         self._nodes = {}
         done: dict[Key, int] = {}
-        for name, steps in about["done"].items():
-            i, p = (int(part) for part in name.split("/"))
-            parts = {part: tensors.get(f"{name}/{part}") for part in ("fine", "start", "coarse", "said")}
+        for key, steps in about["done"].items():
+            i, p = (int(part) for part in key.split("/"))
+            parts = {attribute: tensors.get(f"{key}/{name}") for attribute, name in PARTS.items()}
             self._nodes[i, p] = Node(**parts)  # pyright: ignore[reportArgumentType]
             done[i, p] = steps
-        settled = {key for key in done if f"{key[0]}/{key[1]}" in about["settled"]}
         newest = self.newest.number if self.newest else -1
-        self._flow = Dataflow(
-            lengths, self._flow.last, done=done, settled=settled, newest=newest, spent=self.evaluations
-        )
+        self._flow = Dataflow(lengths, self._flow.last, done=done, newest=newest, spent=self.evaluations)
         if self.newest is not None:
             self._stop_at(self.newest)
         return self
 
-    def _hardly_moved(self, i: int, p: int) -> bool:
-        """Whether block i starts where it did in the iterate before, so that it is not solved again. An exact block
-        always is."""
-        before = self._nodes.get((i, p - 1))
-        if self.block_tolerance == 0 or before is None or i == p:
-            return False
-        return residual(self._nodes[i, p].start[0], before.start[0]) <= self.block_tolerance
-
-    def _alone_is_sooner(self, iterate: Iterate, before: Iterate | None) -> bool:
-        """Whether the serial path, a narrow round a step, is expected to end before the iterates that are still
-        needed, at the rate of the latest two."""
+    def _alone_is_sooner(self, iterate: Iterate, previous: Iterate | None) -> bool:
+        """Whether the serial path, one evaluation a round, is expected to end before the iterates that are still
+        needed, if they converge at the rate of the latest two."""
         pace, to_exact = self._flow.pace, self._flow.to_exact()
         if iterate.residual is None or not pace:
             return False
-        rate = tuning.CONTRACTION if before is None or not before.residual else iterate.residual / before.residual
+        known = previous is not None and previous.residual
+        rate = iterate.residual / known if known else tuning.CONTRACTION
         last = self._flow.last
         if self.tolerance > 0 and rate < 1:
             last = min(last, iterate.number + math.ceil(math.log(self.tolerance / iterate.residual, rate)))
@@ -265,7 +242,7 @@ class Parareal(Trajectory):
     def _boundary(self, i: int, p: int) -> Tensor:
         """x[i+1, p], which has just become known."""
         here, before = self._nodes.get((i, p)), self._nodes.get((i, p - 1))
-        if here is None:  # the block starts from an exact boundary: so does the next
+        if here is None:  # the block starts at an exact boundary, so the next boundary is exact
             assert before is not None
             return before.fine
         assert here.coarse is not None
@@ -275,14 +252,13 @@ class Parareal(Trajectory):
         correction = here.coarse - before.coarse
         if self.correction == "plain":
             return before.fine + correction
-        said = bounded(correction[0], here.start[0] - before.start[0], *self._reach(i))
-        here.said = torch.stack([said, before.fine[0]])
-        trust = (
-            1.0
-            if before.said is None
-            else secant(before.fine[0], fine_before=before.said[1], correction=before.said[0])
-        )
-        return before.fine + torch.cat([(trust * said)[None], correction[1:]])
+        predicted = bounded(correction[0], here.start[0] - before.start[0], *self._reach(i))
+        here.prediction = torch.stack([predicted, before.fine[0]])
+        if before.prediction is None:
+            return before.fine + torch.cat([predicted[None], correction[1:]])
+        previous_correction, previous_fine = before.prediction
+        factor = secant(before.fine[0], previous_fine, previous_correction)
+        return before.fine + torch.cat([(factor * predicted)[None], correction[1:]])
 
     def _reach(self, i: int) -> tuple[float, float]:
         """alpha' / alpha and the ratio of sigma / alpha across block i, which is not the first."""
@@ -291,20 +267,20 @@ class Parareal(Trajectory):
         return scale, float(grid.sigma_to[end] / grid.sigma[start]) / scale
 
     def _complete(self, p: int, state: Tensor) -> Iterate | None:
-        """Iterate p is known: compare with the one before, decide whether to stop, forget what it was made from."""
+        """Iterate p is known: compare it with the previous one, decide whether to stop, drop what it was made from."""
         if self.status is not Status.RUNNING:
             return None
         if not bool(torch.isfinite(state).all()):
             self.fail(f"iterate {p} is not finite: try a lower guidance scale, or float32")
             return None
-        before = self.newest
-        change = None if before is None else residual(state[0], before.sample)
+        previous = self.newest
+        change = None if previous is None else residual(state[0], previous.sample)
         self.newest = Iterate(p, state[0], change, self.rounds, self.evaluations)
         self._flow.complete(p)
         self._nodes = {key: self._nodes[key] for key in self._flow.done}
         self._stop_at(self.newest)
         if self.status is Status.RUNNING:
-            self._alone = self._alone or self._alone_is_sooner(self.newest, before)
+            self._alone = self._alone or self._alone_is_sooner(self.newest, previous)
         return self.newest
 
     def _stop_at(self, iterate: Iterate) -> None:

@@ -1,17 +1,18 @@
-"""The window trajectory: for narrow width, where refining far blocks from wrong starts would waste most of it.
+"""The window trajectory: for narrow rounds, in which refining far blocks from wrong starts wastes most evaluations.
 
-First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine grid; each time another part of it is
-known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The last
-iterate is the image. See `sampler.methods.window.sweep` for the algorithm.
+First the coarse grid of about sqrt(N) points is swept: iterate 0. Then the fine grid is swept. Each time another part
+of it is known, the rest is predicted from the coarse grid's outputs, which costs no evaluation: the next iterate. The
+last iterate is the image. See `sampler.methods.window.sweep` for the algorithm.
 
-Where a round's width costs nothing, the fine sweep takes the room that the coarse one leaves (`preview_first=False`),
-and where it overtakes that one, its own iterates come first.
-Where it costs something, the fine window is as wide as pays (`cost`).
+If a round costs the same at any width, the fine sweep uses the room that the coarse sweep leaves
+(`preview_first=False`), and if it overtakes the coarse sweep, its own iterates come first. If width costs time, the
+fine window is as wide as pays (`cost`).
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +20,10 @@ from torch import Tensor
 from sampler.cost import Curve, flat, has_room
 from sampler.grid import block_edges, root_blocks
 from sampler.methods.window import tuning
-from sampler.methods.window.sweep import Seen, Span, Sweep
+from sampler.methods.window.sweep import Span, Sweep
 from sampler.solvers import Solver
-from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory, residual
+from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
+from sampler.vectors import residual
 
 
 class Window(Trajectory):
@@ -48,22 +50,23 @@ class Window(Trajectory):
         Args:
             solver: the fine solver, with its grid of N steps.
             noise: (c, h, w), unit normal; also fixes the device of all states.
-            width: evaluations a round that this sample asks for at the most.
-            tolerance: how far from where it came to lie a point may have been evaluated, RMS over that of the noise
-                there; 0 is the serial sampler. On the shipped model the relative error of the image is at most about
-                a tenth of it.
+            width: evaluations a round that this sample asks for at most.
+            tolerance: the accepted distance between a point's final state and the state at which it was evaluated, RMS
+                over that of the noise there; 0 is the serial sampler. On the shipped model the relative error of the
+                image is at most about a tenth of it.
             preview: whether to sweep the coarse grid; without it the image is the only iterate.
-            blocks: steps of the coarse grid, or their lengths in fine steps; None for `crowded(N, sqrt(N))`.
+            blocks: the number of steps of the coarse grid, or their lengths in fine steps; None for
+                `crowded(N, sqrt(N))`.
             preview_first: whether the coarse grid is swept alone, before anything else is offered.
-            shown: in how many parts the fine grid is shown: an iterate each time that another one is known.
-            slots: evaluations a round that it is expected to get at first: it begins so narrow; None for `width`.
-            cost: of a round by its width. The window is halved when it gains less than the serial sampler would have
-                in the same time, and widened again, up to `width`, while all of its points are accepted. While it has
-                lost more than the share `LOSS` of the serial sampler's time, half of it at once and half on the way,
-                it is as narrow as that one.
+            shown: the number of parts in which the fine grid is shown: one iterate for each part that becomes known.
+            slots: evaluations a round that it is expected to get at first, and its width then; None for `width`.
+            cost: of a round by its width. The width is halved if the window gains less than the serial sampler would
+                in the same time, and doubled, up to `width`, while all of its points are accepted. It is 1 while the
+                window has lost more than the share `LOSS` of the serial sampler's time, half of which it may lose at
+                once and half on the way.
 
         Raises:
-            ValueError: an argument out of range; the message says which.
+            ValueError: an argument out of range; the message names it.
         """
         super().__init__()
         if width < 1:
@@ -82,14 +85,14 @@ class Window(Trajectory):
         self._fine = Sweep(solver, start, width=min(width, slots or width), tolerance=tolerance, guide=guide)
         self._preview = preview
         self._shown = shown
-        self._told = 0
+        self._shown_parts = 0
         self._gains: deque[int] = deque(maxlen=tuning.ROUNDS_JUDGED)
         self._lost = 0.0
 
     @property
-    def drift(self) -> float:
-        """The farthest that an accepted state lay from where its output was taken; at most the tolerance."""
-        return self._fine.drift
+    def deviation(self) -> float:
+        """The largest distance of an accepted state from the state that was evaluated; at most the tolerance."""
+        return self._fine.deviation
 
     def offers(self) -> Iterator[Evaluation]:
         """See `Trajectory.offers`: the coarse grid goes first."""
@@ -112,9 +115,8 @@ class Window(Trajectory):
         fine = [point for sweep, point in keys if sweep == "fine"]
         if coarse:
             self._coarse.take(coarse, outputs[: len(coarse)])
-            # What was said there is a secant's other end when the fine sweep comes by.
             for point in coarse:
-                self._fine.seen.setdefault(self.edges[point], self._coarse.seen[point])
+                self._fine.adopt(self.edges[point], self._coarse.evaluated[point])
         if coarse[:1] == [0]:  # the fine grid starts at the same point
             fine, outputs = [0], outputs[:1]
         if fine:
@@ -128,35 +130,25 @@ class Window(Trajectory):
         if coarse and self._coarse.done:
             return self._complete(self._predicted(span) if fine and span else self._coarse.x[self._coarse.last])
         known = self._shown * self._fine.frontier // self.edges[-1]
-        if self._preview and span and known > self._told and (self._coarse.done or self._overtakes(span)):
-            self._told = known
+        if self._preview and span and known > self._shown_parts and (self._coarse.done or self._overtakes(span)):
+            self._shown_parts = known
             return self._complete(self._predicted(span))
         return []
 
     def checkpoint(self) -> Checkpoint:
         """See `Trajectory.checkpoint`."""
-        tensors: dict[str, Tensor] = {}
-        thetas: dict[str, float] = {}
-        spans: dict[str, tuple[int, int]] = {}
-        for name, sweep in (("coarse", self._coarse), ("fine", self._fine)):
-            tensors |= {f"{name}/{point}/x": x for point, x in sweep.x.items()}
-            if sweep.span:
-                tensors[f"{name}/{sweep.span.last}/span"] = sweep.span.x
-                spans[name] = sweep.span.first, sweep.span.last
-            for point, seen in sweep.seen.items():
-                tensors |= {f"{name}/{point}/seen": seen.x, f"{name}/{point}/output": seen.output}
-                thetas[f"{name}/{point}"] = seen.theta
+        coarse, about_coarse = self._coarse.checkpoint()
+        fine, about_fine = self._fine.checkpoint()
         return self._checkpoint(
-            tensors,
+            {f"coarse/{key}": tensor for key, tensor in coarse.items()}
+            | {f"fine/{key}": tensor for key, tensor in fine.items()},
             edges=self.edges,
             preview=self._preview,
             preview_first=self.preview_first,
             shown=self._shown,
-            told=self._told,
-            frontiers=(self._coarse.frontier, self._fine.frontier),
-            spans=spans,
-            drift=self._fine.drift,
-            thetas=thetas,
+            shown_parts=self._shown_parts,
+            coarse=about_coarse,
+            fine=about_fine,
         )
 
     @classmethod
@@ -170,16 +162,17 @@ class Window(Trajectory):
         tolerance: float = 0.0,
         cost: Curve = flat,
     ) -> "Window":
-        """Go on from a checkpoint. What was accepted stays; tolerance, width and cost hold for what follows.
+        """Go on from a checkpoint. Accepted points stay accepted; tolerance, width and cost count from here on.
 
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
         """
         checkpoint = checkpoint.on(device, (cls.method,), solver.grid.steps)
-        about, tensors = checkpoint.description, checkpoint.tensors
+        tensors = checkpoint.tensors
+        about = checkpoint.description if "fine" in checkpoint.description else _by_sweep(checkpoint.description)
         self = cls(
             solver,
-            torch.zeros_like(tensors[f"fine/{about['frontiers'][1]}/x"][0]),
+            torch.zeros_like(tensors[f"fine/{about['fine']['frontier']}/x"][0]),
             width=width,
             tolerance=tolerance,
             preview=about["preview"],
@@ -188,42 +181,21 @@ class Window(Trajectory):
             shown=about["shown"],
             cost=cost,
         )
-        for name, sweep, frontier in zip(
-            ("coarse", "fine"), (self._coarse, self._fine), about["frontiers"], strict=True
-        ):
-            sweep.frontier = frontier
-            parts = [key.split("/") for key in tensors if key.startswith(name)]
-            sweep.x = {int(point): tensors[f"{name}/{point}/x"] for _, point, what in parts if what == "x"}
-            sweep.seen = {
-                int(point): Seen(
-                    tensors[f"{name}/{point}/seen"],
-                    tensors[f"{name}/{point}/output"],
-                    about["thetas"][f"{name}/{point}"],
-                )
-                for _, point, what in parts
-                if what == "seen"
-            }
-            if name in about.get("spans", {}):
-                first, last = about["spans"][name]
-                sweep.span = Span(first, last, tensors[f"{name}/{last}/span"])
-        self._fine.drift = about["drift"]
+        for name, sweep in (("coarse", self._coarse), ("fine", self._fine)):
+            own = {key.removeprefix(f"{name}/"): x for key, x in tensors.items() if key.startswith(f"{name}/")}
+            sweep.restore(own, about[name])
         self._restore(checkpoint)
-        self._told = about.get("told", self.newest.number if self.newest else 0)
+        self._shown_parts = about["shown_parts"]
         if self._fine.done:
-            self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
+            self._end(Status.CONVERGED if self.deviation > 0 else Status.EXACT)
         return self
-
-    def _end(self, status: Status) -> None:
-        super()._end(status)
-        for sweep in (self._coarse, self._fine):
-            sweep.stop()
 
     def _evaluation(self, name: str, sweep: Sweep, point: int) -> Evaluation:
         timestep = float(sweep.solver.grid.timestep[sweep.points[point]])
         return Evaluation((name, point), sweep.x[point][0], timestep)
 
     def _adapt(self, evaluated: int, accepted: int) -> None:
-        """Make the fine window as wide as pays, by what its latest rounds have gained."""
+        """Make the fine window as wide as pays, by the gains of its latest rounds."""
         sweep, gains = self._fine, self._gains
         self._lost += self._cost(evaluated) - accepted
         if self._lost > tuning.LOSS * (sweep.last + sweep.frontier) / 2:
@@ -245,35 +217,52 @@ class Window(Trajectory):
             gains.clear()
 
     def _predicted(self, span: Span) -> Tensor:
-        """The image's state, from where a round of the fine sweep ended on and through the coarse grid's outputs."""
-        ahead = [n for n in sorted(self._coarse.seen) if self.edges[n] > span.last] + [self._coarse.last]
+        """The image's state, from the end of a round of the fine sweep on through the coarse grid's outputs."""
+        ahead = [n for n in sorted(self._coarse.evaluated) if self.edges[n] > span.last] + [self._coarse.last]
         x = self._fine.step(span.x, span.last, self.edges[ahead[0]])
         for n, end in pairwise(ahead):
             x = self._coarse.step(x, n, end, tuning.PREVIEW_THETA)
         return x
 
     def _overtakes(self, span: Span) -> bool:
-        """Whether a round of the fine sweep has gone as far as the coarse one, whose picture need not be waited for."""
-        return span.last >= self.edges[max(self._coarse.seen)]
+        """Whether a round of the fine sweep has gone as far as the coarse sweep, so that its preview comes too late."""
+        return span.last >= self.edges[self._coarse.newest]
 
     def _complete(self, state: Tensor) -> list[Iterate]:
         sample = state[0]
         if not bool(torch.isfinite(sample).all()):
             self.fail("the image is not finite: try a lower guidance scale, or float32")
             return []
-        before = self.newest
-        number, change = (0, None) if before is None else (before.number + 1, residual(sample, before.sample))
+        previous = self.newest
+        number, change = (0, None) if previous is None else (previous.number + 1, residual(sample, previous.sample))
         self.newest = Iterate(number, sample, change, self.rounds, self.evaluations)
         if self._fine.done:
-            # Every output was taken exactly where its point came to lie.
-            self._end(Status.CONVERGED if self.drift > 0 else Status.EXACT)
+            # With deviation 0 every point was evaluated exactly at its final state.
+            self._end(Status.CONVERGED if self.deviation > 0 else Status.EXACT)
         elif self._accepted:
             self._end(Status.ACCEPTED)
         return [self.newest]
 
 
+def _by_sweep(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a checkpoint of version 0.1, which kept the two sweeps' fields side by side."""
+    nested: dict[str, Any] = {**about, "shown_parts": about["told"]}
+    for name, frontier in zip(("coarse", "fine"), about["frontiers"], strict=True):
+        nested[name] = {
+            "frontier": frontier,
+            "span": about["spans"].get(name),
+            "thetas": {
+                key.removeprefix(f"{name}/"): theta
+                for key, theta in about["thetas"].items()
+                if key.startswith(f"{name}/")
+            },
+            "deviation": about["drift"],
+        }
+    return nested
+
+
 def crowded(steps: int, blocks: int) -> list[int]:
-    """The lengths of blocks that grow shorter towards the image; at least 1 each, `steps` together.
+    """The lengths of blocks that become shorter towards the image; at least 1 each, N in all.
 
     Raises:
         ValueError: there are more blocks than steps.
