@@ -22,6 +22,7 @@ from api.queue.pace import Pacer
 from api.queue.queue_position import QueuePositions
 from store.catalog import Catalog
 from store.database import async_engine, async_sessions
+from store.pictures import Pictures, open_pictures
 from store.redis_clients import async_redis
 from store.settings import ApiSettings, JobSettings, MetricsSettings, StoreSettings
 from store.targets import Targets
@@ -44,6 +45,7 @@ class Services:
     database instead of three."""
     reading: async_sessionmaker[AsyncSession]
     """Sessions whose transactions see the database at one moment, so that several reads fit together."""
+    pictures: Pictures
     redis: redis.asyncio.Redis
     subscriptions: Subscriptions
     keys: Keyring
@@ -91,6 +93,7 @@ async def open_services(
                 moving=moving,
                 single=single,
                 reading=reading,
+                pictures=open_pictures(),
                 redis=client,
                 subscriptions=subscriptions,
                 keys=Keyring(moving, settings.exposed),

@@ -61,6 +61,7 @@ from contract.fields import Generation, Handling
 from contract.words import TERMINAL, Failure, State, Stopped
 from store import logs, queue_order
 from store.deliveries import record_event
+from store.retention import etags_of_job
 from store.tables import Image, Job, checkpoints, images, iterates, jobs
 
 Moved = Select[UUID, int, State, int]
@@ -300,9 +301,11 @@ def expire(limit: int = 100) -> Moved:
     )
 
 
-def delete(job_id: UUID) -> ReturningDelete[UUID]:
-    """Remove a finished job with all its data. Returns its id; nothing when it is not finished or not there."""
-    return delete_from(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(TERMINAL)).returning(jobs.c.id)
+def delete(job_id: UUID) -> ReturningDelete[UUID, Sequence[str]]:
+    """Delete a finished job with all its data. Returns (id, etags of its pictures), and no row if the job is not
+    finished or does not exist. The caller commits, and then deletes the pictures."""
+    finished = and_(jobs.c.id == job_id, jobs.c.state.in_(TERMINAL))
+    return delete_from(jobs).where(finished).returning(jobs.c.id, etags_of_job())
 
 
 def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) -> ColumnElement[bool]:

@@ -92,10 +92,10 @@ def newest_picture(job_id: UUID, image: int) -> Select[int, str, bool]:
     )
 
 
-def picture(job_id: UUID, image: int, iterate: int) -> Select[bytes | None, str | None, bool]:
-    """(picture, etag, final) of one iterate; picture and etag are None where only its figures were kept."""
+def picture(job_id: UUID, image: int, iterate: int) -> Select[int, str | None, bool]:
+    """(iterate, etag, final) of one iterate, or nothing. ``etag`` is None if only its figures are kept."""
     key = and_(Iterate.job_id == job_id, Iterate.image == image, Iterate.iterate == iterate)
-    return select(Iterate.picture, Iterate.etag, Iterate.final).where(key)
+    return select(Iterate.iterate, Iterate.etag, Iterate.final).where(key)
 
 
 def events(job_id: UUID, after: int = 0, limit: int = 1000) -> Select[Event]:

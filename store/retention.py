@@ -1,10 +1,14 @@
-"""Removing what is old enough. The caller commits; several janitors share the work."""
+"""Deletion of old data. The caller commits, and then deletes the pictures that lost a reference.
 
+Several janitors can run these statements at once: each takes other rows.
+"""
+
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, select, tuple_, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, func, literal, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
@@ -12,8 +16,9 @@ from contract.words import TERMINAL
 from store.tables import checkpoints, images, iterates, jobs
 
 
-def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
-    """Remove up to ``limit`` jobs that finished longer ago than this, oldest first. Returns their ids."""
+def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID, Sequence[str]]:
+    """Delete up to ``limit`` jobs that finished longer ago than this, oldest first. Returns (id, etags of its pictures)
+    for each."""
     old = (
         select(jobs.c.id)
         .where(jobs.c.finished_at < _ago(older_than_seconds))
@@ -22,36 +27,36 @@ def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
         .with_for_update(skip_locked=True)
         .cte("old")
     )
-    return delete_from(jobs).where(jobs.c.id.in_(select(old.c.id))).returning(jobs.c.id)
+    return delete_from(jobs).where(jobs.c.id.in_(select(old.c.id))).returning(jobs.c.id, etags_of_job())
 
 
 def prune_checkpoints(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
-    """Remove the checkpoints of up to ``limit`` finished jobs that were saved longer ago than this: they cannot be
-    refined any more. Returns the ids of the jobs, one for each checkpoint."""
+    """Delete the checkpoints that were saved longer ago than this, of up to ``limit`` finished jobs, which cannot be
+    refined any more then. Returns the id of the job for each checkpoint."""
     old = select(checkpoints.c.job_id).where(checkpoints.c.created_at < _ago(older_than_seconds))
     finished = (
         select(jobs.c.id)
         .where(jobs.c.id.in_(old), jobs.c.state.in_(TERMINAL))
         .limit(limit)
-        .with_for_update(skip_locked=True)  # a job that is being refined needs them
+        .with_for_update(skip_locked=True)  # a refinement in progress needs them
         .cte("finished")
     )
     theirs = delete_from(checkpoints).where(checkpoints.c.job_id.in_(select(finished.c.id)))
     return theirs.returning(checkpoints.c.job_id)
 
 
-def prune_previews(older_than_seconds: float, limit: int = 1000) -> ReturningUpdate[UUID]:
-    """Remove up to ``limit`` pictures of jobs that finished longer ago than this, and keep their figures. The final
-    picture of an image stays, and its newest one, which is all that a job that was stopped has. Returns the ids of the
-    jobs, one for each picture."""
+def prune_previews(older_than_seconds: float, limit: int = 1000) -> ReturningUpdate[UUID, str]:
+    """Drop up to ``limit`` pictures of jobs that finished longer ago than this, and keep their figures. The final
+    picture of an image stays, and so does its newest one, since a canceled job has no final one. Returns (job_id, etag)
+    for each row that was changed; other rows of the job may refer to an equal picture."""
     key = (iterates.c.job_id, iterates.c.image, iterates.c.iterate)
     age = _ago(older_than_seconds)
     old = (
-        select(*key)
+        select(*key, iterates.c.etag)
         .join(jobs, jobs.c.id == iterates.c.job_id)
         .join(images, (images.c.job_id == iterates.c.job_id) & (images.c.number == iterates.c.image))
         .where(
-            # The first line finds them by index: what a job saved is older than its end.
+            # The first line is for the index: the iterates of a job are older than its end.
             *(iterates.c.created_at < age, iterates.c.etag.is_not(None), ~iterates.c.final),
             jobs.c.finished_at < age,
             iterates.c.iterate < images.c.iterate,
@@ -61,8 +66,14 @@ def prune_previews(older_than_seconds: float, limit: int = 1000) -> ReturningUpd
         .with_for_update(of=iterates, skip_locked=True)
         .cte("old")
     )
-    chosen = tuple_(*key).in_(select(old.c.job_id, old.c.image, old.c.iterate))
-    return update(iterates).where(chosen).values(picture=None, etag=None).returning(iterates.c.job_id)
+    chosen = and_(*(column == old.c[column.name] for column in key))
+    return update(iterates).where(chosen).values(picture=None, etag=None).returning(old.c.job_id, old.c.etag)
+
+
+def etags_of_job() -> ColumnElement[Sequence[str]]:
+    """In a statement that deletes rows of ``jobs``: the etags of the pictures that each job refers to."""
+    etags = select(iterates.c.etag).where(iterates.c.job_id == jobs.c.id, iterates.c.etag.is_not(None))
+    return func.array(etags.correlate(jobs).scalar_subquery(), type_=ARRAY(Text)).label("etags")
 
 
 def _ago(seconds: float) -> ColumnElement[Any]:

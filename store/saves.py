@@ -1,15 +1,14 @@
-"""What a worker saves while it runs a job, under its fence.
+"""What a worker saves while it runs a job, if the job is still its own.
 
-Every function takes a blocking Session and is one transaction of its own, committed when it returns: one statement, for
-clients wait for it. Its first part raises the job's ``seq`` where the job still runs under the worker's attempt, which
-locks the row; all other parts follow from that row. So a worker that lost its lease writes nothing, and nobody moves
-the job between the check and the writes.
+Every function takes a blocking Session and is one transaction, committed when it returns, and one statement, since
+clients wait for it. The first part of the statement raises the job's ``seq`` if the job still runs under the worker's
+attempt, which locks the row. All other parts depend on that row. So a worker that has lost its lease writes nothing,
+and nobody moves the job between the check and the writes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -36,6 +35,7 @@ from sqlalchemy.orm import Session
 from contract.words import EventKind, SampledBy, Stopped
 from store.deliveries import record_event
 from store.moves import held
+from store.pictures import Pictures
 from store.tables import checkpoints, images, iterates, jobs
 
 # The data of an iterate's event.
@@ -43,19 +43,19 @@ EVENT_FIELDS = ("image", "iterate", "residual", "rounds", "evaluations", "elapse
 
 
 class LeaseLost(Exception):
-    """The job no longer runs under this attempt: stop, and write nothing."""
+    """The job no longer runs under this attempt: nothing was written, and its run must stop."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """An iterate that was saved: the number of its event, and the ETag of its picture."""
+    """A saved iterate: the number of its event, and the ETag of its picture (None without one)."""
 
     seq: int
     etag: str | None
 
 
 class SavedCheckpoint(NamedTuple):
-    """The states of an image as the sampler serialised them; ``iterate`` was complete then, None before the first."""
+    """The states of an image as the sampler serialised them, and its newest complete iterate (None: none yet)."""
 
     iterate: int | None
     data: bytes
@@ -72,7 +72,7 @@ def start_image(
     predicted_rounds: int,
     predicted_evaluations: int,
 ) -> int:
-    """Save what the planner expects of an image. Returns the number of its ``state`` event.
+    """Save the plan of an image. Returns the number of its ``state`` event.
 
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
@@ -88,6 +88,7 @@ def start_image(
 
 def save_iterate(
     session: Session,
+    pictures: Pictures,
     job_id: UUID,
     attempt: int,
     image: int,
@@ -100,42 +101,48 @@ def save_iterate(
     checkpoint: bytes | None,
     final: bool,
 ) -> Saved:
-    """Save one iterate with its figures, its picture (PNG) and the checkpoint to go on from, and its event.
+    """Save one iterate: its figures, its picture (PNG), the checkpoint to resume from, and its event.
 
-    ``elapsed`` is measured here, by the database: how long the job has run, over all its runs. Saving the same iterate
-    again replaces it: a run that started over repeats the iterates of the one before.
+    The database measures ``elapsed``: how long the job has run, over all its runs. Saving the same iterate again
+    replaces it, since a run that starts over repeats the iterates of the run before.
 
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
+        PicturesUnavailable: the store of pictures is away; nothing was written.
     """
-    etag = sha256(picture).hexdigest() if picture is not None else None
+    stored = _put(session, pictures, job_id, picture)
     row: dict[str, Any] = {
         "image": image,
         "iterate": iterate,
         "residual": residual,
         "rounds": rounds,
         "evaluations": evaluations,
-        "picture": picture,
-        "etag": etag,
+        **stored,
         "final": final,
     }
     checkpointed = checkpoint is not None
     if checkpointed:
         row["data"] = checkpoint
-    return Saved(_save(session, job_id, attempt, _iterate(checkpointed), row), etag)
+    return Saved(_save(session, job_id, attempt, _iterate(checkpointed), row), stored["etag"])
 
 
 def make_final(
-    session: Session, job_id: UUID, attempt: int, image: int, iterate: int, *, picture: bytes | None = None
+    session: Session,
+    pictures: Pictures,
+    job_id: UUID,
+    attempt: int,
+    image: int,
+    iterate: int,
+    *,
+    picture: bytes | None = None,
 ) -> int:
-    """Make an iterate that was saved before the final one of its image, and save its picture (PNG) where it has none.
-    Returns the number of its ``iterate`` event, which tells its figures again.
+    """Make a saved iterate the final one of its image, and save its picture (PNG) if it has none yet. Returns the
+    number of its ``iterate`` event, which repeats its figures.
 
     Raises:
-        LeaseLost: the job no longer runs under ``attempt``.
+        LeaseLost, PicturesUnavailable: see ``save_iterate``.
     """
-    etag = sha256(picture).hexdigest() if picture is not None else None
-    row = {"image": image, "iterate": iterate, "picture": picture, "etag": etag}
+    row = {"image": image, "iterate": iterate, **_put(session, pictures, job_id, picture)}
     return _save(session, job_id, attempt, _final(), row)
 
 
@@ -148,7 +155,7 @@ def finish_image(
     stopped: Stopped | None = None,
     error: str | None = None,
 ) -> int:
-    """Save why an image stopped, or what made it fail. Returns the number of its ``state`` event.
+    """Save why an image stopped, or why it failed. Returns the number of its ``state`` event.
 
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
@@ -159,8 +166,8 @@ def finish_image(
 
 
 def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, iterate: int | None, data: bytes) -> None:
-    """Save where an image stands between two iterates, for another worker to go on from. No event: there is nothing
-    to see.
+    """Save the state of an image between two iterates, so that another worker can resume from it. There is no event,
+    as clients see no change.
 
     Raises:
         LeaseLost: the job no longer runs under ``attempt``.
@@ -175,8 +182,16 @@ def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoin
     return {image: SavedCheckpoint(iterate, data) for image, iterate, data in rows}
 
 
+def _put(session: Session, pictures: Pictures, job_id: UUID, picture: bytes | None) -> dict[str, Any]:
+    """Store a picture. Returns the columns that refer to it."""
+    if picture is None:
+        return {"etag": None, "picture": None}
+    stored = pictures.put(session, job_id, picture)
+    return {"etag": stored.sha256, "picture": stored.inline}
+
+
 def _save(session: Session, job_id: UUID, attempt: int, save: Select[int], row: Mapping[str, Any]) -> int:
-    """Execute one of the statements below; the job's ``seq`` after it."""
+    """Execute one of the statements below and commit. Returns the job's new ``seq``."""
     given = {"job": job_id, "attempt": attempt, **row}
     try:
         seq = session.scalar(save, {f"given_{name}": value for name, value in given.items()})
@@ -189,7 +204,7 @@ def _save(session: Session, job_id: UUID, attempt: int, save: Select[int], row: 
     return seq
 
 
-# Built once each: that takes several times as long as PostgreSQL needs to run them.
+# Each is built once: SQLAlchemy needs several times as long to build one as PostgreSQL to run it.
 
 
 @cache
@@ -213,7 +228,7 @@ def _iterate(checkpointed: bool) -> Select[int]:
 def _final() -> Select[int]:
     job = _raised()
     row = _given(iterates, "image", "iterate", "picture", "etag")
-    kept = {name: func.coalesce(iterates.c[name], row[name]) for name in ("picture", "etag")}
+    kept = {name: case((iterates.c.etag.is_(None), row[name]), else_=iterates.c[name]) for name in ("picture", "etag")}
     its = and_(iterates.c.job_id == job.c.id, *(iterates.c[name] == row[name] for name in ("image", "iterate")))
     fields = [iterates.c[name] for name in EVENT_FIELDS]
     iterate = update(iterates).where(its).values(final=True, **kept).returning(*fields).cte("iterate")
@@ -234,14 +249,14 @@ def _image(values: tuple[str, ...]) -> Select[int]:
 
 @cache
 def _checkpoint() -> Select[int]:
-    # Locked, so that nobody moves the job between the check and the write.
+    # The lock keeps others from moving the job between the check and the write.
     job = select(jobs.c.id, jobs.c.seq).where(_held()).with_for_update().cte("job")
     row = _given(checkpoints, "image", "iterate", "data")
     return select(job.c.seq).add_cte(_replace(checkpoints, job, row).cte("checkpoint"))
 
 
 def _raised() -> CTE:
-    """The job, where it is held, under the number of a new event; ``elapsed`` is how long it has run."""
+    """Raise ``seq`` to the number of a new event if the worker holds the job. ``elapsed`` is how long it has run."""
     elapsed = jobs.c.ran_seconds + func.extract("epoch", func.clock_timestamp() - jobs.c.claimed_at)
     raised = update(jobs).where(_held()).values(seq=jobs.c.seq + 1, updated_at=func.now())
     return raised.returning(jobs.c.id, jobs.c.seq, jobs.c.webhook, elapsed.label("elapsed")).cte("job")
@@ -252,7 +267,7 @@ def _held() -> ColumnElement[bool]:
 
 
 def _given(table: Table, *names: str) -> dict[str, ColumnElement[Any]]:
-    """Parameters for these columns. PostgreSQL is told their types: it does not guess those of parts of an object."""
+    """Parameters for these columns. The casts are needed since PostgreSQL infers no types inside of a JSON object."""
     return {name: cast(bindparam(f"given_{name}", type_=table.c[name].type), table.c[name].type) for name in names}
 
 
@@ -265,7 +280,7 @@ def _its_image(job: CTE) -> ColumnElement[bool]:
 
 
 def _replace(table: Table, job: CTE, row: Mapping[str, ColumnElement[Any]]) -> Insert:
-    """Insert a row of the job, or replace the one that has its key."""
+    """Insert a row of the job, or replace the one with the same key."""
     new = upsert(table).from_select(["job_id", *row], select(job.c.id, *row.values()))
     key = [column.name for column in table.primary_key]
     replaced = {name: new.excluded[name] for name in row if name not in key}

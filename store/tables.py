@@ -188,9 +188,10 @@ class Iterate(Base):
     elapsed: Mapped[float]
     """Seconds that the job had run, over all its runs."""
     picture: Mapped[bytes | None] = mapped_column(deferred=True, deferred_raiseload=True)
-    """PNG; None where previews are off or were kept long enough, and the iterate is not the last."""
+    """PNG, if pictures are stored in PostgreSQL (see ``store.pictures``)."""
     etag: Mapped[str | None]
-    """SHA-256 of ``picture`` in hexadecimal; None where there is no picture."""
+    """SHA-256 of the picture in hexadecimal: the reference to it. None if there is no picture: the iterate is not the
+    last, and previews are off or their retention has passed."""
     final: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from contract.fields import Generation
 from contract.words import SampledBy, Stopped
 from sampler import Checkpoint, Iterate, Plan, Status
-from store import previews, saves, wakeups
+from store import saves, wakeups
+from store.pictures import redis_cache
 from store.saves import SavedCheckpoint
 from store.tables import Image, Job
 from tasks.engines import EngineThread, ImageBatch, ImageUpdate
@@ -175,6 +176,7 @@ class Images:
                 self._lease,
                 lambda session: saves.save_iterate(
                     session,
+                    self._worker.pictures,
                     *(job_id, attempt, image, iterate.number),
                     residual=iterate.residual,
                     rounds=iterate.rounds,
@@ -189,13 +191,14 @@ class Images:
                 self._pictured = True
                 self._times.first_picture()
             seconds = self._worker.jobs.preview_cache_seconds
-            previews.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
+            redis_cache.put(self._worker.redis, job_id, image, iterate.number, picture, seconds)
         wakeups.publish(self._worker.redis, job_id, saved.seq)
 
     def _make_final(self, update: ImageUpdate, iterate: Iterate) -> None:
         job_id, attempt, image = self._lease.job_id, self._lease.attempt, update.image
         picture = None if self._generation.previews else self._picture(update, iterate)
-        self._save(lambda s: saves.make_final(s, job_id, attempt, image, iterate.number, picture=picture))
+        key = (job_id, attempt, image, iterate.number)
+        self._save(lambda session: saves.make_final(session, self._worker.pictures, *key, picture=picture))
 
     def _picture(self, update: ImageUpdate, iterate: Iterate) -> bytes:
         return to_png(self._engine.picture(update, iterate))

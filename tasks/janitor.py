@@ -18,8 +18,9 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import figures, idempotency, moves, previews, reads, retention, wakeups, workers
+from store import figures, idempotency, moves, reads, retention, wakeups, workers
 from store.database import sync_engine, sync_sessions
+from store.pictures import PictureId, Pictures, open_pictures, redis_cache
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, MetricsSettings, StoreSettings, WebhookSettings
 from tasks.dispatch import send
@@ -75,6 +76,7 @@ class Janitor:
     def __init__(
         self,
         sessions: sessionmaker[Session],
+        pictures: Pictures,
         client: redis.Redis,
         settings: JobSettings,
         metrics: JanitorMetrics | None = None,
@@ -82,6 +84,7 @@ class Janitor:
     ) -> None:
         """`name`: of the process, as it announces itself."""
         self._sessions = sessions
+        self._pictures = pictures
         self._redis = client
         self._settings = settings
         self._metrics = metrics or JanitorMetrics()
@@ -182,12 +185,15 @@ class Janitor:
         """Delete jobs that finished longer ago than they are kept, the previews of others, the checkpoints of
         those that can be refined no longer, and old idempotency keys."""
         with self._sessions.begin() as session:
-            pruned = session.scalars(retention.prune(self._settings.retention_seconds)).all()
+            pruned = session.execute(retention.prune(self._settings.retention_seconds)).all()
             session.execute(retention.prune_checkpoints(self._settings.checkpoint_retention_seconds))
-            session.execute(retention.prune_previews(self._settings.preview_retention_seconds))
+            previews = session.execute(retention.prune_previews(self._settings.preview_retention_seconds)).all()
             session.execute(idempotency.prune(self._settings.idempotency_seconds))
-        for job_id in pruned:
-            previews.drop(self._redis, job_id)
+        dropped = [PictureId(job_id, etag) for job_id, etags in pruned for etag in etags]
+        self._pictures.delete(dropped + [PictureId(*preview) for preview in previews])
+        self._pictures.sweep()
+        for job_id, _ in pruned:
+            redis_cache.drop(self._redis, job_id)
         if pruned:
             self._metrics.pruned.inc(len(pruned))
             log.info("deleted %d old jobs", len(pruned))
@@ -198,7 +204,7 @@ def _janitor() -> Janitor:
     store = StoreSettings()
     sessions = sync_sessions(sync_engine(store.database_url, pool_size=1))
     name = f"{socket.gethostname()}/{os.getpid()}"
-    return Janitor(sessions, sync_redis(store.redis_url), JobSettings(), _metrics(), name)
+    return Janitor(sessions, open_pictures(), sync_redis(store.redis_url), JobSettings(), _metrics(), name)
 
 
 @cache

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from store.catalog import Catalog, load_catalog
 from store.database import sync_engine, sync_sessions
+from store.pictures import Pictures, open_pictures
 from store.redis_clients import sync_redis
 from store.settings import CatalogSettings, JobSettings, StoreSettings, WorkerSettings
 from tasks.engines import Engines
@@ -32,6 +33,7 @@ class Worker:
     jobs: JobSettings
     catalog: Catalog
     sessions: sessionmaker[Session]
+    pictures: Pictures
     redis: redis.Redis
     engines: Engines
     leases: Leases
@@ -70,6 +72,7 @@ def make_worker(name: str, concurrency: int) -> Worker:
         jobs,
         load_catalog(CatalogSettings().catalog),
         sync_sessions(database),
+        open_pictures(),
         sync_redis(store.redis_url),
         Engines(settings.width, settings.device, metrics),
         leases,

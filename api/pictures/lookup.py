@@ -13,8 +13,8 @@ from api.jobs.lookup import existing
 from api.problems import NoSuchPicture
 from api.services import Services
 from contract.words import TERMINAL
-from store import previews, reads
-from store.tables import Iterate
+from store import reads
+from store.pictures import PictureId, redis_cache
 
 
 class Found(NamedTuple):
@@ -31,10 +31,7 @@ async def find_picture(session: AsyncSession, job: UUID, image: int, iterate: in
     Raises:
         NoSuchJob, NoSuchPicture: it is not there; the message says what is.
     """
-    if iterate is None:
-        query = reads.newest_picture(job, image)
-    else:
-        query = reads.picture(job, image, iterate).with_only_columns(Iterate.iterate, Iterate.etag, Iterate.final)
+    query = reads.newest_picture(job, image) if iterate is None else reads.picture(job, image, iterate)
     row = (await session.execute(query)).tuples().one_or_none()
     if row and row[1]:
         return Found(row[0], row[1], row[2])
@@ -63,15 +60,15 @@ async def read_picture(services: Services, job: UUID, image: int, found: Found) 
     Raises:
         NoSuchPicture: it was deleted a moment ago.
     """
-    hot = await previews.get(services.redis, job, image, found.iterate)
+    hot = await redis_cache.get(services.redis, job, image, found.iterate)
     # A run that was taken over may have left another picture of this iterate: the ETag says which one was saved.
     if hot is not None and sha256(hot).hexdigest() == found.etag:
         return hot
     async with services.reading.begin() as session:
-        row = (await session.execute(reads.picture(job, image, found.iterate))).tuples().one_or_none()
-    if row and row[0]:
-        return row[0]
-    raise NoSuchPicture("The job was deleted a moment ago.")
+        png = await services.pictures.get(session, PictureId(job, found.etag))
+    if png is None:
+        raise NoSuchPicture("The picture was deleted or replaced a moment ago.")
+    return png
 
 
 async def _missing(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> NoSuchPicture:

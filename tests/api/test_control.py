@@ -9,7 +9,8 @@ import redis
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from store import previews, wakeups
+from store import wakeups
+from store.pictures import redis_cache
 from store.tables import Base
 from tests.api.problem import problem
 from tests.api.worker import Worker, png
@@ -68,7 +69,7 @@ def test_deleting_leaves_nothing(
 ) -> None:
     job = submit()
     worker.run(job)
-    previews.put(valkey, UUID(job), 0, 2, png(2), 600)
+    redis_cache.put(valkey, UUID(job), 0, 2, png(2), 600)
     hot = valkey.keys("underpaint:preview:*")
     response = client.delete(f"/v1/jobs/{job}")
     assert (response.status_code, response.content) == (204, b"")

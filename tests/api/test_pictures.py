@@ -11,7 +11,7 @@ from PIL import Image
 
 from api.pictures.formats import negotiate
 from api.problems import NotAcceptable
-from store import previews
+from store.pictures import redis_cache
 from tests.api.problem import problem
 from tests.api.worker import Worker, png
 
@@ -47,7 +47,7 @@ def test_a_numbered_picture_may_be_kept_forever(client: httpx.Client, job: str, 
 
 def test_the_latest_is_never_stale(client: httpx.Client, job: str, worker: Worker, valkey: redis.Redis) -> None:
     for iterate in range(2, 5):
-        previews.put(valkey, UUID(job), 0, iterate - 1, png(iterate - 1), 600)
+        redis_cache.put(valkey, UUID(job), 0, iterate - 1, png(iterate - 1), 600)
         before = client.get(path(job))
         worker.save(job, iterate, png(iterate))  # its picture is not hot yet
         response = client.get(path(job), headers={"If-None-Match": before.headers["etag"]})
@@ -61,9 +61,9 @@ def test_the_latest_is_never_stale(client: httpx.Client, job: str, worker: Worke
 def test_a_hot_picture_comes_from_the_cache_if_it_is_the_saved_one(
     client: httpx.Client, job: str, valkey: redis.Redis
 ) -> None:
-    previews.put(valkey, UUID(job), 0, 1, png(99), 600)  # of a run that was taken over
+    redis_cache.put(valkey, UUID(job), 0, 1, png(99), 600)  # of a run that was taken over
     assert client.get(path(job)).content == png(1)
-    previews.put(valkey, UUID(job), 0, 1, png(1), 600)
+    redis_cache.put(valkey, UUID(job), 0, 1, png(1), 600)
     assert client.get(path(job)).content == png(1)
 
 

@@ -11,7 +11,8 @@ import redis
 from sqlalchemy import Engine, func, update
 from sqlalchemy.orm import Session
 
-from store import moves, previews, workers
+from store import moves, workers
+from store.pictures import redis_cache
 from store.tables import Job
 from tests.api.problem import problem
 from tests.api.serving import serving
@@ -121,7 +122,7 @@ def test_a_deleted_job_leaves_nothing_in_redis(
 ) -> None:
     job = submit()
     worker.run(job)
-    previews.put(valkey, UUID(job), 0, 0, png(0), 600)  # as a worker does
+    redis_cache.put(valkey, UUID(job), 0, 0, png(0), 600)  # as a worker does
     assert job.encode() in everything(valkey)
     assert client.delete(f"/v1/jobs/{job}").status_code == 204
     assert job.encode() not in everything(valkey)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from contract.words import Stopped
 from store import moves, saves
+from store.pictures import open_pictures
 from store.saves import Saved
 
 
@@ -25,6 +26,7 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._pictures = open_pictures()
         self._attempts: dict[str, int] = {}
 
     def claim(self, job: str) -> None:
@@ -43,7 +45,9 @@ class Worker:
         }
         rest = {"picture": picture, "checkpoint": b"states", "final": final}
         with Session(self._engine) as session:
-            return saves.save_iterate(session, UUID(job), self._attempts[job], image, iterate, **figures, **rest)
+            return saves.save_iterate(
+                session, self._pictures, UUID(job), self._attempts[job], image, iterate, **figures, **rest
+            )
 
     def finish(self, job: str, stopped: Stopped = "converged", images: int = 1) -> None:
         with Session(self._engine) as session:

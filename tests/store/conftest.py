@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from contract.fields import Generation
 from store import moves, reads, saves
+from store.pictures import open_pictures
 from store.tables import Event, Job
 
 
@@ -19,6 +20,7 @@ class Driver:
     def __init__(self, session: Session, generation: Callable[..., Generation]) -> None:
         self.session = session
         self.generation = generation
+        self.pictures = open_pictures()
 
     def do(self, statement: Any) -> Any:
         """Execute a move and commit it; its row, or None where it was not legal."""
@@ -44,8 +46,11 @@ class Driver:
 
     def save(self, job_id: UUID, attempt: int = 1, image: int = 0, iterate: int = 0, **fields: Any) -> saves.Saved:
         figures: dict[str, Any] = {"residual": None, "rounds": 9, "evaluations": 20, "final": False}
-        pictures = {"picture": b"png", "checkpoint": b"states"}
-        return saves.save_iterate(self.session, job_id, attempt, image, iterate, **{**figures, **pictures, **fields})
+        figures |= {"picture": b"png", "checkpoint": b"states", **fields}
+        return saves.save_iterate(self.session, self.pictures, job_id, attempt, image, iterate, **figures)
+
+    def make_final(self, job_id: UUID, iterate: int, image: int = 0, picture: bytes | None = None) -> int:
+        return saves.make_final(self.session, self.pictures, job_id, 1, image, iterate, picture=picture)
 
     def job(self, job_id: UUID) -> Job:
         found = self.session.scalar(reads.job(job_id))

@@ -58,7 +58,7 @@ def test_every_event_that_is_wanted_has_a_delivery(
         saves.start_image(driver.session, each, 1, 0, **plan)
         driver.save(each)
         driver.save(each, iterate=1)
-        saves.make_final(driver.session, each, 1, 0, 1)
+        driver.make_final(each, 1)
         driver.do(moves.succeed(each, 1, "converged"))
         driver.do(moves.refine(each, driver.generation(tolerance=0.0)))
         driver.do(moves.cancel(each))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -522,7 +523,7 @@ def test_delete_takes_finished_jobs_with_all_their_data(driver: Driver, state: s
         assert deleted is None
         assert left == {other, job_id}
     else:
-        assert deleted == (job_id,)
+        assert deleted == (job_id, [sha256(b"png").hexdigest()])
         for column in (Job.id, Image.job_id, Iterate.job_id, Checkpoint.job_id, Event.job_id):
             assert set(driver.session.scalars(select(column))) == {other}
 

@@ -13,7 +13,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from store import previews, wakeups, workers
+from store import wakeups, workers
+from store.pictures import redis_cache
 from store.redis_clients import async_redis, sync_redis
 
 JOB = UUID("0f0e0d0c-0b0a-4908-8706-050403020100")
@@ -82,16 +83,16 @@ def test_previews_are_hot_for_a_while_and_dropped_together(client: redis.Redis, 
 
     async def get_all(made: redis.asyncio.Redis) -> list[bytes | None]:
         keys = [(JOB, 0, 0), (JOB, 0, 1), (JOB, 1, 0), (other, 0, 0)]
-        return [await previews.get(made, *key) for key in keys]
+        return [await redis_cache.get(made, *key) for key in keys]
 
-    previews.put(client, JOB, 0, 0, b"\x89PNG\0", 60)
-    previews.put(client, JOB, 0, 1, b"two", 60)
-    previews.put(client, other, 0, 0, b"other", 60)
+    redis_cache.put(client, JOB, 0, 0, b"\x89PNG\0", 60)
+    redis_cache.put(client, JOB, 0, 1, b"two", 60)
+    redis_cache.put(client, other, 0, 0, b"other", 60)
     assert with_asyncio(redis_url, get_all) == [b"\x89PNG\0", b"two", None, b"other"]
     assert all(0 < client.ttl(key) <= 60 for key in client.scan_iter())
-    previews.drop(client, JOB)
+    redis_cache.drop(client, JOB)
     assert with_asyncio(redis_url, get_all) == [None, None, None, b"other"]
-    with_asyncio(redis_url, lambda made: previews.drop_async(made, other))
+    with_asyncio(redis_url, lambda made: redis_cache.drop_async(made, other))
     assert client.dbsize() == 0
 
 
@@ -120,14 +121,14 @@ def test_redis_that_is_gone_costs_nothing_but_a_warning(gone_url: str, caplog: p
     with sync_redis(gone_url) as client, caplog.at_level(logging.WARNING):
         wakeups.publish(client, JOB, 1)
         wakeups.control(client, JOB)
-        previews.put(client, JOB, 0, 0, b"png", 60)
-        previews.drop(client, JOB)
+        redis_cache.put(client, JOB, 0, 0, b"png", 60)
+        redis_cache.drop(client, JOB)
 
         async def use(made: redis.asyncio.Redis) -> None:
             await wakeups.publish_async(made, JOB, 1)
             await wakeups.control_async(made, JOB)
-            await previews.drop_async(made, JOB)
-            assert await previews.get(made, JOB, 0, 0) is None
+            await redis_cache.drop_async(made, JOB)
+            assert await redis_cache.get(made, JOB, 0, 0) is None
 
         with_asyncio(gone_url, use)
         assert len(caplog.records) == 8
@@ -142,5 +143,5 @@ def test_connection_that_was_cut_is_made_again(client: redis.Redis, redis_url: s
     with sync_redis(redis_url) as killer:
         client.ping()
         killer.client_kill_filter(_type="normal", skipme=True)
-        previews.put(client, JOB, 0, 0, b"png", 60)
+        redis_cache.put(client, JOB, 0, 0, b"png", 60)
         assert killer.dbsize() == 1

@@ -117,7 +117,7 @@ WRITES: dict[str, Callable[[Driver, UUID], Any]] = {
     ),
     "iterate": lambda driver, job: driver.save(job, attempt=1, iterate=1, picture=b"late", checkpoint=b"late"),
     "checkpoint": lambda driver, job: saves.save_checkpoint(driver.session, job, 1, 0, 0, b"late"),
-    "final": lambda driver, job: saves.make_final(driver.session, job, 1, 0, 0, picture=b"late"),
+    "final": lambda driver, job: driver.make_final(job, 0, picture=b"late"),
     "finish": lambda driver, job: saves.finish_image(driver.session, job, 1, 0, stopped="exact"),
 }
 LOSSES: dict[str, Callable[[Driver, UUID], Any]] = {
@@ -163,7 +163,7 @@ def test_saved_iterate_becomes_the_final_one(driver: Driver, kept: bytes | None)
     iterates = select(Iterate).options(undefer(Iterate.picture)).order_by(Iterate.iterate)
     before = driver.session.scalars(iterates).all()[1]
     told = driver.events(job_id)[-1].data
-    seq = saves.make_final(driver.session, job_id, 1, 0, 1, picture=b"png")
+    seq = driver.make_final(job_id, 1, picture=b"png")
     driver.session.expire_all()
     first, last = driver.session.scalars(iterates).all()
     assert (first.final, last.final) == (False, True)

@@ -12,6 +12,7 @@ from contract.fields import Generation
 from sampler import Model, load_model
 from store.catalog import Catalog
 from store.database import sync_sessions
+from store.pictures import open_pictures
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, WorkerSettings
 from tasks.engines import Engines
@@ -67,6 +68,7 @@ def process(engine: Engine, valkey: redis.Redis, catalog: Catalog, engines: Engi
                 jobs=JobSettings(),
                 catalog=catalog,
                 sessions=sync_sessions(engine),
+                pictures=open_pictures(),
                 redis=valkey,
                 engines=engines,
                 leases=Leases(),

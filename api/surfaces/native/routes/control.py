@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from anyio import to_thread
 from fastapi import APIRouter, Response
 
 from api.jobs import control
@@ -12,7 +13,8 @@ from api.services import WithLinks, WithServices
 from api.surfaces.native import schemas, views
 from api.surfaces.native.parameters import JobId
 from contract.words import TERMINAL
-from store import moves, previews, wakeups
+from store import moves, wakeups
+from store.pictures import PictureId, redis_cache
 
 router = APIRouter(tags=["jobs"])
 
@@ -86,6 +88,9 @@ async def delete_job(job_id: JobId, services: WithServices) -> None:
         row = await existing(session, job_id)
         if row.state not in TERMINAL:
             raise NotFinished(f"The job is {row.state}, and only jobs that have ended can be deleted: cancel it first.")
-        await session.execute(moves.delete(job_id))
-    await previews.drop_async(services.redis, job_id)
+        deleted = (await session.execute(moves.delete(job_id))).one_or_none()
+    if deleted:
+        pictures = [PictureId(job_id, etag) for etag in deleted.etags]
+        await to_thread.run_sync(services.pictures.delete, pictures)
+    await redis_cache.drop_async(services.redis, job_id)
     await wakeups.publish_async(services.redis, job_id, row.seq + 1)  # whoever waits for the job finds it gone

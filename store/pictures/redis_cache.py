@@ -1,7 +1,7 @@
-"""The pictures of running jobs, kept hot in Redis for whoever polls them.
+"""The newest pictures of running jobs, cached in Redis for the clients that poll for them.
 
-PostgreSQL has them all: a missing one is a miss and a Redis that is gone is nothing but misses. The pictures of a job
-are one hash, so that they expire and are dropped together.
+The store of pictures has all of them. A picture that is missing here, or a Redis that is away, is a cache miss. The
+pictures of a job are the fields of one hash, so that they expire and are dropped together.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -14,44 +14,46 @@ from uuid import UUID
 import redis
 import redis.asyncio
 
+from store.outages import REDIS_AWAY
+
 log = logging.getLogger(__name__)
 
 
 def put(client: redis.Redis, job: UUID, image: int, iterate: int, png: bytes, seconds: int) -> None:
-    """Keep a picture for ``seconds`` (whole) from now, and those before it that long as well."""
+    """Cache a picture for ``seconds`` (whole) from now, and the older ones of its job for as long."""
     key = _key(job)
     try:
         with client.pipeline(transaction=True) as pipe:
             pipe.hset(key, _field(image, iterate), png)
             pipe.expire(key, seconds)
             pipe.execute()
-    except (redis.RedisError, OSError) as error:
-        log.warning("preview of job %s not kept hot: %s", job, error)
+    except REDIS_AWAY as error:
+        log.warning("preview of job %s not cached: %s", job, error)
 
 
 async def get(client: redis.asyncio.Redis, job: UUID, image: int, iterate: int) -> bytes | None:
-    """A picture (PNG), or None where it is not hot."""
+    """A picture (PNG); None if it is not cached."""
     try:
         return cast(bytes | None, await client.hget(_key(job), _field(image, iterate)))
-    except (redis.RedisError, OSError) as error:
-        log.warning("preview of job %s not looked up: %s", job, error)
+    except REDIS_AWAY as error:
+        log.warning("preview of job %s not looked up in the cache: %s", job, error)
         return None
 
 
 def drop(client: redis.Redis, job: UUID) -> None:
-    """Forget the pictures of a deleted job. Where Redis is gone they expire by themselves."""
+    """Remove the pictures of a deleted job. If Redis is away, they expire by themselves."""
     try:
         client.delete(_key(job))
-    except (redis.RedisError, OSError) as error:
-        log.warning("previews of job %s not dropped: %s", job, error)
+    except REDIS_AWAY as error:
+        log.warning("previews of job %s not dropped from the cache: %s", job, error)
 
 
 async def drop_async(client: redis.asyncio.Redis, job: UUID) -> None:
     """``drop`` for asyncio."""
     try:
         await client.delete(_key(job))
-    except (redis.RedisError, OSError) as error:
-        log.warning("previews of job %s not dropped: %s", job, error)
+    except REDIS_AWAY as error:
+        log.warning("previews of job %s not dropped from the cache: %s", job, error)
 
 
 def _key(job: UUID) -> str:
