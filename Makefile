@@ -26,8 +26,8 @@ test: check ## Run every check and every test
 mutants: $(MUTATION) ## Change the code at random and see whether a test fails (hours; `make mutants PACKAGES='api store'`)
 	$(BIN)/python -m tests.mutation $(PACKAGES)
 
-bench: $(TOOLS) ## Measure all of it, beside others, and write docs/benchmarks (some minutes; more by flags)
-	$(BIN)/python -m benchmarks docs/benchmarks
+bench: $(TOOLS) ## Measure everything, beside other programs, and write build/benchmarks (some minutes each)
+	$(BIN)/python -m benchmarks build/benchmarks
 
 docs: $(TOOLS) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site

@@ -1,7 +1,6 @@
-"""Every benchmark, one after another: `python -m benchmarks docs/benchmarks`, or some of them: `--only clock engine`.
+"""Run every benchmark: `python -m benchmarks build/benchmarks`, or some of them: `--only clock engine`.
 
-Each has flags of its own for larger runs; see `python -m benchmarks.NAME --help`. One that fails does not keep the
-others from being measured.
+Each has flags of its own for larger runs: `python -m benchmarks.NAME --help`. If one fails, the others still run.
 """
 
 import argparse
@@ -10,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-# As small as they are of use. The frontier measures only what its file does not have yet.
+# At their smallest useful size. The frontier measures only what its file does not have yet.
 NAMES = ("frontier", "devices", "engine", "clock", "service", "growth")
 
 

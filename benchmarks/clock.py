@@ -1,4 +1,4 @@
-"""The sampler by the clock, beside diffusers' own pipelines: `python -m benchmarks.clock docs/benchmarks`.
+"""The sampler by the clock, beside diffusers' own pipelines: `python -m benchmarks.clock build/benchmarks`.
 
 Everything from the prompt to the decoded picture, on the shipped model, with a fixed number of threads. Runs go in
 pairs: diffusers' serial pipeline, and right after it the method, for the same prompt and seed; what is reported is the
@@ -52,15 +52,15 @@ WARM_UP = ("serial", "srds", "auto")
 
 TEXT = """# The sampler by the clock
 
-Written by `python -m benchmarks.clock docs/benchmarks` from [clock.json](clock.json), {machine}.
+Written by `python -m benchmarks.clock build/benchmarks` from `clock.json`, {machine}.
 
-Shipped model, guidance {guidance:g}, {pairs} pairs of runs a figure, a prompt and a seed each. Every figure is a share
-of the time that diffusers' own `StableDiffusionPipeline` takes for the same picture right before: median (lowest to
-highest). Both go from the prompt to the decoded picture, on the same thread: that of a worker's engine, which
-decodes every preview. Error is relative to diffusers' latents (RMS over RMS), the worst of the pairs. *No previews* are
-asked for with `previews: false`. ParaDiGMS is diffusers' own deprecated `StableDiffusionParadigmsPipeline` with a
-window of {width} and its tolerance of 0.1; it ends its grid at alpha = 1 whatever the scheduler says, which is part of
-its error.
+Shipped model, guidance {guidance:g}, {pairs} pairs of runs a figure, a prompt and a seed each. Every figure is a ratio:
+our time over the time of diffusers' own `StableDiffusionPipeline` for the same picture right before. The figures are
+medians (lowest to highest). Both run from the prompt to the decoded picture, on the thread of a worker's engine, which
+decodes every preview. The error is relative to diffusers' latents (RMS over RMS), the worst of the pairs. *No previews*
+means `previews: false`. ParaDiGMS is diffusers' own deprecated `StableDiffusionParadigmsPipeline` with a window of
+{width} and a tolerance of 0.1. It always ends its grid at alpha = 1, not at the scheduler's last alpha, which is part
+of its error.
 
 {tables}
 ## Against the targets
@@ -70,7 +70,7 @@ At N = {most}, and for `auto`, the planner's own choice:
 {targets}
 ## Whole processes
 
-Started anew for one picture of {most} steps: imports, loading and all, timed from outside, {threads} threads.
+A new process for one picture of {most} steps, timed from outside with imports and loading, {threads} threads.
 
 {processes}"""
 

@@ -1,4 +1,4 @@
-"""How SRDS converges on the shipped model: `python -m benchmarks.convergence docs/convergence`.
+"""How SRDS converges on the shipped model: `python -m benchmarks.convergence build/benchmarks/convergence`.
 
 Each row is the mean over prompts, each with its own seed, of the relative error (RMS over RMS, latent space) of each
 iterate against the serial sampler with the same solver; B is about sqrt(N), width unbounded. Writes a table (.md), plot
@@ -104,8 +104,9 @@ def main() -> None:
     head = " | ".join(f"iterate {p}" for p in range(LAST + 1))
     out.with_suffix(".md").write_text(
         "# Convergence\n\n"
-        "Written by `python -m benchmarks.convergence docs/convergence`, on the shipped model. The relative error (RMS "
-        "over RMS, latent space) of each iterate of SRDS against the serial sampler with the same solver, with the "
+        "Written by `python -m benchmarks.convergence build/benchmarks/convergence`, on the shipped model. The "
+        "relative error (RMS over RMS, latent space) of each iterate of SRDS against the serial sampler with the "
+        "same solver, with the "
         "bounded and scaled [correction](algorithm.md) (`secant`, the default) and with the paper's `plain` one; mean "
         "over three prompts with a seed each (two for N = 1000). In brackets the rounds until the iterate is complete, "
         "at unbounded width. Heun takes two evaluations for each step but the last, so its serial sampler takes "

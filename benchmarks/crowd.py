@@ -1,4 +1,4 @@
-"""A crowd on one API process: `python -m benchmarks.crowd docs/benchmarks/crowd`.
+"""A crowd on one API process: `python -m benchmarks.crowd build/benchmarks/crowd`.
 
 Half of the clients follow a job by server-sent events, half hold `GET /v1/jobs/{id}?wait=60` and ask again after each
 answer. A worker saves iterates by hand, so that the time from its commit to each client is that of the API alone. Then
@@ -243,9 +243,9 @@ def table(found: dict[str, Any]) -> str:
     columns = ("p50", "p95", "p99", "max")
     rows = [
         ("an event, by server-sent events", latency["events"]["before_the_burst"]),
-        ("an answer that was held", latency["wait"]["before_the_burst"]),
+        ("a held response", latency["wait"]["before_the_burst"]),
         ("an event, during the burst", latency["events"]["during_the_burst"]),
-        ("an answer that was held, during the burst", latency["wait"]["during_the_burst"]),
+        ("a held response, during the burst", latency["wait"]["during_the_burst"]),
         (f"a submission, {submitted['at_once']} at once", submitted["milliseconds"]),
     ]
     lines = [f"| {name} | {' | '.join(f'{row[column]:g}' for column in columns)} |" for name, row in rows]
@@ -256,8 +256,8 @@ def table(found: dict[str, Any]) -> str:
     clients = found["clients"]
     return (
         "# A crowd on one API process\n\n"
-        f"Written by `python -m benchmarks.crowd docs/benchmarks/crowd`, on {found['machine']}; the figures are in "
-        f"[crowd.json](crowd.json). {clients['streams']} clients follow jobs by server-sent events and "
+        f"Written by `python -m benchmarks.crowd build/benchmarks/crowd`, on {found['machine']}; the figures are in "
+        f"`crowd.json`. {clients['streams']} clients follow jobs by server-sent events and "
         f"{clients['held']} hold `GET /v1/jobs/{{id}}?wait=60`, on one API process; {submitted['submissions']} jobs "
         "are submitted while they wait. The clients share one process on the same cores: their own time is in the "
         "figures.\n\n"

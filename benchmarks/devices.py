@@ -1,6 +1,6 @@
 """Simulated devices of fixed latency: does the engine reach the speed-up that its rounds, counted beforehand, give?
 
-    python -m benchmarks.devices docs/benchmarks
+    python -m benchmarks.devices build/benchmarks
 
 A round of n evaluations on D devices sleeps for `ceil(n / D)` times the latency, as it would take them; everything else
 is the real engine, on a denoiser that costs next to nothing. So what is missing of that speed-up is what
@@ -25,13 +25,13 @@ SHAPE = (4, 64, 64)  # of a latent of 512 x 512 pixels
 
 TEXT = """# Simulated devices of fixed latency
 
-Written by `python -m benchmarks.devices docs/benchmarks` from [devices.json](devices.json), {machine}.
+Written by `python -m benchmarks.devices build/benchmarks` from `devices.json`, {machine}.
 
-N = {steps}; a device takes {latency:g} ms for an evaluation of a latent of 4 x 64 x 64, and a sleep stands for it; all
-else is the real engine. Speed-up is over N times the latency, what the serial sampler takes at the least; the target is
-95 % of what the rounds counted beforehand give (`sampler.predict`, in the number of blocks that takes the fewest). What
-is missing of 100 % asleep is the engine's own time, and waiting for a processor that other work has; the last column is
-the engine's processor time, which depends less on that.
+N = {steps}; each device takes {latency:g} ms for an evaluation of a latent of 4 x 64 x 64, simulated by a
+sleep; everything else is the real engine. Speed-up is relative to N times the latency, the least that the serial
+sampler takes. The target is 95 % of the speed-up that the predicted rounds give (`sampler.predict`, with the number
+of blocks that takes the fewest). The time that is not asleep is the engine's own, and waiting for a busy processor.
+The last column is the engine's processor time, which depends less on other load.
 
 {table}"""
 
@@ -105,8 +105,8 @@ def page(found: dict[str, Any]) -> str:
         )
         for row in found["rows"]
     ]
-    head = ("devices", "B", "iterate", "rounds counted", "rounds", "evaluations", "speed-up counted",
-            "measured", "of the counted", "asleep", "engine, ms a round")  # fmt: skip
+    head = ("devices", "B", "iterate", "rounds predicted", "rounds", "evaluations", "speed-up predicted",
+            "measured", "of the predicted", "asleep", "engine, ms a round")  # fmt: skip
     return TEXT.format(
         machine=about(found), steps=found["steps"], latency=1000 * found["latency"], table=table(head, rows)
     )

@@ -1,4 +1,4 @@
-"""What the engine costs beside the network, and several jobs at once: `python -m benchmarks.engine docs/benchmarks`.
+"""What the engine costs beside the network, and several jobs at once: `python -m benchmarks.engine build/benchmarks`.
 
 The engine is a worker's own (`tasks.engines`), on the shipped model. Time inside the network is taken by hooks on the
 network's own module; all the rest is the prompt's encoding, guidance, solvers and bookkeeping.
@@ -26,21 +26,21 @@ METHODS = ("serial", "srds", "window", "auto")
 
 TEXT = """# The engine, and several jobs at once
 
-Written by `python -m benchmarks.engine docs/benchmarks` from [engine.json](engine.json), {machine}.
+Written by `python -m benchmarks.engine build/benchmarks` from `engine.json`, {machine}.
 
 ## Time inside the network
 
-Shipped model, tolerance {tolerance:g}, by the width of a round. *Inside* is the network's own module, by hooks;
-*outside* is everything else from the request to the last latents: encoding the prompt, guidance, solver steps,
-bookkeeping. Pictures are not decoded here. The target is 95 % at width 8 and above.
+Shipped model, tolerance {tolerance:g}, by the width of a round. *Inside* is the time in the
+network's module, measured by hooks. *Outside* is everything else from the request to the last latents: encoding the
+prompt, guidance, solver steps, bookkeeping. Pictures are not decoded here. The target is 95 % at width 8 and above.
 
 {inside}
 ## {jobs} jobs at once
 
-{jobs} jobs, a prompt and a seed each, in one worker's engine, {width} evaluations a round; every iterate is decoded.
-Each run goes right after diffusers' own batch of the same {jobs} pictures: what it makes a second, over what the batch
-makes, and over what diffusers makes one after another. The targets are 0.9 and 1.5. The last columns say what it
-spends: evaluations, where N for each is the least, and decoded pictures, each of which takes about one more.
+{jobs} jobs, each with its own prompt and seed, in one worker's engine, {width} evaluations a round; every iterate is
+decoded. Each run follows diffusers' own batch of the same {jobs} pictures. The ratios compare images per second:
+with that batch, and with diffusers one after another. The targets are 0.9 and 1.5. The last columns are the cost:
+evaluations (at least N for each job), and decoded pictures, each of which takes about as long as one evaluation.
 
 {together}
 """

@@ -1,7 +1,7 @@
 """Rounds and evaluations until the image is within an error of the serial one, Underpaint beside its peers.
 
-    python -m benchmarks.frontier docs/benchmarks                     the small set, some minutes
-    python -m benchmarks.frontier docs/benchmarks --full              everything, many hours on one core
+    python -m benchmarks.frontier build/benchmarks                     the small set, some minutes
+    python -m benchmarks.frontier build/benchmarks --full              everything, many hours on one core
 
 Counts do not depend on the machine. What is already in the folder's frontier.json is not run again (`--fresh` starts
 over, `--again METHOD` for one method), so that a long run can be broken off, and added to.

@@ -19,25 +19,25 @@ COLORS = dict(zip((*OURS, *PEERS), mpl.color_sequences["tab10"], strict=False))
 
 TEXT = """# Rounds, evaluations and error: Underpaint beside its peers
 
-Written by `python -m benchmarks.frontier docs/benchmarks` from [frontier.json](frontier.json), {machine}. Counts do
+Written by `python -m benchmarks.frontier build/benchmarks` from `frontier.json`, {machine}. Counts do
 not depend on the machine. All methods run on the same denoiser, grid and DDIM step, from the same noise.
 
 **Reached** means: from this round on, what the method would show as the whole image stays within the error (RMS of
 the difference to the serial sampler's image over RMS, in latent space) until it stops by its own rule. Every sample
-must get there; figures are means over {samples} samples. What is shown is the newest iterate or output for SRDS and
-CHORDS. Methods whose window does not reach the end yet show what they can tell of the image at no evaluation, after
-every round: Underpaint's window by the outputs of its coarse grid (`Window(..., shown=N)`; once that grid is swept),
-others by one DDIM step from the window's last point. No method gets more rounds than the serial sampler takes. "-" is
-not reached. A searched setting is broken off once its error is below 2e-4.
+must reach it; figures are means over {samples} samples. What is shown is the newest iterate or output for SRDS and
+CHORDS. A method whose window has not reached the end shows, after every round, the prediction that needs no further
+evaluation: Underpaint's window uses the outputs of its coarse grid (`Window(..., shown=N)`), the others take one DDIM
+step from the last point of the window. No method gets more rounds than the serial sampler takes. "-" means not
+reached. A searched setting is stopped once its error is below 2e-4.
 
-Each method runs with its published settings and with a small search. The best setting is chosen for each point of the
-table *after* the fact, which no user could do: it is the best that can be said for a method.
+Each method runs with its published settings and with a small search. For each point of the table
+the best setting is chosen *after* the fact, which no user could do: this favours every method equally.
 
 | method | source | published setting | searched |
 |---|---|---|---|
 | `auto` | Underpaint: the window; for tolerance 0 SRDS ([algorithm.md](../algorithm.md)) | | tolerance {tolerances} |
-| `auto`, no previews | the same with `previews: false`: nobody waits for an early picture, as with the peers \
-| | the same, and `wish: cost`, which takes hardly more evaluations than the fewest |
+| `auto`, no previews | the same with `previews: false`: no early picture, as with the peers \
+| | the same, and `wish: cost`, which takes few evaluations |
 | `srds` | Underpaint: pipelined, shared evaluations | | B by the planner |
 | SRDS | Selvam, Merchant, Ermon 2024, [arXiv 2412.08292](https://arxiv.org/abs/2412.08292), algorithm 1 \
 | B = sqrt(N), mean change of the image (0..255) below 0.1 | |
@@ -49,7 +49,7 @@ table *after* the fact, which no user could do: it is the best that can be said 
 | CHORDS | Han et al. 2025, [arXiv 2507.15260](https://arxiv.org/abs/2507.15260); the authors' repository \
 | starts 0 2 4 8 16 24 32 40 of 50 | as many cores as fit, at most 32, even and quadratic starts |
 
-What could not be ascertained of a method is said in its file in `benchmarks/peers`.
+The files in `benchmarks/peers` say what could not be verified about a method.
 
 Problems: `guidance G` is the shipped model, each sample a prompt and a seed of its own; `modes W` is the exact
 denoiser of 512 narrow modes of width W at the leaves of a tree, which is stiff all along the way
@@ -247,8 +247,8 @@ def write_pages(folder: Path, results: dict[str, Any]) -> None:
     shown = "\n\n".join(f"![{problem}, width {width}]({name})" for problem, name in pictures.items())
     (folder / "frontier.md").write_text(
         TEXT.format(machine=about, samples=samples, tolerances=tolerances)
-        + "\n## Where `auto` stands\n\nPoints are all widths and the errors 1e-1, 3e-2, 1e-2 and 1e-3. All figures: "
-        "[frontier-tables.md](frontier-tables.md).\n\n"
+        + "\n## Where `auto` stands\n\nPoints are all widths and the errors 1e-1, 3e-2, 1e-2 and 1e-3. All figures "
+        "are in `frontier-tables.md`.\n\n"
         + summary(cells)
         + "\n\n## Where a peer needs fewer rounds\n\n"
         + behind(cells)

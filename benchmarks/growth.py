@@ -1,4 +1,4 @@
-"""How costs grow: with N, width, image size, and jobs in the database: `python -m benchmarks.growth docs/benchmarks`.
+"""How costs grow: with N, width, image size, and jobs in the database: `python -m benchmarks.growth build/benchmarks`.
 
 What the sampler does beside the network is timed with a network that answers at once. The database is filled by
 PostgreSQL itself with a history of finished jobs; each statement is then timed as the service sends it, and its plan
@@ -41,19 +41,19 @@ DAY = 86400
 
 TEXT = """# How costs grow
 
-Written by `python -m benchmarks.growth docs/benchmarks` from [growth.json](growth.json), {machine}.
+Written by `python -m benchmarks.growth build/benchmarks` from `growth.json`, {machine}.
 
 ## The sampler's own work
 
-Microseconds an evaluation that the engine takes beside the network, which here answers at once; the median of {runs}
-runs. A latent of 8 x 8 is a picture of 64 x 64 pixels, 128 x 128 one of 1024 x 1024.
+Microseconds per evaluation that the engine takes besides the network, which returns at once here; the median of {runs}
+runs. A latent of 8 x 8 is a picture of 64 x 64 pixels, 128 x 128 is one of 1024 x 1024.
 
 {sampler}
 ## Jobs in the database
 
-Milliseconds of one statement, the median of {runs}, with {waiting} jobs queued, {running} running, and so many in all;
-every other one has ended, with an image, two iterates and three events each. *Rows read* are those that its plan took
-from tables and indexes with the most jobs.
+Milliseconds per statement, the median of {runs}, with {waiting} jobs queued, {running} running, and the number of jobs
+in the column's title; the other jobs have ended, with an image, two iterates and three events each. *Rows read* are the
+rows that the plan read from tables and indexes with the most jobs.
 
 {database}
 """

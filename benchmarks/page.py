@@ -1,6 +1,7 @@
-"""Take the picture of the page in the README, of a running server: `python -m benchmarks.page docs/page.png`.
+"""Take the screenshot of the page in the README, from a running server: `python -m benchmarks.page docs/page.png`.
 
-It needs Chromium (on Debian, apt install chromium), and paints enough steps to be seen at work.
+It needs Chromium (on Debian: apt install chromium). The job has enough steps that it is still running when the
+screenshot is taken.
 """
 
 import argparse
@@ -15,7 +16,7 @@ SETTINGS = {"method": "srds", "steps": "100", "blocks": "10", "seed": "7", "tole
 
 
 def paint(page: Page) -> None:
-    """Submits a job by the form, and waits until one sees its iterates."""
+    """Submit a job with the form, and wait until its iterates are visible."""
     page.get_by_text("Settings", exact=True).click()
     for name, value in SETTINGS.items():
         field = page.locator(f"#field-{name}")

@@ -1,4 +1,4 @@
-"""What the benchmarks share: on what machine, the middle of several runs, tables, and the two files of each."""
+"""What the benchmarks share: the machine, medians and percentiles, tables, and the files that each writes."""
 
 import json
 import os
@@ -13,7 +13,7 @@ PACKAGES = ("torch", "diffusers", "numpy", "fastapi", "celery", "sqlalchemy", "p
 
 
 def machine(threads: int | None = None) -> dict[str, str]:
-    """Where and with what the figures are made, and how busy the machine is with this and other work."""
+    """The machine, its load, and the versions of what is measured."""
     about = {"machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"}
     if threads is not None:
         about["threads"] = str(threads)
@@ -23,7 +23,7 @@ def machine(threads: int | None = None) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it, else its kind."""
+    """The processor's name if the system reports it, else its architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -37,7 +37,7 @@ def middle(values: Iterable[float]) -> dict[str, float]:
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """In milliseconds; of two values or more."""
+    """Percentiles in milliseconds, of two values in seconds or more."""
     cuts = quantiles(seconds, n=100, method="inclusive")
     return {name: round(value * 1000, 1) for name, value in
             (("p50", cuts[49]), ("p95", cuts[94]), ("p99", cuts[98]), ("max", max(seconds)))}  # fmt: skip
@@ -49,14 +49,14 @@ def shown(runs: dict[str, float], form: str = ".2f") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """As Markdown. Floats are shown with three digits."""
+    """A Markdown table. Floats have three significant digits."""
     cells = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     lines = [list(head), ["---"] * len(head), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def about(found: dict[str, Any]) -> str:
-    """The machine and the versions of a file of results, in a line."""
+    """The machine and the versions of a file of results, in one line."""
     return ", ".join(f"{name} {value}" for name, value in found["about"].items())
 
 

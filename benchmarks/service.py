@@ -1,4 +1,4 @@
-"""The service: submissions, previews, followers and queries: `python -m benchmarks.service docs/benchmarks`.
+"""The service: submissions, previews, followers and queries: `python -m benchmarks.service build/benchmarks`.
 
 PostgreSQL, Valkey, the API, and where it takes one a worker are real processes, on empty data; the client shares the
 machine with them. `benchmarks.echo`, FastAPI and Celery that do nothing else, is the floor.
@@ -38,9 +38,9 @@ POLL = 0.05  # s between two questions of a client that polls
 
 TEXT = """# The service
 
-Written by `python -m benchmarks.service docs/benchmarks` from [service.json](service.json), {machine}. Everything
-runs on that machine, the client too. *Echo* is FastAPI and Celery that do nothing but pass a message on
-(`benchmarks/echo.py`): the floor for whatever is built from them. Milliseconds.
+Written by `python -m benchmarks.service build/benchmarks` from `service.json`, {machine}. Everything,
+the client included, runs on that machine. *Echo* is a minimal FastAPI and Celery application that only forwards a
+message (`benchmarks/echo.py`): the lower bound for anything built from them. All times are in milliseconds.
 
 ## Submissions
 
@@ -49,29 +49,30 @@ runs on that machine, the client too. *Echo* is FastAPI and Celery that do nothi
 {submitted}
 ## From the request to the first preview
 
-An idle server with one worker ({threads} threads), a job at a time, {previews} of each. *Sampler* is the same engine
-without a service, right before each job, from the request to the first decoded preview; *service* is from the POST to
-the event that tells of the preview, *added* the difference of the two, pair by pair. The target is 30 ms at the median.
-*Echo* is from the POST to the answer of a worker that does nothing.
+An idle server with one worker ({threads} threads), one job at a time, {previews} of each. *Sampler* is the time of the
+same engine without a service, right before each job, from the request to the first decoded preview. *Service* is the
+time from the POST to the event that announces the preview, *added* the difference within each pair. The target is 30
+ms at the median. *Echo* is the time from the POST to the response of a worker that does nothing.
 
 {first}
 ## From the saved iterate to the client
 
-One client, an idle server, {saves} iterates that are saved by hand, from the return of the commit; who polls asks every
-{poll:g} ms. The target is 20 ms for server-sent events. *While it computes* is from the beginning of the transaction
-that saves it (PostgreSQL's clock) in the jobs above, with the worker at work on the same cores.
+One client, an idle server, {saves} iterates saved by the benchmark, timed from the return of the commit. Polling asks
+every {poll:g} ms. The target is 20 ms for server-sent events. *While it computes* is timed in the jobs above, from
+the beginning of the transaction that saves the iterate (PostgreSQL's clock), while the worker computes on the same
+cores.
 
 {told}
 ## Waiting clients
 
-Half of them follow by server-sent events, half hold `GET /v1/jobs/{{id}}?wait=60`, all on one API process
-(`benchmarks.crowd`). Milliseconds from the commit to each client; the clients share one process whose own time is in
-the figures. Memory is the API process's, over what it had before they came, for each client.
+Half of them follow server-sent events, half hold `GET /v1/jobs/{{id}}?wait=60`, all on one API process
+(`benchmarks.crowd`). Milliseconds from the commit to each client; the clients share one process, whose own time is
+included. Memory is the growth of the API process per client.
 
 {crowds}
 ## Queries
 
-Statements that a request sends to PostgreSQL, counted, `BEGIN` and `COMMIT` not among them.
+The number of statements that a request sends to PostgreSQL, without `BEGIN` and `COMMIT`.
 
 {queries}"""
 
@@ -193,8 +194,8 @@ def since_saved(engine: Engine, heard: Sequence[tuple[int, float]]) -> list[floa
 
 
 def told(made: crowd.Service, number: int) -> dict[str, Any]:
-    """From the commit that saves an iterate to one client: by events, by a held answer, by polling."""
-    kinds = {"server-sent events": _stream, "a held answer": _hold, "polling": _poll}
+    """From the commit that saves an iterate to one client: by events, by a held response, by polling."""
+    kinds = {"server-sent events": _stream, "a held response": _hold, "polling": _poll}
     return {name: percentiles(_lags(made, number, follow)) for name, follow in kinds.items()}
 
 
@@ -286,7 +287,7 @@ def page(found: dict[str, Any]) -> str:
         kinds = measured["milliseconds_from_commit"]
         crowd_rows += [
             row(f"{clients}: {name}", kinds[kind]["before_the_burst"], measured["kib_per_client"])
-            for kind, name in (("events", "server-sent events"), ("wait", "held answers"))
+            for kind, name in (("events", "server-sent events"), ("wait", "held responses"))
         ]
     return TEXT.format(
         machine=about(found),
