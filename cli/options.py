@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,26 @@ DataDirectory = Annotated[
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to save in; created if it is missing.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the id of the job, and do not follow it.")]
+
+
+def words(allowed: Sequence[str]) -> dict[str, Any]:
+    """Arguments of an option whose values are these words: how the help and the completion of shells show it."""
+    return {
+        "metavar": f"<{'|'.join(allowed)}>",
+        "autocompletion": lambda incomplete: [word for word in allowed if word.startswith(incomplete)],
+    }
+
+
+def only(allowed: Sequence[str]) -> dict[str, Any]:
+    """The same for an option that may be given several times, and that refuses other values."""
+
+    def check(values: list[str] | None) -> list[str] | None:
+        for value in values or []:
+            if value not in allowed:
+                raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}")
+        return values
+
+    return {**words(allowed), "callback": check}
 
 
 def _complete(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:

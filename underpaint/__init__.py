@@ -5,9 +5,11 @@
     with Underpaint() as client:
         client.generate("red heart", seed=7)[0].save("heart.png")
 
-`AsyncUnderpaint` has the same methods for asyncio and trio. The client imports nothing of the server, and no PyTorch.
+`AsyncUnderpaint` has the same methods for asyncio and trio. The client imports
+nothing of the server but its contract, and no PyTorch.
 """
 
+from contract.fields import Request
 from underpaint.asynchronous import AsyncUnderpaint
 from underpaint.documents import (
     Check,
@@ -19,7 +21,6 @@ from underpaint.documents import (
     Model,
     Picture,
     Readiness,
-    Request,
     StateEvent,
 )
 from underpaint.errors import (

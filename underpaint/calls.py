@@ -9,7 +9,8 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from underpaint.documents import Format, Health, Iterate, Json, Model, Picture, Readiness
+from contract.words import Format
+from underpaint.documents import Health, Iterate, Json, Model, Picture, Readiness
 from underpaint.jobs import Job, JobPage
 
 T = TypeVar("T")

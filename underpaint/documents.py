@@ -8,36 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-State = Literal["queued", "running", "succeeded", "failed", "canceled"]
-Format = Literal["png", "webp", "jpeg"]
+from contract.words import State
+
 Json = dict[str, Any]
-
-
-class Request(TypedDict, total=False):
-    """The fields of a request, except the prompt. If a field is left out or None, the model's default holds."""
-
-    model: str | None
-    negative_prompt: str | None
-    method: Literal["auto", "srds", "window", "serial"] | None
-    steps: int | None
-    guidance_scale: float | None
-    width: int | None
-    height: int | None
-    seed: int | None
-    images: int | None
-    blocks: int | None
-    tolerance: float | None
-    max_iterations: int | None
-    wish: Literal["latency", "cost"] | None
-    previews: bool | None
-    priority: Literal["low", "normal", "high"] | None
-    deadline_seconds: float | None
-    webhook: Json | None
 
 
 class Document(BaseModel):

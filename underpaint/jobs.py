@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import PrivateAttr
 
-from underpaint.documents import Document, Json, State
+from contract.words import State
+from underpaint.documents import Document, Json
 from underpaint.errors import UnderpaintError
 
 

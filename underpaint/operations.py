@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from contract.words import Format
 from underpaint import calls
 from underpaint.calls import AnyJob, Call
-from underpaint.documents import Format, Picture
+from underpaint.documents import Picture
 from underpaint.errors import UnexpectedAnswer, problem_from, unreachable
 from underpaint.jobs import Job, TimedOut
 from underpaint.retries import Retries

@@ -10,18 +10,18 @@ from uuid import uuid4
 import httpx
 from httpx_sse import EventSource
 
+from contract.fields import Request
+from contract.words import Format
 from underpaint import calls, operations
 from underpaint.calls import AnyJob, Call
 from underpaint.connection import PATIENCE, options
 from underpaint.documents import (
     Event,
-    Format,
     Health,
     Iterate,
     Model,
     Picture,
     Readiness,
-    Request,
 )
 from underpaint.jobs import Job, JobPage
 from underpaint.operations import Operation, Outcome, Send, Sleep

@@ -7,6 +7,7 @@ import typer
 
 from cli.errors import report_errors
 from cli.options import PICTURES, Detach, JobId, Key, Output, Server
+from cli.request_options import RefineCommand, RequestCommand
 
 app = typer.Typer()
 
@@ -22,78 +23,34 @@ CODES = (
 )
 
 
-@app.command(epilog=CODES, rich_help_panel=PICTURES)
+@app.command(cls=RequestCommand, epilog=CODES, rich_help_panel=PICTURES)
 def generate(
+    context: typer.Context,
     prompt: Annotated[str, typer.Argument(help="What the pictures show.")],
     output: Output = Path(),
     server: Server = None,
     key: Key = None,
-    model: Annotated[str | None, typer.Option(help="One of those that `underpaint models` lists.")] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What they do not show.")] = None,
-    method: Annotated[str | None, typer.Option(help="auto, srds, window or serial.")] = None,
-    wish: Annotated[str | None, typer.Option(help="What method auto is to save: latency or cost.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the grid, N.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first image; each further one has the next.")] = None,
-    images: Annotated[int | None, typer.Option(help="How many.")] = None,
-    blocks: Annotated[int | None, typer.Option(help="Blocks to cut the grid into.")] = None,
-    tolerance: Annotated[
-        float | None, typer.Option(help="Stop at an iterate whose residual is not above this.")
-    ] = None,
-    max_iterations: Annotated[
-        int | None, typer.Option(help="Stop at this iterate at the latest; 0 makes a draft.")
-    ] = None,
-    previews: Annotated[bool | None, typer.Option(help="Save every iterate, or the finished picture only.")] = None,
-    priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
-    deadline_seconds: Annotated[
-        float | None, typer.Option(help="A job that has not ended by then fails, and keeps its pictures.")
-    ] = None,
     draw: Draw = True,
     detach: Detach = False,
     as_json: FinalJson = False,
 ) -> None:
     """Generate pictures of PROMPT on a running server, and save every iterate as it comes.
 
-    An option that is not given has the default of the model. The paths of the pictures go to stdout. Ctrl-C cancels
-    the job.
+    Options that are left out have the model's defaults. The paths of the pictures go to stdout. Ctrl-C cancels the job.
     """
-    request = {
-        "model": model,
-        "negative_prompt": negative_prompt,
-        "method": method,
-        "wish": wish,
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "width": width,
-        "height": height,
-        "seed": seed,
-        "images": images,
-        "blocks": blocks,
-        "tolerance": tolerance,
-        "max_iterations": max_iterations,
-        "previews": previews,
-        "priority": priority,
-        "deadline_seconds": deadline_seconds,
-    }
     with report_errors():
         from cli.generate import run
 
-        code = run.generate(server, key, run.Options(output, detach, as_json, bool(draw)), prompt, request)
+        options = run.Options(output, detach, as_json, bool(draw))
+        code = run.generate(server, key, options, prompt, context.obj)
     raise typer.Exit(code)
 
 
-@app.command(epilog=CODES, rich_help_panel=PICTURES)
+@app.command(cls=RefineCommand, epilog=CODES, rich_help_panel=PICTURES)
 def refine(
+    context: typer.Context,
     job: JobId,
     output: Output = Path(),
-    tolerance: Annotated[
-        float | None, typer.Option(help="To this residual; 0: until it is exact. By default that of its request.")
-    ] = None,
-    max_iterations: Annotated[
-        int | None, typer.Option(help="To this iterate at most. By default without limit.")
-    ] = None,
     server: Server = None,
     key: Key = None,
     draw: Draw = True,
@@ -102,11 +59,11 @@ def refine(
 ) -> None:
     """Continue a succeeded job from its last checkpoint, and save every new iterate as it comes.
 
-    For drafts, and for finer pictures: nothing is computed twice. Ctrl-C cancels the job.
+    By default to the tolerance of its request. Nothing is computed twice. Ctrl-C cancels the job.
     """
     with report_errors():
         from cli.generate import run
 
         options = run.Options(output, detach, as_json, bool(draw))
-        code = run.refine(server, key, options, job, tolerance, max_iterations)
+        code = run.refine(server, key, options, job, context.obj)
     raise typer.Exit(code)

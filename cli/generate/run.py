@@ -47,21 +47,14 @@ def generate(server: str | None, key: str | None, options: Options, prompt: str,
         return _run(client, client.submit(prompt, **request), 0, files, options)
 
 
-def refine(
-    server: str | None,
-    key: str | None,
-    options: Options,
-    name: str,
-    tolerance: float | None,
-    max_iterations: int | None,
-) -> int:
+def refine(server: str | None, key: str | None, options: Options, name: str, changes: Mapping[str, Any]) -> int:
     """Refines a job and follows it, as ``generate`` does."""
     with connect(server, key) as client:
         job = client.job(find_job(client, name))
         files = None if options.detach else PictureFiles(options.folder, job.request.prompt)
         # The events so far are skipped.
         after = max((event.id for event in client.events(job)), default=0) if job.ended else 0
-        job = client.refine(job, tolerance=tolerance, max_iterations=max_iterations)
+        job = client.refine(job, **changes)
         return _run(client, job, after, files, options)
 
 

@@ -1,31 +1,22 @@
 """The commands about jobs. Like those of `cli.main` they import what they need when they run."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from cli.errors import report_errors
-from cli.options import PICTURES, AsJson, JobId, JobIds, Key, Server
+from cli.options import PICTURES, AsJson, JobId, JobIds, Key, Server, only
+from contract.words import State
 
 app = typer.Typer()
-
-
-class JobState(StrEnum):
-    """``underpaint.documents.State`` for typer."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
 
 
 @app.command(rich_help_panel=PICTURES)
 def jobs(
     state: Annotated[
-        list[JobState] | None, typer.Option(help="Only jobs in this state; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Only jobs in this state; may be given several times.", **only(get_args(State))),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The most jobs to list.")] = 20,
@@ -38,7 +29,7 @@ def jobs(
     with report_errors():
         from cli.jobs import commands, show
 
-        page = commands.listed(server, key, limit, cursor, [each.value for each in state or []], model)
+        page = commands.listed(server, key, limit, cursor, state or [], model)
         if as_json:
             show.document(show.plain(page))
         else:

@@ -1,14 +1,14 @@
 """The sub-commands of `underpaint keys`. Like those of `cli.main` they import what they need when they run."""
 
 import re
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from cli.errors import report_errors
-from cli.options import DataDirectory
+from cli.options import DataDirectory, only
+from contract.words import Scope
 
 app = typer.Typer(
     help="Create, list, replace and revoke API keys. As soon as there is a key, the server requires one.",
@@ -16,18 +16,12 @@ app = typer.Typer(
 )
 
 
-class KeyScope(StrEnum):
-    """``contract.words.Scope`` for typer."""
-
-    SUBMIT = "submit"
-    READ = "read"
-    ADMIN = "admin"
-
-
 Scopes = Annotated[
-    list[KeyScope],
+    list[str],
     typer.Option(
-        "--scope", help="What the key may do; may be given several times. admin may do everything with all jobs."
+        "--scope",
+        help="What the key may do; may be given several times. admin may do everything with all jobs.",
+        **only(get_args(Scope)),
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -43,7 +37,7 @@ def _name(name: str) -> str:
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(callback=_name, help="The owner of the key; no two keys have the same name.")],
-    scope: Scopes = [KeyScope.SUBMIT, KeyScope.READ],  # noqa: B006
+    scope: Scopes = ["submit", "read"],  # noqa: B006
     expires: Annotated[
         int | None, typer.Option(min=1, max=36500, help="Days until the key expires. By default never.")
     ] = None,
@@ -65,7 +59,7 @@ def create(
 
         limits = {"requests_per_minute": rate, "max_running": max_running, "max_queued": max_queued}
         show.created(
-            *commands.create(data_dir, name, [each.value for each in scope], expires_days=expires, **limits),
+            *commands.create(data_dir, name, cast(list[Scope], scope), expires_days=expires, **limits),
             as_json=as_json,
         )
 

@@ -1,4 +1,4 @@
-"""What the import contracts cannot see: what really is loaded, through other people's packages too."""
+"""The modules that are really loaded, through third-party packages too, which the import contracts cannot see."""
 
 import subprocess
 import sys
@@ -6,11 +6,12 @@ import sys
 import pytest
 
 HEAVY = ("torch", "diffusers", "transformers")
+SLOW = ("pydantic", "sqlalchemy", "httpx", "PIL")  # a tenth of a second or more each, for every command and completion
 
 
-def loaded(module: str) -> set[str]:
-    look = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+def loaded(module: str, among: tuple[str, ...] = HEAVY) -> set[str]:
+    code = f"import sys, {module}; print(*(name for name in {among} if name in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(ran.stdout.split())
 
 
@@ -19,6 +20,10 @@ def loaded(module: str) -> set[str]:
 )
 def test_torch_is_not_loaded(module: str) -> None:
     assert loaded(module) == set()
+
+
+def test_the_command_starts_quickly() -> None:
+    assert loaded("cli.main", SLOW) == set()
 
 
 def test_diffusers_is_not_loaded_before_a_model_is() -> None:

@@ -159,6 +159,30 @@ def test_a_queued_job_has_a_place(studio: Studio, page: Page) -> None:
     in_state(page, "canceled")
 
 
+def test_the_form_has_the_fields_of_the_model(studio: Studio, page: Page) -> None:
+    (model, *_) = studio.api.get("/v1/models").json()["models"]
+    fields = [field for field in model["fields"] if field["label"]]
+    set_up(page)
+    labels = page.locator(".settings .field:has([name]):visible label")
+    assert labels.all_inner_texts() == [field["label"] for field in fields if not fixed(field)]
+    for field in fields:
+        shown = page.locator(f"#field-{field['name']}")
+        expect(shown).to_have_value("" if field["default"] is None else str(field["default"]).removesuffix(".0"))
+        expect(page.locator(f"#hint-{field['name']}")).to_have_text(field["help"])
+        bounds = [shown.get_attribute(name) for name in ("min", "max", "maxlength")]
+        numbers = [field["minimum"], field["maximum"], field["max_length"]]
+        assert [bound and float(bound) for bound in bounds] == numbers
+        for method in ("auto", "srds", "window", "serial"):
+            set_up(page, method=method)
+            expect(shown).to_be_enabled(enabled=method in field["methods"])
+        set_up(page, method=model["defaults"]["method"])
+
+
+def fixed(field: dict[str, Any]) -> bool:
+    """Whether a model allows only one value, which the form does not ask for."""
+    return field["minimum"] is not None and field["minimum"] == field["maximum"]
+
+
 def test_what_the_server_refuses_is_said_beside_the_field(studio: Studio, page: Page) -> None:
     studio.forgive("status of 422")
     page.get_by_role("button", name="Paint").click()

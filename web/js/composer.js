@@ -1,11 +1,11 @@
-// The form: a prompt, examples to try, and the settings folded away.
+// The form: a prompt, example prompts, and the settings, which are folded away at first.
 
 import * as api from "./api.js";
 import { attribute, announce, byId, el, text } from "./dom.js";
-import { FIELDS } from "./fields.js";
+import { fieldElement, valueOf } from "./fields.js";
 import { dismiss, failed } from "./notices.js";
 
-const CHIPS = 6;
+const EXAMPLES = 6;
 
 export class Composer {
   /** `onSubmitted(job)` gets each job that was accepted. */
@@ -13,6 +13,7 @@ export class Composer {
     this.form = form;
     this.onSubmitted = onSubmitted;
     this.models = [];
+    this.fields = []; // of the selected model
     this.build();
   }
 
@@ -30,7 +31,7 @@ export class Composer {
     this.modelField = el("div", { class: "field wide" }, el("label", { for: "model" }, "Model"), this.model);
     this.modelHint = el("p", { class: "hint" });
     this.modelField.append(this.modelHint);
-    this.settings = el("div", { class: "settings" }, this.modelField, ...Object.keys(FIELDS).map((name) => field(name)));
+    this.settings = el("div", { class: "settings" }, this.modelField);
     this.folded = el("details", { class: "folded" }, el("summary", {}, "Settings"), this.settings);
     this.paint = el("button", { class: "primary", type: "submit", "aria-keyshortcuts": "Enter" }, "Paint");
     this.draft = el(
@@ -57,11 +58,11 @@ export class Composer {
       this.send(false);
     });
     this.prompt.addEventListener("input", () => this.complain("prompt", ""));
-    byId("field-method").addEventListener("change", () => this.useMethod());
+    this.settings.addEventListener("change", (event) => event.target.name === "method" && this.useMethod());
     this.settings.addEventListener("input", (event) => this.complain(event.target.name, ""));
   }
 
-  /** Offers these models; what was typed in stays. */
+  /** Offers these models. Inputs that the user has changed keep their values. */
   offer(models) {
     this.models = models;
     const before = this.model.value;
@@ -75,20 +76,15 @@ export class Composer {
   }
 
   useModel() {
-    const { defaults, limits, description, example_prompts: examples } = this.card;
+    const { fields, description, example_prompts: examples } = this.card;
+    const touched = new Map(this.inputs().filter(({ dataset }) => dataset.touched).map(({ name, value }) => [name, value]));
     text(this.modelHint, description);
-    this.prompt.maxLength = limits.max_prompt_characters;
-    byId("field-negative_prompt").maxLength = limits.max_prompt_characters;
-    for (const [name, { range, initial, empty }] of Object.entries(FIELDS)) {
-      const input = byId(`field-${name}`);
-      if (range) [input.min, input.max, input.step] = range(limits);
-      if (range) input.placeholder = empty ?? "";
-      if (input.dataset.touched !== "true") input.value = defaults[name] ?? initial ?? "";
-    }
-    const oneSize = limits.min_size === limits.max_size;
-    for (const name of ["width", "height"]) byId(`field-${name}`).closest(".field").hidden = oneSize;
+    this.prompt.maxLength = fields.find(({ name }) => name === "prompt").max_length;
+    this.fields = fields.filter(({ label }) => label !== null);
+    this.settings.replaceChildren(this.modelField, ...this.fields.map(fieldElement));
+    for (const input of this.inputs()) if (touched.has(input.name)) setValue(input, touched.get(input.name));
     this.chips.replaceChildren(
-      ...examples.slice(0, CHIPS).map((example) =>
+      ...examples.slice(0, EXAMPLES).map((example) =>
         el("button", { class: "chip", type: "button", onclick: () => this.write(example) }, example),
       ),
     );
@@ -96,10 +92,9 @@ export class Composer {
   }
 
   useMethod() {
-    const method = byId("field-method").value;
-    for (const [name, { without }] of Object.entries(FIELDS))
-      if (without) byId(`field-${name}`).disabled = without.includes(method);
-    this.draft.disabled = FIELDS.max_iterations.without.includes(method);
+    const method = this.input("method").value;
+    for (const { name, methods } of this.fields) this.input(name).disabled = !methods.includes(method);
+    this.draft.disabled = this.input("max_iterations")?.disabled ?? true; // a draft needs it
   }
 
   write(prompt) {
@@ -112,38 +107,36 @@ export class Composer {
   reuse(request) {
     this.write(request.prompt);
     if (this.models.some(({ id }) => id === request.model)) this.model.value = request.model;
-    for (const name of Object.keys(FIELDS)) {
-      const input = byId(`field-${name}`);
-      input.value = request[name] ?? "";
-      input.dataset.touched = "true";
-    }
     this.useModel();
+    for (const { name } of this.fields) setValue(this.input(name), String(request[name] ?? ""));
+    this.useMethod();
     this.folded.open = true;
     announce("The settings and the seed of this picture are in the form.");
   }
 
-  wanted(draft) {
-    const wanted = { prompt: this.prompt.value };
-    if (this.card) wanted.model = this.card.id; // else the server has not told yet, and takes its default
-    for (const [name, { range }] of Object.entries(FIELDS)) {
-      const input = byId(`field-${name}`);
-      if (!input.disabled && input.value !== "") wanted[name] = range ? Number(input.value) : input.value;
+  request(draft) {
+    const request = { prompt: this.prompt.value };
+    if (this.card) request.model = this.card.id; // without a list of models, the server takes its default
+    for (const field of this.fields) {
+      const input = this.input(field.name);
+      const value = valueOf(field, input);
+      if (!input.disabled && value !== undefined) request[field.name] = value;
     }
-    if (draft) wanted.max_iterations = 1;
-    return wanted;
+    if (draft) request.max_iterations = 1;
+    return request;
   }
 
   async send(draft) {
     if (this.sending) return;
-    for (const name of ["prompt", ...Object.keys(FIELDS)]) this.complain(name, "");
+    for (const name of ["prompt", ...this.fields.map(({ name }) => name)]) this.complain(name, "");
     dismiss("submit");
     if (!this.prompt.value.trim()) return this.refused([{ field: "prompt", message: "Say what the picture shows." }]);
-    const unreadable = [...this.settings.querySelectorAll("input")].filter((input) => input.validity.badInput);
+    const unreadable = this.inputs().filter(({ validity }) => validity.badInput);
     if (unreadable.length)
       return this.refused(unreadable.map(({ name }) => ({ field: name, message: "must be a number" })));
     this.busy(true);
     try {
-      this.onSubmitted(await api.submit(this.wanted(draft), unique()));
+      this.onSubmitted(await api.submit(this.request(draft), unique()));
     } catch (error) {
       if (error instanceof api.Problem && error.fields.length) this.refused(error.fields, error);
       else failed("submit", error, () => this.send(draft));
@@ -158,13 +151,18 @@ export class Composer {
     text(this.paint, whether ? "Sending" : "Paint");
   }
 
-  /** Each fault beside its field, and the first one in focus. */
-  refused(faults, problem) {
-    const unknown = faults.filter(({ field, message }) => !this.complain(field, message));
-    const first = faults.map(({ field }) => this.input(field)).find(Boolean);
+  /** Shows each error beside its field, and focuses the first one. */
+  refused(errors, problem) {
+    const unknown = errors.filter(({ field, message }) => !this.complain(field, message));
+    const first = errors.map(({ field }) => this.input(field)).find(Boolean);
     if (first && first !== this.prompt) this.folded.open = true;
     first?.focus();
     if (unknown.length && problem) failed("submit", new api.Problem(problem.status, { detail: problem.message }, null));
+  }
+
+  /** The inputs of the settings, without the model. */
+  inputs() {
+    return [...this.settings.querySelectorAll("[name]")];
   }
 
   input(name) {
@@ -181,26 +179,13 @@ export class Composer {
   }
 }
 
-function field(name) {
-  const { label, hint, options, wide } = FIELDS[name];
-  const shared = {
-    id: `field-${name}`,
-    name,
-    "aria-describedby": `hint-${name} error-${name}`,
-    oninput: (event) => (event.target.dataset.touched = "true"),
-  };
-  const input = options
-    ? el("select", shared, ...Object.entries(options).map(([value, title]) => el("option", { value }, title)))
-    : el("input", { ...shared, autocomplete: "off", ...(FIELDS[name].range ? { type: "number", inputmode: "decimal" } : {}) });
-  return el(
-    "div",
-    { class: wide ? "field wide" : "field" },
-    el("label", { for: `field-${name}` }, label),
-    input,
-    el("p", { class: "error", id: `error-${name}` }),
-    el("p", { class: "hint", id: `hint-${name}` }, hint),
-  );
+/** Sets a value as if the user had; a select keeps its own if it does not have that option. */
+function setValue(input, value) {
+  const before = input.value;
+  input.value = value;
+  if (input.selectedIndex === -1) input.value = before;
+  input.dataset.touched = "true";
 }
 
-/** A name for one request, also where the page is not served securely and crypto.randomUUID is missing. */
+/** An idempotency key. crypto.randomUUID is missing if the page is not served securely. */
 const unique = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

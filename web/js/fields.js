@@ -1,54 +1,57 @@
-// The fields of a request that are folded away: what each is called, takes, and means.
+// The inputs of the form for the fields of a request, as `GET /v1/models` describes them for each model.
 
-/** By name. `range` gives [lowest, highest, step] from a model's limits; `without` are methods that do not take it. */
-export const FIELDS = {
-  negative_prompt: { label: "Not in the picture", hint: "What the picture should not show.", wide: true },
-  method: {
-    label: "Method",
-    hint: "SRDS refines all blocks in parallel; the window needs fewer rounds; serial is the plain sampler.",
-    options: { auto: "Automatic", srds: "SRDS", window: "Window", serial: "Serial" },
-  },
-  steps: {
-    label: "Steps",
-    hint: "Of the serial sampler. More make a better picture.",
-    range: (limits) => [limits.min_steps, limits.max_steps, 1],
-  },
-  guidance_scale: {
-    label: "Guidance",
-    hint: "How closely the picture keeps to the prompt; 1 is none.",
-    range: (limits) => [1, limits.max_guidance_scale, "any"],
-  },
-  images: { label: "Images", hint: "From seeds one apart.", range: (limits) => [1, limits.max_images, 1], initial: 1 },
-  seed: {
-    label: "Seed",
-    hint: "The same seed gives the same picture. Empty: a new one each time.",
-    range: () => [0, 2 ** 32 - 1, 1],
-    empty: "random",
-  },
-  blocks: {
-    label: "Blocks",
-    hint: "How many blocks cut the steps. Empty: the planner chooses.",
-    range: (limits) => [1, limits.max_steps, 1],
-    empty: "planned",
-    without: ["window", "serial"],
-  },
-  tolerance: {
-    label: "Tolerance",
-    hint: "Stop when an iterate moves less than this. 0: exactly the serial picture.",
-    range: () => [0, 1, "any"],
-    without: ["serial"],
-  },
-  max_iterations: {
-    label: "Iterates at most",
-    hint: "0 makes the roughest draft. Empty: until the tolerance.",
-    range: (limits) => [0, limits.max_steps, 1],
-    empty: "no limit",
-    without: ["window", "serial"],
-  },
-  width: { label: "Width", hint: "Pixels.", range: size },
-  height: { label: "Height", hint: "Pixels.", range: size },
-};
+import { el } from "./dom.js";
 
-function size(limits) {
-  return [limits.min_size, limits.max_size, limits.multiple_of];
+/** An element with label, input, error and hint for a field, at its default. */
+export function fieldElement(field) {
+  const { name, label, help, default: initial } = field;
+  const attributes = {
+    id: `field-${name}`,
+    name,
+    "aria-describedby": `hint-${name} error-${name}`,
+    oninput: (event) => (event.target.dataset.touched = "true"),
+  };
+  const options = optionsOf(field);
+  const input = options
+    ? el("select", attributes, ...options.map(({ value, title }) => el("option", { value }, title)))
+    : el("input", { ...attributes, autocomplete: "off", ...(isNumber(field) ? numberAttributes(field) : { maxlength: field.max_length }) });
+  input.value = initial ?? "";
+  return el(
+    "div",
+    { class: isText(field) ? "field wide" : "field", hidden: hasOneValue(field) },
+    el("label", { for: `field-${name}` }, label),
+    input,
+    el("p", { class: "error", id: `error-${name}` }),
+    el("p", { class: "hint", id: `hint-${name}` }, help),
+  );
+}
+
+/** The value of an input for the request; undefined if it is empty. */
+export function valueOf(field, input) {
+  if (input.value === "") return undefined;
+  if (isNumber(field)) return Number(input.value);
+  return field.type === "boolean" ? input.value === "true" : input.value;
+}
+
+const isNumber = ({ type }) => type === "integer" || type === "number";
+
+const isText = (field) => field.type === "string" && field.options === null;
+
+/** Whether the model leaves no choice, as of the size of pictures. */
+const hasOneValue = (field) => isNumber(field) && field.minimum !== null && field.minimum === field.maximum;
+
+function optionsOf({ type, options, default: initial, placeholder }) {
+  const choices = type === "boolean" ? [{ value: "true", title: "Yes" }, { value: "false", title: "No" }] : options;
+  return choices && initial === null ? [{ value: "", title: placeholder ?? "Default" }, ...choices] : choices;
+}
+
+function numberAttributes({ type, minimum, maximum, multiple_of: multiple, placeholder }) {
+  return {
+    type: "number",
+    inputmode: "decimal",
+    min: minimum,
+    max: maximum,
+    step: type === "integer" ? (multiple ?? 1) : "any",
+    placeholder: placeholder ?? "",
+  };
 }
