@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=14, help="of the draw")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that the tests of a mutant may take")
+    parser.add_argument("--near", action="store_true", help="run only the tests that name the mutated module")
     parser.add_argument(
         "--output", type=Path, default=Path("build/mutants"), help="results; a second call continues them"
     )
@@ -68,7 +69,7 @@ def main() -> None:
 
         def run(mutant: Mutant) -> None:
             copy = copies.get()
-            result = copy.run(mutant, tests_about(mutant, seconds))
+            result = copy.run(mutant, tests_about(mutant, seconds, options.near))
             copies.put(copy)
             results.append(result)
             with file.open("a") as lines:

@@ -16,6 +16,7 @@ import psutil
 
 from tests.mutation.mutants import Mutant
 
+PROMPT = 10  # s; a test that fails sooner has met no limit of time, which a busy machine may make it meet
 # The tests that mirror a package, and those of its users. Of the latter those run that name the mutated module.
 TESTS = {
     "contract": (["tests/contract"], ["tests/api", "tests/store", "tests/client", "tests/docs"]),
@@ -24,19 +25,22 @@ TESTS = {
     "tasks": (["tests/tasks"], ["tests/service", "tests/cli"]),
     "api": (["tests/api"], ["tests/service"]),
 }
+OPTIONS = ["-q", "-x", "-m", "not slow", "--durations=3", f"--durations-min={PROMPT}"]
+OPTIONS += ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "anyio.pytest_plugin"]
 
 
-def tests_about(mutant: Mutant, seconds: dict[str, float]) -> list[str]:
-    """The test files of a mutant: first those that name its module, and of these the quickest first."""
+def tests_about(mutant: Mutant, seconds: dict[str, float], near: bool) -> list[str]:
+    """The test files of a mutant: first (if ``near``, only) those that name its module; the quick ones first."""
     own, users = TESTS[mutant.package]
     path = Path(mutant.file)
     module = path.parent.name if path.stem in ("__init__", "base") else path.stem
     word = re.compile(rf"(\b|_){module}s?(\b|_)")
     named = {test for test in seconds if word.search(Path(test).stem) or word.search(Path(test).read_text())}
-    chosen = [
-        each for each in seconds if each.startswith(tuple(own)) or (each in named and each.startswith(tuple(users)))
-    ]
-    return sorted(chosen, key=lambda test: (test not in named or not test.startswith(tuple(own)), seconds[test]))
+    mirror = [each for each in seconds if each.startswith(tuple(own))]
+    about = sorted((each for each in mirror if each in named), key=seconds.__getitem__)
+    rest = [each for each in seconds if each not in about and (each in mirror or each in named)]
+    rest = [each for each in rest if each.startswith((*own, *users))]
+    return about if near and about else about + sorted(rest, key=seconds.__getitem__)
 
 
 class Copy:
@@ -44,6 +48,7 @@ class Copy:
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
+        self._version = 0
         self._seconds = seconds
         listed = subprocess.check_output(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], text=True
@@ -51,19 +56,14 @@ class Copy:
         for path in (Path(name) for name in listed.split("\0") if name and Path(name).exists()):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, folder / path)
-        # PYTHONPATH goes before the editable installation of the working tree. No compiled files are written: Python
-        # knows a stale one by a time in seconds and a size, which two mutants may share.
         self._mark = str(folder)
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": str(folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "MUTANTS": self._mark,
-        }
+        # PYTHONPATH goes before the editable installation of the working tree. All plugins are half of the start.
+        ours = {"PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "MUTANTS": self._mark}
+        self._environment = {**os.environ, **ours}
 
     def pytest(self, *arguments: str) -> tuple[int | None, str]:
         """Run pytest up to the first failure; the exit code, or None after too long a time, and the output."""
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *arguments]
+        command = [sys.executable, "-m", "pytest", *OPTIONS, *arguments]
         with tempfile.TemporaryFile("w+") as output:
             process = psutil.Popen(command, cwd=self.folder, env=self._environment, stdout=output, stderr=output)
             try:
@@ -86,17 +86,22 @@ class Copy:
                 continue
 
     def run(self, mutant: Mutant, tests: list[str]) -> dict[str, Any]:
-        """What tests make of a mutant. A test that fails only once, as it may on a busy machine, is left out."""
+        """Whether tests kill a mutant. A slow failure must happen twice; else the test is left out."""
         path, began = self.folder / mutant.file, time.monotonic()
         source = path.read_text()
         changed = mutant.apply(source)
         diff = difflib.unified_diff(source.splitlines(), changed.splitlines(), lineterm="", n=1)
         result: dict[str, Any] = {**vars(mutant), "diff": "\n".join(list(diff)[2:]), "flaky": []}
+        found = path.stat()
         path.write_text(changed)
+        # Python compiles a file again when its time in seconds or its size changes: each version has its own time.
+        self._version += 1
+        os.utime(path, (found.st_mtime, found.st_mtime - self._version))
         try:
             result |= self._judge(tests, result["flaky"])
         finally:
             path.write_text(source)
+            os.utime(path, (found.st_mtime, found.st_mtime))
         return {**result, "seconds": round(time.monotonic() - began)}
 
     def _judge(self, tests: list[str], flaky: list[str]) -> dict[str, str]:
@@ -105,7 +110,8 @@ class Copy:
             failed = re.search(r"^(?:FAILED|ERROR) (\S+?)( - .*)?$", output, re.MULTILINE)
             if code in (0, 5):  # 5: all tests are left out
                 return {"result": "survived"}
-            if code != 1 or failed is None or self.pytest(failed[1])[0] != 0:
+            slow = failed and re.search(rf"s (call|setup) +{re.escape(failed[1])}", output)
+            if code != 1 or failed is None or not slow or self.pytest(failed[1])[0] != 0:
                 by = failed[0] if failed else output[-300:]
                 return {"result": "timeout" if code is None else "killed", "by": by}
             flaky.append(failed[1])
