@@ -30,6 +30,7 @@ class RequestField:
         methods: the methods that take it; None for all.
         kinds: the kinds of model that take it (see ``contract.fields.Terms``); None for all.
         not_for: kinds of model that do not take a value, by the value.
+        only_with: values of other fields without which it is not taken, by the field's name.
         not_blank: for a text that must not be blank: the advice in the message.
         pattern: a regular expression for the JSON Schema alone.
     """
@@ -49,6 +50,7 @@ class RequestField:
     methods: tuple[Method, ...] | None = None
     kinds: tuple[str, ...] | None = None
     not_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    only_with: Mapping[str, str] = field(default_factory=dict[str, str])
     not_blank: str | None = None
     pattern: str | None = None
 

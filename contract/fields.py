@@ -19,11 +19,15 @@ from pydantic import (
 )
 
 from contract.annotations import MODEL, RequestField, Text, whole
-from contract.words import EventKind, Method, Priority, Wish
+from contract.words import EventKind, Method, Priority, Solver, Wish
 
 MAX_SEED = 2**32 - 1
 LONGEST_DEADLINE = 7 * 86400
 LONGEST_URL = 2048
+
+# Kinds of model that are trained by flow matching, and those whose adapters rescale guidance.
+FLOW = ("FluxPipeline", "StableDiffusion3Pipeline")
+RESCALED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 
 class Generation(BaseModel):
@@ -90,6 +94,31 @@ class Generation(BaseModel):
             default=MODEL,
         ),
     ]
+    solver: Annotated[
+        Solver | None,
+        RequestField(
+            label="Solver",
+            help="The numerical method that takes the steps. By default the model's own.",
+            description="The numerical method that takes the steps: `ddim`, `euler`, `heun` (second order, two model "
+            "calls for each step but the last), `dpm++` (DPM-Solver++ 2M) or `ddpm` (adds noise in every step, fixed "
+            "by the seed). Models trained by flow matching take `euler`, `heun` and `dpm++`. Every method samples "
+            "with every solver. By default that of the model's own scheduler.",
+            options={"ddim": "DDIM", "euler": "Euler", "heun": "Heun", "dpm++": "DPM-Solver++", "ddpm": "DDPM"},
+            placeholder="the model's own",
+            not_for={"ddim": FLOW, "ddpm": FLOW},
+        ),
+    ] = None
+    eta: Annotated[
+        float,
+        Field(ge=0, le=1),
+        RequestField(
+            label="Eta",
+            help="How much noise solver ddim adds: 0 none, 1 as much as ddpm.",
+            description="How much noise solver `ddim` adds in every step, fixed by the seed: 0 is deterministic, 1 "
+            "adds as much as `ddpm`. Other solvers do not take it.",
+            only_with={"solver": "ddim"},
+        ),
+    ] = 0.0
     guidance_scale: Annotated[
         float,
         Field(ge=1),
@@ -101,6 +130,29 @@ class Generation(BaseModel):
             default=MODEL,
         ),
     ]
+    guidance_rescale: Annotated[
+        float,
+        Field(ge=0, le=1),
+        RequestField(
+            label="Guidance rescale",
+            help="Keeps strong guidance from overexposing the picture; 0 is off.",
+            description="Brings the contrast of the guided output back to that of the unguided one, which strong "
+            "guidance raises: 0 is off, 1 rescales fully. Stable Diffusion and Stable Diffusion XL take it.",
+            kinds=RESCALED,
+        ),
+    ] = 0.0
+    true_cfg_scale: Annotated[
+        float,
+        Field(ge=1),
+        RequestField(
+            label="True guidance",
+            help="Classifier-free guidance against the negative prompt, beside the model's own; 1 is none.",
+            description="Classifier-free guidance against `negative_prompt`, for models whose `guidance_scale` is an "
+            "input of the network; 1 means none, more takes twice the computation. Flux takes it.",
+            maximum="max_guidance_scale",
+            kinds=("FluxPipeline",),
+        ),
+    ] = 1.0
     width: Annotated[
         int,
         Field(ge=1),
@@ -314,7 +366,11 @@ class Request(TypedDict, total=False):
     negative_prompt: str | None
     method: Method | None
     steps: int | None
+    solver: Solver | None
+    eta: float | None
     guidance_scale: float | None
+    guidance_rescale: float | None
+    true_cfg_scale: float | None
     width: int | None
     height: int | None
     seed: int | None

@@ -57,7 +57,12 @@ def form(terms: Terms) -> list[FormField]:
     """The fields that a request to a model may have; ``model`` itself and ``webhook`` are left out."""
     defaults = terms.defaults.model_dump()
     rows = (row for row in FIELDS.values() if row.name != "model" and row.type != "object")
-    return [_field(row, terms, defaults.get(row.name, row.default)) for row in rows if row.taken_by(terms.kind)]
+    return [_field(row, terms, defaults.get(row.name, row.default)) for row in rows if _is_offered(row, terms.kind)]
+
+
+def _is_offered(row: RequestFieldInfo, kind: str | None) -> bool:
+    needed = row.about.only_with.items()
+    return row.taken_by(kind) and all(value in FIELDS[name].choices_for(kind) for name, value in needed)
 
 
 def _field(row: RequestFieldInfo, terms: Terms, default: Any) -> FormField:

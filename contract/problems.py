@@ -65,6 +65,12 @@ def not_taken(field: str, method: str) -> FieldProblem:
     return FieldProblem(field, Code.CONFLICT, f"must be left out when method is {method}")
 
 
+def not_alone(field: str, needed: Mapping[str, str]) -> FieldProblem:
+    """A field that is taken only with these values of others."""
+    values = " and ".join(f"{name} is {value}" for name, value in needed.items())
+    return FieldProblem(field, Code.CONFLICT, f"must be left out unless {values}")
+
+
 def not_of_model(field: str, model: str) -> FieldProblem:
     """A field that the model does not take."""
     return FieldProblem(field, Code.CONFLICT, f"must be left out: model {model} does not take it")

@@ -11,6 +11,7 @@ from contract.problems import (
     Code,
     FieldProblem,
     InvalidFields,
+    not_alone,
     not_for_model,
     not_multiple,
     not_of_model,
@@ -81,7 +82,7 @@ def out_of_limits(row: RequestFieldInfo, value: Any, limits: Limits) -> FieldPro
 
 
 def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -> dict[str, FieldProblem]:
-    """Sets the fields in ``values`` that the method or the model does not take, and reports those that were given."""
+    """Sets the fields in ``values`` that are not taken, and reports those of them that were given."""
     found: dict[str, FieldProblem] = {}
     method = values["method"] if values["method"] in get_args(Method) else None
     for name, row in GENERATION.items():
@@ -89,6 +90,8 @@ def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -
             problem = not_taken(name, method)
         elif not row.taken_by(terms.kind):
             problem = not_of_model(name, terms.model)
+        elif any(values[other] != needed for other, needed in row.about.only_with.items()):
+            problem = not_alone(name, row.about.only_with)
         else:
             choices = row.choices_for(terms.kind)
             if given.get(name) in row.choices and given[name] not in choices:

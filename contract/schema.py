@@ -16,13 +16,22 @@ NOT_BLANK = r"^[^\u0000]*[^\s\u0000\u001c-\u001f][^\u0000]*$"
 
 
 def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
-    """The schema of a request's fields, as an object, for the models on offer; the first one is the default."""
+    """The schema of a request as an object, for the models on offer; the first one is the default.
+
+    A field that none of them takes has one value, the one that changes nothing.
+    """
     limits = widest([terms.limits for terms in models])
     by_model = {**models[0].defaults.model_dump(), "model": models[0].model}
     properties = {
         name: _property(row, row.bounds(limits), by_model.get(name), nullable=not row.required)
         for name, row in FIELDS.items()
     }
+    for name, row in FIELDS.items():
+        offered = {choice for terms in models for choice in row.choices_for(terms.kind)}
+        if not any(row.taken_by(terms.kind) for terms in models):
+            properties[name]["enum"] = [row.unused, None]
+        elif row.choices:
+            properties[name]["enum"] = [*(choice for choice in row.choices if choice in offered), None]
     properties["model"]["enum"] = [*(terms.model for terms in models), None]
     return {
         "type": "object",
@@ -69,9 +78,7 @@ def _property(row: RequestFieldInfo, bounds: Bounds, by_model: Any = None, *, nu
             nested = {name: _property(each, each.fixed, nullable=False) for name, each in WEBHOOK.items()}
             required = [name for name, each in WEBHOOK.items() if each.required]
             made |= {"required": required, "additionalProperties": False, "properties": nested}
-        case "string" if row.choices:
-            made["enum"] = [*row.choices, None]
-        case "string" if row.name != "model":
+        case "string" if row.name != "model" and not row.choices:
             made["pattern"] = row.about.pattern or (NOT_BLANK if row.about.not_blank else NO_NUL)
         case _:
             pass

@@ -28,6 +28,9 @@ Method = Literal["auto", "srds", "window", "serial"]
 SampledBy = Literal["srds", "window", "serial"]
 """How a picture is sampled once it is planned."""
 
+Solver = Literal["ddim", "euler", "heun", "dpm++", "ddpm"]
+"""The numerical method that takes the steps of the grid."""
+
 Wish = Literal["latency", "cost"]
 """What method ``auto`` saves."""
 

@@ -75,8 +75,19 @@ class Model(Denoiser, Protocol):
         """
         ...
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5) -> Condition:
-        """Encode a prompt."""
+    def encode(
+        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float
+    ) -> Condition:
+        """Encode a prompt.
+
+        Args:
+            options: settings of guidance that only some models take: `guidance_rescale` (0 to 1, 0 is off; see
+                `sampler.models.conditions.rescale`) and `true_cfg_scale` (above 1: classifier-free guidance, where
+                `guidance_scale` is an input of the network).
+
+        Raises:
+            ValueError: an option that this model does not take.
+        """
         ...
 
     def decode(self, samples: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ def sample(
     wish: Wish = "latency",
     round_width: int = 16,
     engine: Engine | None = None,
+    **options: float,
 ) -> Iterator[Iterate]:
     """Yield the iterates of one picture, each a whole image: rough ones first, the result last.
 
@@ -50,6 +51,7 @@ def sample(
         round_width: evaluations a round.
         engine: an engine over this model that has made pictures before and knows what rounds cost; its width is used
             then. None for a new one.
+        options: of guidance, see `Model.encode`.
 
     Raises:
         SamplingFailed: the model failed or returned values that are not finite.
@@ -57,7 +59,7 @@ def sample(
     """
     made = model.solver(steps, solver, height=height, width=width, seed=seed, eta=eta)
     noise = model.noise(seed, height, width)
-    condition = model.encode(prompt, negative_prompt, guidance_scale)
+    condition = model.encode(prompt, negative_prompt, guidance_scale, **options)
     engine = engine or Engine(model, round_width)
     cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat
     stopping, circumstances = Stopping(tolerance, max_iterations), Circumstances(engine.width, cost, wish=wish)

@@ -55,14 +55,18 @@ def begin(
     Raises:
         ValueError: the model cannot do what is asked for.
     """
-    condition = model.encode(generation.prompt, generation.negative_prompt, generation.guidance_scale)
+    condition = model.encode(
+        generation.prompt, generation.negative_prompt, generation.guidance_scale, **_guidance(generation)
+    )
     auto = generation.method == planner.AUTO
     stopping = Stopping(generation.tolerance, generation.max_iterations)
     busy = 2 * (len(starts) + others) > engine.width
     trajectories: dict[int, Trajectory] = {}
     for image, start in starts.items():
         seed, height, width = generation.seed_of(image), generation.height, generation.width
-        solver = model.solver(generation.steps, height=height, width=width, seed=seed)
+        solver = model.solver(
+            generation.steps, generation.solver, height=height, width=width, seed=seed, eta=generation.eta
+        )
         noise = model.noise(seed, height, width)
         cost = engine.cost.curve((noise.shape, condition.signature)) if auto else flat
         circumstances = Circumstances(engine.width, cost, busy, generation.previews, generation.wish)
@@ -78,6 +82,12 @@ def begin(
         if changed or not start.planned:
             tell(image, plan)
     return condition, trajectories
+
+
+def _guidance(generation: Generation) -> dict[str, float]:
+    """The settings of guidance that only some models take, without those that are off."""
+    settings = {"guidance_rescale": (generation.guidance_rescale, 0), "true_cfg_scale": (generation.true_cfg_scale, 1)}
+    return {name: value for name, (value, off) in settings.items() if value != off}
 
 
 def _resumed(

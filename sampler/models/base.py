@@ -1,7 +1,7 @@
 """What all families share: a diffusers pipeline, its noise process, its autoencoder."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -106,8 +106,8 @@ class DiffusersModel(ABC):
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
 
     @abstractmethod
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5) -> Prompt:
-        """Encode a prompt; what exceeds the text encoder's length is cut off, as diffusers does."""
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float) -> Prompt:
+        """See `sampler.denoiser.Model.encode`. What exceeds the text encoder's length is cut off, as diffusers does."""
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Prompt]) -> Tensor:
         """See `sampler.denoiser.Denoiser.denoise`."""
@@ -150,6 +150,16 @@ class DiffusersModel(ABC):
         else:
             latents = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
         return vae.decode(latents, return_dict=False)[0]
+
+
+def refuse(options: Mapping[str, float]) -> None:
+    """Refuse the options of `encode` that a family does not take.
+
+    Raises:
+        ValueError: there are some; the message names them.
+    """
+    if options:
+        raise ValueError(f"this model does not take {', '.join(options)}: leave it out")
 
 
 def dynamic_shift(config: Any, tokens: int, max_shift: float) -> float:

@@ -6,7 +6,7 @@ import torch
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel
+from sampler.models.base import DiffusersModel, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 
@@ -27,12 +27,13 @@ class DiT(DiffusersModel):
             raise ValueError(f"height and width must be {side}, not {height} x {width}")
         return super().noise(seed, height, width)
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 4.0) -> Prompt:
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 4.0, **options: float) -> Prompt:
         """The class that `prompt` names; a negative prompt means nothing here and is not read.
 
         Raises:
-            ValueError: no class of this model.
+            ValueError: no class of this model, or an option.
         """
+        refuse(options)
         classes: int = self._network.config.num_embeds_ada_norm
         name = prompt.strip()
         number = int(name) if name.isdecimal() else self.pipeline.labels.get(name, classes)

@@ -9,7 +9,7 @@ import torch
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel, dynamic_shift
+from sampler.models.base import DiffusersModel, dynamic_shift, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 
@@ -29,7 +29,13 @@ class Flux(DiffusersModel):
         return self._network.config.in_channels // 4
 
     def encode(
-        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 3.5, true_cfg_scale: float = 1.0
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        guidance_scale: float = 3.5,
+        *,
+        true_cfg_scale: float = 1.0,
+        **options: float,
     ) -> Prompt:
         """Encode a prompt.
 
@@ -37,6 +43,7 @@ class Flux(DiffusersModel):
             guidance_scale: told to the network, where it takes one; costs nothing.
             true_cfg_scale: above 1, classifier-free guidance against `negative_prompt`; costs a second row.
         """
+        refuse(options)
         guided = true_cfg_scale > 1
         positive = self._inputs(prompt, guidance_scale)
         return Prompt(positive, self._inputs(negative_prompt, guidance_scale) if guided else None, true_cfg_scale)

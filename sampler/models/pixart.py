@@ -6,7 +6,7 @@ import torch
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel
+from sampler.models.base import DiffusersModel, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 WORDS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
@@ -25,8 +25,9 @@ class PixArt(DiffusersModel):
         """Height and width must be multiples of this many pixels."""
         return self.scale * self._network.config.patch_size
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 4.5) -> Prompt:
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 4.5, **options: float) -> Prompt:
         """Encode a prompt; what exceeds the text encoder's length is cut off, as diffusers does."""
+        refuse(options)
         guided = guidance_scale > 1
         with torch.inference_mode():
             text, mask, negative, negative_mask = self.pipeline.encode_prompt(

@@ -9,7 +9,7 @@ import torch
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel
+from sampler.models.base import DiffusersModel, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 # How many encoded texts are kept, some 100 kB each.
@@ -29,9 +29,16 @@ class StableDiffusion(DiffusersModel):
         self._text = lru_cache(maxsize=TEXTS)(self._encoded)
 
     def encode(
-        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, guidance_rescale: float = 0.0
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        guidance_scale: float = 7.5,
+        *,
+        guidance_rescale: float = 0.0,
+        **options: float,
     ) -> Prompt:
         """Encode a prompt; what exceeds the text encoder's length is cut off, as diffusers does."""
+        refuse(options)
         negative = {"text": self._text(negative_prompt)} if guidance_scale > 1 else None
         return Prompt({"text": self._text(prompt)}, negative, guidance_scale, guidance_rescale)
 

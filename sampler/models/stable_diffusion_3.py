@@ -8,7 +8,7 @@ import torch
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel, dynamic_shift
+from sampler.models.base import DiffusersModel, dynamic_shift, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 
@@ -22,8 +22,9 @@ class StableDiffusion3(DiffusersModel):
         """Height and width must be multiples of this many pixels."""
         return self.scale * self._network.config.patch_size
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.0) -> Prompt:
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.0, **options: float) -> Prompt:
         """Encode a prompt; what exceeds the text encoders' lengths is cut off, as diffusers does."""
+        refuse(options)
         guided = guidance_scale > 1
         with torch.inference_mode():
             text, negative, pooled, negative_pooled = self.pipeline.encode_prompt(

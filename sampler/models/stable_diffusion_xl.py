@@ -6,7 +6,7 @@ import torch
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel
+from sampler.models.base import DiffusersModel, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 
@@ -16,9 +16,16 @@ class StableDiffusionXL(DiffusersModel):
     network = "unet"
 
     def encode(
-        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 5.0, guidance_rescale: float = 0.0
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        guidance_scale: float = 5.0,
+        *,
+        guidance_rescale: float = 0.0,
+        **options: float,
     ) -> Prompt:
         """Encode a prompt. Without a negative one the pipeline takes zeros for it, where the model is made so."""
+        refuse(options)
         guided = guidance_scale > 1
         with torch.inference_mode():
             text, negative, pooled, negative_pooled = self.pipeline.encode_prompt(

@@ -4,7 +4,7 @@
 # (diffusers says little of its types)
 from torch import Tensor
 
-from sampler.models.base import DiffusersModel
+from sampler.models.base import DiffusersModel, refuse
 from sampler.models.conditions import Inputs, Prompt
 
 
@@ -23,8 +23,9 @@ class Unconditional(DiffusersModel):
         """Height and width must be multiples of this many pixels: the UNet halves them so often."""
         return 2 ** (len(self._network.config.block_out_channels) - 1)
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 1.0) -> Prompt:
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 1.0, **options: float) -> Prompt:
         """No condition."""
+        refuse(options)
         return Prompt({})
 
     def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:

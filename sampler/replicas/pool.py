@@ -150,9 +150,11 @@ class Replicas:
         """See `Model.noise`."""
         return self._call("noise", seed, height, width)
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5) -> Condition:
+    def encode(
+        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float
+    ) -> Condition:
         """See `Model.encode`. A replica gets the condition with the first sample that has it, and then keeps it."""
-        encoded: tuple[Hashable, bytes] = self._call("encode", prompt, negative_prompt, guidance_scale)
+        encoded: tuple[Hashable, bytes] = self._call("encode", prompt, negative_prompt, guidance_scale, **options)
         return Encoded(next(self._numbers), *encoded)
 
     def decode(self, samples: Tensor) -> Tensor:

@@ -60,6 +60,8 @@ def _agree(request: dict[str, Any]) -> None:
         webhook["url"] = "https://example.org/hook"  # the schema cannot say which hosts are public
     for field in TAKES_NO.get(request.get("method") or "", ()):
         request.pop(field, None)
+    if request.get("solver") != "ddim":
+        request.pop("eta", None)
     if request.get("blocks"):
         request["blocks"] = min(request["blocks"], request.get("steps") or 50)
     if request.get("seed"):

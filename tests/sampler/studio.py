@@ -74,9 +74,9 @@ class Studio:
     def emoji(self) -> Model:
         return load_model(EMOJI)
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5) -> Any:
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float) -> Any:
         if prompt.startswith("emoji "):
-            return self.emoji.encode(prompt.removeprefix("emoji "), negative_prompt, guidance_scale)
+            return self.emoji.encode(prompt.removeprefix("emoji "), negative_prompt, guidance_scale, **options)
         return Order(prompt, self.diary)
 
     def solver(self, steps: int, name: str | None = None, *, height: int | None = None, **options: Any) -> Solver:

@@ -82,6 +82,8 @@ def test_the_shipped_model(diary, studio):
     with Replicas([partial(Studio, diary.path)] * 2, threads=1, answer_seconds=100.0) as replicas:
         ours, theirs = (draw(model, srds, prompts, size=64, steps=6) for model in (replicas, studio))
         pictures = [replicas.decode(trajectory.newest.sample[None]) for trajectory in ours]
+        with pytest.raises(ValueError, match="does not take true_cfg_scale"):
+            replicas.encode("emoji pizza", "", 3.0, true_cfg_scale=2.0)
     assert same(ours, theirs)
     assert pictures[0].shape == (1, 64, 64, 3)
     for picture, trajectory in zip(pictures, theirs, strict=True):

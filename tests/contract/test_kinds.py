@@ -1,0 +1,93 @@
+"""Fields and values that only some kinds of model take."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contract.fields import Terms
+from contract.form import form
+from contract.problems import Code, InvalidFields
+from contract.resolve import resolve
+from contract.schema import request_schema
+from store.catalog import Catalog
+
+PROMPT = {"prompt": "red heart"}
+
+
+@pytest.fixture
+def terms(catalog: Catalog) -> Terms:
+    return catalog.default.terms
+
+
+def refused(terms: Terms, **fields: Any) -> tuple[str, Code, str]:
+    with pytest.raises(InvalidFields) as raised:
+        resolve(terms, {**PROMPT, **fields})
+    (problem,) = raised.value.problems
+    return problem.field, problem.code, problem.message
+
+
+def test_a_field_of_other_kinds_is_refused_and_resolves_to_its_neutral_value(terms: Terms) -> None:
+    message = "must be left out: model emoji does not take it"
+    assert refused(terms, true_cfg_scale=2.0) == ("true_cfg_scale", Code.CONFLICT, message)
+    assert resolve(terms, {**PROMPT, "true_cfg_scale": 1.0, "guidance_rescale": 0.5}).true_cfg_scale == 1.0
+    flux = replace(terms, kind="FluxPipeline")
+    assert refused(flux, guidance_rescale=0.5)[0] == "guidance_rescale"
+    assert resolve(flux, {**PROMPT, "true_cfg_scale": 2.0}).true_cfg_scale == 2.0
+
+
+def test_bounds_of_a_field_that_is_taken(terms: Terms) -> None:
+    flux = replace(terms, kind="FluxPipeline")
+    assert refused(flux, true_cfg_scale=0.5)[1:] == (Code.RANGE, "must be from 1 to 20")
+    assert refused(flux, true_cfg_scale=21.0)[1:] == (Code.RANGE, "must be from 1 to 20")
+
+
+@pytest.mark.parametrize("kind", ["FluxPipeline", "StableDiffusion3Pipeline"])
+@pytest.mark.parametrize("solver", ["ddim", "ddpm"])
+def test_models_by_flow_matching_take_three_solvers(terms: Terms, kind: str, solver: str) -> None:
+    flow = replace(terms, kind=kind)
+    message = "must be euler, heun or dpm++ with model emoji"
+    assert refused(flow, solver=solver) == ("solver", Code.CHOICE, message)
+    for taken in ("euler", "heun", "dpm++"):
+        assert resolve(flow, {**PROMPT, "solver": taken}).solver == taken
+    assert resolve(flow, PROMPT).solver is None
+
+
+def test_of_a_model_that_is_not_known_yet_nothing_is_refused(terms: Terms) -> None:
+    unknown = replace(terms, kind=None)
+    made = resolve(unknown, {**PROMPT, "solver": "ddpm", "true_cfg_scale": 2.0, "guidance_rescale": 0.5})
+    assert (made.solver, made.true_cfg_scale, made.guidance_rescale) == ("ddpm", 2.0, 0.5)
+
+
+@pytest.mark.parametrize("solver", [None, "euler", "ddpm"])
+def test_eta_is_for_ddim(terms: Terms, solver: str | None) -> None:
+    message = "must be left out unless solver is ddim"
+    assert refused(terms, solver=solver, eta=0.5) == ("eta", Code.CONFLICT, message)
+    assert resolve(terms, {**PROMPT, "solver": solver, "eta": 0.0}).eta == 0
+    assert resolve(terms, {**PROMPT, "solver": "ddim", "eta": 0.5}).eta == 0.5
+
+
+def test_a_resolved_request_can_be_sent_again(terms: Terms) -> None:
+    made = resolve(terms, {**PROMPT, "solver": "ddim", "eta": 0.5, "guidance_rescale": 0.7})
+    assert resolve(terms, made.model_dump()) == made
+
+
+def test_form_and_schema_have_what_a_model_on_offer_takes(terms: Terms) -> None:
+    flux = replace(terms, model="flux", kind="FluxPipeline")
+
+    def shown(kind: Terms) -> set[str]:
+        return {field.name for field in form(kind)} & {"eta", "guidance_rescale", "true_cfg_scale"}
+
+    assert (shown(terms), shown(flux)) == ({"eta", "guidance_rescale"}, {"true_cfg_scale"})
+    (options,) = [field.options or [] for field in form(flux) if field.name == "solver"]
+    assert [option.value for option in options] == ["euler", "heun", "dpm++"]
+
+    one, other = (request_schema([each])["properties"] for each in (terms, flux))
+    assert one["true_cfg_scale"]["enum"] == [1, None]
+    assert other["guidance_rescale"]["enum"] == [0, None]
+    assert "enum" not in one["guidance_rescale"]
+    assert one["solver"]["enum"] == ["ddim", "euler", "heun", "dpm++", "ddpm", None]
+    assert other["solver"]["enum"] == ["euler", "heun", "dpm++", None]
+    both = request_schema([terms, flux])["properties"]
+    assert "enum" not in {**both["true_cfg_scale"], **both["guidance_rescale"]}
+    assert both["solver"]["enum"] == one["solver"]["enum"]
