@@ -16,6 +16,8 @@ from uuid import UUID
 import redis
 import redis.asyncio
 
+from store.outages import REDIS_AWAY
+
 JOBS = "underpaint:jobs"
 CONTROL = "underpaint:control"
 
@@ -71,12 +73,12 @@ def decode_control(message: bytes) -> UUID:
 def _publish(client: redis.Redis, channel: str, message: str) -> None:
     try:
         client.publish(channel, message)
-    except (redis.RedisError, OSError) as error:
+    except REDIS_AWAY as error:
         log.warning("no message on %s: %s", channel, error)
 
 
 async def _publish_async(client: redis.asyncio.Redis, channel: str, message: str) -> None:
     try:
         await client.publish(channel, message)
-    except (redis.RedisError, OSError) as error:
+    except REDIS_AWAY as error:
         log.warning("no message on %s: %s", channel, error)

@@ -7,8 +7,8 @@ from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
 from store import moves
+from tasks.outages import GaveUp, transact
 from tasks.queue import QueueUnavailable, enqueue
-from tasks.transactions import GaveUp, transact
 
 log = get_logger(__name__)
 

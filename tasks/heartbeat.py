@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from store import moves
 from store.settings import JobSettings
 from tasks.leases import Leases, Stop
-from tasks.transactions import GaveUp, transact
+from tasks.outages import GaveUp, Outage, transact
 
 log = get_logger(__name__)
 
@@ -41,21 +41,17 @@ class Heartbeat(Thread):
 
     def run(self) -> None:
         """The thread."""
-        away = False
+        outage = Outage(log, "no heartbeat while PostgreSQL is away: %s", "heartbeat: PostgreSQL is back")
         while not self._ended:
             try:
                 self.beat()
             except GaveUp as error:
-                if not away:
-                    log.warning("no heartbeat while PostgreSQL is away: %s", error)
-                away = True
+                outage.failed(error)
             except Exception:
                 # Without a heartbeat this process would lose every job from now on.
                 log.exception("heartbeat failed")
             else:
-                if away:
-                    log.info("heartbeat: PostgreSQL is back")
-                away = False
+                outage.succeeded()
             self._wake.wait(self._settings.heartbeat_seconds)
             self._wake.clear()
 

@@ -7,6 +7,7 @@ nobody to notice. Several janitors do no harm: every change is a conditional upd
 
 import os
 import socket
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from math import inf
@@ -20,17 +21,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from store import figures, idempotency, moves, reads, retention, wakeups, workers
 from store.database import sync_engine, sync_sessions
+from store.outages import DATABASE_AWAY, REDIS_AWAY
 from store.pictures import PictureId, Pictures, open_pictures, redis_cache
 from store.redis_clients import sync_redis
 from store.settings import JobSettings, MetricsSettings, StoreSettings, WebhookSettings
 from tasks.dispatch import send
 from tasks.metrics_janitor import JanitorMetrics
 from tasks.metrics_server import serve
+from tasks.outages import Outage
 from tasks.queue import QUEUE, SWEEP, app
-from tasks.transactions import AWAY, reason
 from tasks.webhooks.service import Service
-
-GONE = (redis.RedisError, OSError)
 
 log = get_logger(__name__)
 
@@ -81,47 +81,49 @@ class Janitor:
         settings: JobSettings,
         metrics: JanitorMetrics | None = None,
         name: str = "beat",
+        now: Callable[[], float] = time,
     ) -> None:
-        """`name`: of the process, as it announces itself."""
+        """`name`: of the process, as it announces itself. `now`: seconds since 1970, a clock that goes on while the
+        machine sleeps."""
         self._sessions = sessions
         self._pictures = pictures
         self._redis = client
         self._settings = settings
         self._metrics = metrics or JanitorMetrics()
         self._name = name
-        self._away = False
-        self._unseen = False
-        self._swept = inf  # times are seconds since 1970, which goes on while a machine sleeps
+        self._database = Outage(log, "PostgreSQL is away: %s", "PostgreSQL is back")
+        self._presence = Outage(log, "nobody sees this beat while Redis is away: %s", "this beat is seen again")
+        self._now = now
+        self._swept = inf
         self._rescue_from = -inf
 
     def sweep(self) -> None:
         """Do all of it, as far as PostgreSQL and Redis are there, and say that this janitor is."""
-        self._announce()
+        self.announce()
         self._sweep()
-        self._announce()
+        self.announce()
 
     def leave(self) -> None:
         """Be gone at once, for whoever asks which beats are there."""
         try:
             workers.withdraw(self._redis, self._name, "beat")
-        except GONE as error:
+        except REDIS_AWAY as error:
             log.warning("presence not withdrawn, it expires: %s", error)
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Tell those who ask which beats there are that this one is, for three heartbeats."""
         # How long ago, and not when: clocks differ.
-        ago = None if self._swept == inf else time() - self._swept
+        ago = None if self._swept == inf else self._now() - self._swept
         info = {"version": version("underpaint"), "swept_seconds_ago": ago}
         try:
             workers.announce(self._redis, self._name, info, 3 * self._settings.heartbeat_seconds, "beat")
-        except GONE as error:
-            if not self._unseen:
-                log.warning("nobody sees this beat while Redis is away: %s", error)
-            self._unseen = True
+        except REDIS_AWAY as error:
+            self._presence.failed(error)
         else:
-            self._unseen = False
+            self._presence.succeeded()
 
     def _sweep(self) -> None:
-        now = time()
+        now = self._now()
         if now - self._swept > 2 * self._settings.heartbeat_seconds:
             # PostgreSQL was away, or this machine slept, and so it was for the workers: those that live renew first.
             self._rescue_from = now + self._settings.lease_seconds
@@ -131,14 +133,10 @@ class Janitor:
             self.expire()
             self.resend()
             self.prune()
-        except AWAY as error:
-            if not self._away:
-                log.warning("PostgreSQL is away: %s", reason(error))
-            self._away = True
+        except DATABASE_AWAY as error:
+            self._database.failed(error)
         else:
-            if self._away:
-                log.info("PostgreSQL is back")
-            self._away = False
+            self._database.succeeded()
             self._swept = now
             self._metrics.swept.set(now)
 
@@ -172,7 +170,7 @@ class Janitor:
         try:
             # While messages wait there, workers will look for work. With none, one that was sent long ago is lost.
             empty = self._redis.llen(QUEUE) == 0
-        except GONE:
+        except REDIS_AWAY:
             return  # no broker, nothing to send to
         query = reads.unsent_or_stale(self._settings.resend_seconds) if empty else reads.unsent()
         with self._sessions() as session:

@@ -9,13 +9,13 @@ from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
-import redis
 from celery.utils.log import get_logger
 
 from store import wakeups, workers
+from store.outages import REDIS_AWAY
+from tasks.outages import Outage
 from tasks.worker import Worker
 
-AWAY = (redis.RedisError, OSError)
 VERSION = version("underpaint")
 PAUSE = 1.0  # s, between attempts while Redis is away
 
@@ -36,26 +36,22 @@ class Presence(Thread):
         self._ended = True
         try:
             workers.withdraw(self._worker.redis, self._worker.name)
-        except AWAY as error:
+        except REDIS_AWAY as error:
             log.warning("presence not withdrawn, it expires: %s", error)
 
     def run(self) -> None:
         """The thread."""
-        away = False
+        outage = Outage(log, "nobody sees this worker while Redis is away: %s", "presence: Redis is back")
         while not self._ended:
             try:
                 with self._worker.redis.pubsub(ignore_subscribe_messages=True) as messages:
                     messages.subscribe(wakeups.CONTROL)
                     self._announce()
                     self._wake()  # what was said until now was missed
-                    if away:
-                        log.info("presence: Redis is back")
-                    away = False
+                    outage.succeeded()
                     self._listen(messages)
-            except AWAY as error:
-                if not away:
-                    log.warning("nobody sees this worker while Redis is away: %s", error)
-                away = True
+            except REDIS_AWAY as error:
+                outage.failed(error)
                 sleep(PAUSE)
 
     def _listen(self, messages: Any) -> None:

@@ -1,13 +1,13 @@
 """Jobs, one after another: claim one, have its images computed, end it."""
 
 from collections.abc import Mapping, Sequence
-from time import sleep
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 from celery.utils.log import get_task_logger
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_result, wait_exponential
 
 from contract.fields import Generation
 from contract.words import State, Stopped
@@ -18,7 +18,7 @@ from tasks.dispatch import pass_on, send
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
-from tasks.transactions import GaveUp, transact
+from tasks.outages import GaveUp, transact
 from tasks.worker import Worker
 
 # A job that is locked just now, as while the API marks as sent what a worker was called for, is free in milliseconds.
@@ -67,21 +67,25 @@ def work(worker: Worker) -> None:
 
 
 def _claim(worker: Worker) -> Claimed | None:
-    pause = FIRST_PAUSE
-    for _ in range(LOOKS):
-        with worker.leases.claiming() as held:
-            found = _look(worker, held)
-        if isinstance(found, Claimed):
-            wakeups.publish(worker.redis, found.job.id, found.job.seq)
-            return found
-        if found == "none" or worker.leases.closing:
-            break
-        sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
-    return None
+    looks = Retrying(
+        retry=retry_if_result(lambda found: found == "locked"),
+        wait=wait_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+        stop=lambda look: look.attempt_number >= LOOKS or worker.leases.closing,
+        retry_error_callback=lambda _: "locked",
+    )
+    found = looks(_look, worker)
+    if isinstance(found, str):
+        return None
+    wakeups.publish(worker.redis, found.job.id, found.job.seq)
+    return found
 
 
-def _look(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none"]:
+def _look(worker: Worker) -> Claimed | Literal["locked", "none"]:
+    with worker.leases.claiming() as held:
+        return _claim_first(worker, held)
+
+
+def _claim_first(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none"]:
     most = worker.jobs.max_running_per_key
     # The last try of a job is its own: what brings the worker down then is nobody else's fault. A thread that finds
     # nothing because of it leaves the job to those that hold the others: they look again when they have ended.

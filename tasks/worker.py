@@ -18,7 +18,7 @@ from store.settings import CatalogSettings, JobSettings, StoreSettings, WorkerSe
 from tasks.engines import Engines
 from tasks.leases import Lease, Leases, Stop
 from tasks.metrics import Metrics
-from tasks.transactions import transact
+from tasks.outages import transact
 
 T = TypeVar("T")
 

@@ -16,10 +16,11 @@ from contract.fields import StoredWebhook
 from contract.words import DeliveryState
 from store import deliveries, reads, webhook_secrets
 from store.links import JobLinks
+from store.outages import DATABASE_AWAY, reason
 from store.settings import WebhookSettings
 from store.tables import Event
 from tasks.metrics_janitor import JanitorMetrics
-from tasks.transactions import AWAY, reason
+from tasks.outages import Outage
 from tasks.webhooks import message
 from tasks.webhooks.post import Outcome, Poster
 
@@ -56,7 +57,7 @@ class Sender:
         self._busy: Counter[str] = Counter()
         """Attempts that are being made, by host."""
         self._done = asyncio.Event()
-        self._away = False
+        self._outage = Outage(log, "webhooks wait: PostgreSQL is away: %s", "webhooks: PostgreSQL is back")
 
     async def run(self) -> None:
         """Send until canceled; attempts that are being made are given up then, and made again by the next sender."""
@@ -76,14 +77,10 @@ class Sender:
         try:
             async with self._sessions.begin() as session:
                 claimed = (await session.execute(deliveries.claim(busy, seconds))).one_or_none()
-        except AWAY as error:
-            if not self._away:
-                log.warning("webhooks wait: PostgreSQL is away: %s", reason(error))
-            self._away = True
+        except DATABASE_AWAY as error:
+            self._outage.failed(error)
             return None
-        if self._away:
-            log.info("PostgreSQL is back")
-        self._away = False
+        self._outage.succeeded()
         return claimed
 
     async def _news(self) -> None:
@@ -99,7 +96,7 @@ class Sender:
             sent = await self._message(claimed)
             if sent is not None:
                 await self._settle(claimed, await self._poster.post(*sent))
-        except AWAY as error:
+        except DATABASE_AWAY as error:
             log.warning("delivery %s is made again later: PostgreSQL is away: %s", claimed.id, reason(error))
         except Exception:  # of one delivery: the others go on, and this one when its claim has run out
             log.exception("delivery %s could not be made", claimed.id)

@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.serving import environment
+from tests.until import until
 
-PATIENCE = 90.0  # s; nothing takes this long unless it is broken
 PARTS = ("api", "worker", "beat")
 
 T = TypeVar("T")
@@ -72,12 +71,8 @@ class Processes:
         return "\n".join(f"--- {part}\n{(self._folder / part).read_text()}" for part in PARTS)
 
     def until(self, look: Callable[[], T | None]) -> T:
-        """What ``look`` gives as soon as that is something."""
-        deadline = time.monotonic() + PATIENCE
-        while not (found := look()):
-            assert time.monotonic() < deadline, self.raw()
-            time.sleep(0.05)
-        return found
+        """What ``look`` returns, as soon as it is true."""
+        return until(look, why=self.raw)
 
 
 @contextmanager

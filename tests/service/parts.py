@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 
 from tests.api.sse import Told, parse
-
-PATIENCE = 90.0  # s; nothing takes this long unless it is broken
+from tests.until import PATIENCE, until
 
 
 class Api:
@@ -31,14 +30,14 @@ class Api:
         command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *options]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                httpx.get(f"{self.address}/healthz", timeout=1, trust_env=False)
-                return
-            except httpx.TransportError:
-                assert time.monotonic() < deadline, self._log.read_text()
-                time.sleep(0.05)
+        until(self._answers, why=self._log.read_text)
+
+    def _answers(self) -> bool:
+        try:
+            httpx.get(f"{self.address}/healthz", timeout=1, trust_env=False)
+        except httpx.TransportError:
+            return False
+        return True
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,7 +1,5 @@
 """A job under fire: who follows it, and what must have become of it in the end."""
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
@@ -11,22 +9,15 @@ import numpy as np
 from PIL import Image
 
 from tests.api.sse import Told
-from tests.service.parts import PATIENCE, Api
+from tests.service.parts import Api
 from tests.tasks.jobs import Jobs, Pixels
+from tests.until import PATIENCE, until
 
 # Seconds of work on one slow core, an iterate every few rounds: 0, 1, 2, 3.
 JOB: dict[str, Any] = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
 
 Undisturbed = list[Pixels]
 """The pictures of all iterates of a job that nothing happened to."""
-
-
-def wait(until: Callable[[], bool], pause: float = 0.02) -> None:
-    """Return as soon as it is so; look every `pause` seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(pause)
 
 
 def pictures(api: Api, job: str) -> list[Pixels]:
@@ -60,7 +51,7 @@ class Story:
 
     def wait_for_iterate(self, number: int) -> None:
         """Return when the client has heard of an iterate."""
-        wait(lambda: any(told.kind == "iterate" and told.data["iterate"] >= number for told in list(self._heard)))
+        until(lambda: any(told.kind == "iterate" and told.data["iterate"] >= number for told in list(self._heard)))
 
     def worker(self, jobs: Jobs) -> str:
         """The name of the worker that runs the job."""

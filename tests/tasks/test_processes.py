@@ -1,7 +1,6 @@
 """Real worker processes, and what may happen to them."""
 
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from tasks.queue import QueueUnavailable, app, enqueue
 from tests.tasks.inside import Reference
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet, pid_of
+from tests.until import until
 
 # Seconds of work on one slow core, an iterate every few rounds.
 LONG: dict[str, Any] = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
@@ -109,10 +109,10 @@ def test_a_killed_workers_job_goes_on_from_its_last_iterate(jobs: Jobs, fleet: F
     rest = jobs.images(job_id)[0].evaluations - saved[-1].evaluations
     assert rest < last.evaluations
     spent = before[rescuer].get("evaluations", 0) + rest
-    deadline = time.monotonic() + 10
-    while fleet.statistics()[rescuer].get("evaluations") != spent:
-        assert time.monotonic() < deadline, (fleet.statistics()[rescuer], spent)
-        time.sleep(0.1)
+    until(
+        lambda: fleet.statistics()[rescuer].get("evaluations") == spent,
+        why=lambda: (fleet.statistics()[rescuer], spent),
+    )
 
 
 def test_jobs_outlive_the_broker(jobs: Jobs, fleet: Fleet, broker: Broker) -> None:

@@ -16,7 +16,8 @@ from store import moves, wakeups
 from store.catalog import Catalog
 from store.tables import Job
 from tests.tasks.inside import Reference, Start
-from tests.tasks.jobs import PATIENCE, Jobs
+from tests.tasks.jobs import Jobs
+from tests.until import PATIENCE
 
 STEPS = 12
 

@@ -1,8 +1,6 @@
 """A receiver of webhooks: a real HTTP server that keeps what it was sent."""
 
 import ssl
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -10,7 +8,7 @@ from typing import Any
 
 import trustme
 
-PATIENCE = 60.0
+from tests.until import PATIENCE, until
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,3 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Return when it is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

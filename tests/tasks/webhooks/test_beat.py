@@ -13,7 +13,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from store.tables import Delivery
-from tests.tasks.webhooks.receiver import Receiver, until
+from tests.tasks.webhooks.receiver import Receiver
+from tests.until import until
 
 
 @pytest.mark.slow

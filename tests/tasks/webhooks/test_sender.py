@@ -15,7 +15,8 @@ from store import deliveries, moves, webhook_secrets
 from store.tables import ApiKey, Delivery, server_secrets
 from tests.api.worker import Worker
 from tests.tasks.jobs import Jobs
-from tests.tasks.webhooks.receiver import Receiver, until
+from tests.tasks.webhooks.receiver import Receiver
+from tests.until import until
 
 Make = Callable[..., Receiver]
 Hooked = Callable[..., UUID]
