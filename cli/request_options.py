@@ -6,6 +6,7 @@ all other commands, because of pydantic.
 
 import inspect
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,17 +23,22 @@ PANEL = "Request"
 class RequestCommand(TyperCommand):
     """A command that has an option for each field of a request. Its function gets their values as ``context.obj``."""
 
+    @cached_property
+    def options(self) -> list[Any]:
+        """The options, as click's parameters."""
+        return _options(self.fields())
+
     def fields(self) -> "list[RequestFieldInfo]":
-        """The fields that have an option: all but the prompt, which is an argument, and what is no scalar."""
+        """The scalar fields, without the prompt, which is an argument."""
         from contract.table import FIELDS
 
         return [row for row in FIELDS.values() if not row.required and row.type not in ("array", "object")]
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return [*super().get_params(ctx), *_options(self.fields())]
+        return [*super().get_params(ctx), *self.options]
 
     def invoke(self, ctx: Any) -> Any:
-        ctx.obj = {row.name: ctx.params.pop(row.name) for row in self.fields()}
+        ctx.obj = {option.name: ctx.params.pop(option.name) for option in self.options}
         return super().invoke(ctx)
 
 

@@ -42,12 +42,12 @@ _INTRODUCTION = """\
 Written by `underpaint settings --markdown` from [store/settings.py](../store/settings.py).
 
 Every setting is an environment variable. `docker compose` reads them from [.env](../.env.example), systemd from an
-`EnvironmentFile=`; `underpaint settings` prints such a file, with the values that hold where it runs. An empty variable
-counts as one that is not set. A value that cannot be is refused at the start, with the reason. Give all processes the
-same environment: each reads what it needs.
+`EnvironmentFile=`. `underpaint settings` prints such a file, with the current values. An empty variable counts as not
+set. An invalid value is refused at the start, with the reason. Give all processes the same environment: each reads what
+it needs.
 
-The commands have a few variables besides: `UNDERPAINT_DATA_DIR` (where `underpaint up` keeps its data, `.underpaint`),
-`UNDERPAINT_SERVER` and `UNDERPAINT_KEY` (which server a command talks to, and the API key that it sends).
+The commands read a few more variables: `UNDERPAINT_DATA_DIR` (where `underpaint up` keeps its data, `.underpaint`),
+`UNDERPAINT_SERVER` and `UNDERPAINT_KEY` (the server that a command talks to, and the API key that it sends).
 """
 
 

@@ -1,4 +1,4 @@
-"""A place for a server."""
+"""A data directory for a server."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +9,6 @@ import pytest
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data directory that is not there yet, below a folder that any user may pass through."""
+    """A data directory that does not exist yet, below a folder that any user can traverse."""
     with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as name:
         yield Path(name) / "data"

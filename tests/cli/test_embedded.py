@@ -1,10 +1,12 @@
 """The embedded PostgreSQL and Valkey: first starts, starts after a crash, awkward folders."""
 
 import asyncio
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -44,16 +46,15 @@ def data(made: Path) -> Iterator[Path]:
 
 
 def run(postgres: Postgres, ask: Callable[[str], T], kill: bool = False) -> T:
-    """What ``ask`` says of the running server."""
+    """The result of ``ask`` with the URL of the running server."""
 
     async def start_and_ask() -> T:
         await postgres.create()
-        plan = postgres.spec()
-        child = Child(plan, Path(tempfile.gettempdir()) / "underpaint-test-postgres.log", lambda name, line: None)
+        spec = replace(postgres.spec(), patience=math.inf)
+        child = Child(spec, Path(tempfile.gettempdir()) / "underpaint-test-postgres.log", lambda name, line: None)
         await child.start()
         try:
-            async with asyncio.timeout(20):
-                await postgres.wait()
+            await postgres.wait()
             return await asyncio.to_thread(ask, postgres.url)
         finally:
             if kill:
@@ -79,10 +80,10 @@ def look(url: str) -> int:
 
 
 def test_data_outlive_the_server(data: Path) -> None:
-    said: list[str] = []
-    run(Postgres(data, said.append), make)
-    assert run(Postgres(data, said.append), look) == 7
-    assert said == []
+    reported: list[str] = []
+    run(Postgres(data, reported.append), make)
+    assert run(Postgres(data, reported.append), look) == 7
+    assert reported == []
     assert not (data / "postmaster.pid").exists()
 
 
@@ -143,11 +144,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_valkey_keeps_what_it_was_told_and_asks_for_its_password() -> None:
     async def start_and_ask(folder: Path, ask: Callable[[redis.Redis], T]) -> T:
         valkey = Valkey(folder)
-        child = Child(valkey.spec(), folder / "log", lambda name, line: None)
+        child = Child(replace(valkey.spec(), patience=math.inf), folder / "log", lambda name, line: None)
         await child.start()
         try:
-            async with asyncio.timeout(10):
-                await valkey.wait()
+            await valkey.wait()
             stranger = redis.Redis(port=urlsplit(valkey.url).port or 0, retry=Retry(NoBackoff(), 0))
             with stranger, pytest.raises(redis.AuthenticationError):
                 stranger.ping()

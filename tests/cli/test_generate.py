@@ -1,9 +1,8 @@
-"""`underpaint generate` against a real server, as a person or a script uses it."""
+"""`underpaint generate` with a real server, as users and scripts use it."""
 
 import io
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import IO
 
@@ -12,15 +11,13 @@ import pytest
 from PIL import Image
 
 from cli.files import PictureFiles
-from tests.cli.running import COMMAND, environment
+from tests.cli.running import COMMAND, environment, run, until
 
-LONG = ["--steps", "1000", "--tolerance", "0", "--images", "4"]  # takes minutes if nobody stops it
+LONG = ["--steps", "1000", "--tolerance", "0", "--images", "4"]  # minutes, unless it is stopped
 
 
 def generate(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "generate", *options], capture_output=True, text=True, timeout=100, env=environment()
-    )
+    return run("generate", *options)
 
 
 def started(*options: str) -> subprocess.Popen[str]:
@@ -90,24 +87,17 @@ def test_ctrl_c_cancels_the_job(server: str, tmp_path: Path) -> None:
     with started("pizza", *LONG, "-o", str(tmp_path), "--server", server) as running:
         assert first_line(running.stdout).endswith("-iterate-00.png")
         running.send_signal(signal.SIGINT)
-        assert running.wait(60) == 130
+        assert running.wait() == 130
         assert "Canceled job" in (running.stderr.read() if running.stderr else "")
-    wait_for_state(server, "canceled")
+    until(lambda: newest_job(server)["state"] == "canceled")
 
 
 def test_a_job_that_somebody_else_cancels(server: str, tmp_path: Path) -> None:
     with started("rocket", *LONG, "-o", str(tmp_path), "--server", server) as running:
         assert first_line(running.stdout).endswith("-iterate-00.png")
         httpx.post(f"{server}/v1/jobs/{newest_job(server)['id']}/cancel", trust_env=False).raise_for_status()
-        assert running.wait(60) == 4
+        assert running.wait() == 4
         assert "was canceled by somebody else" in (running.stderr.read() if running.stderr else "")
-
-
-def wait_for_state(server: str, state: str) -> None:
-    end = time.monotonic() + 20
-    while (job := newest_job(server))["state"] != state:
-        assert time.monotonic() < end, job
-        time.sleep(0.1)
 
 
 def test_what_the_server_refuses_is_explained(server: str, tmp_path: Path) -> None:
@@ -130,7 +120,7 @@ def test_no_address(tmp_path: Path) -> None:
     assert "Use --server http://HOST:PORT" in ran.stderr
 
 
-def test_a_folder_that_cannot_be_one_is_told_before_anything_is_asked_for(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_one_is_reported_before_anything_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = generate("pizza", "-o", str(tmp_path / "file"), "--server", "http://127.0.0.1:9")
     assert ran.returncode == 1

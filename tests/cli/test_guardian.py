@@ -1,9 +1,9 @@
-"""What a killed `up` left running is found, and nothing else is touched."""
+"""The processes that a killed `up` has left running are stopped, and no others."""
 
+import math
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,27 +11,28 @@ import psutil
 import pytest
 
 from cli.up.guardian import Process, Record
+from tests.cli.running import until
 
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as process:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True) as process:
         yield process
         process.kill()
 
 
 def recorded(process: subprocess.Popen[bytes], age: float = 0) -> Process:
     created = psutil.Process(process.pid).create_time()
-    return Process("sleeper", process.pid, created - age, signal.SIGTERM, 5)
+    return Process("sleeper", process.pid, created - age, signal.SIGTERM, math.inf)
 
 
 def test_what_is_left_is_stopped(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     record = Record(tmp_path / "processes.json")
     record.write("http://127.0.0.1:8000", [recorded(sleeper)])
-    said: list[str] = []
-    record.stop_all(said.append)
-    assert sleeper.wait(1) == -signal.SIGTERM
-    assert said == [f"Stopping sleeper (process {sleeper.pid}), left behind by a run that was killed"]
+    reported: list[str] = []
+    record.stop_all(reported.append)
+    assert sleeper.wait() == -signal.SIGTERM
+    assert reported == [f"Stopping sleeper (process {sleeper.pid}), left behind by a run that was killed"]
 
 
 def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
@@ -50,7 +51,7 @@ def test_no_record_or_half_a_record_is_no_process(tmp_path: Path, content: str |
     assert Record(path).describe() == "still starting"
 
 
-def heeds(pid: int, number: signal.Signals) -> bool:
+def handles(pid: int, number: signal.Signals) -> bool:
     """Whether a process ignores or handles a signal: see proc_pid_status(5)."""
     status = Path(f"/proc/{pid}/status").read_text()
     masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigIgn:", "SigCgt:"))]
@@ -61,12 +62,10 @@ def test_the_guardian_stops_all_when_its_parent_is_gone(tmp_path: Path, sleeper:
     record = Record(tmp_path / "processes.json")
     record.write("http://127.0.0.1:8000", [recorded(sleeper)])
     with subprocess.Popen([sys.executable, "-m", "cli.up.guardian", record.path], stdin=subprocess.PIPE) as guardian:
-        while not heeds(guardian.pid, signal.SIGTERM):  # it takes its time to begin on a busy machine
-            assert guardian.poll() is None
-            time.sleep(0.05)
-        guardian.terminate()  # it is not meant
+        until(lambda: handles(guardian.pid, signal.SIGTERM) or guardian.poll() is not None)
+        guardian.terminate()  # it ignores this
         with pytest.raises(subprocess.TimeoutExpired):
             guardian.wait(0.3)
         assert sleeper.poll() is None
-        guardian.communicate(timeout=10)
-    assert sleeper.wait(1) == -signal.SIGTERM
+        guardian.communicate()
+    assert sleeper.wait() == -signal.SIGTERM

@@ -1,4 +1,4 @@
-"""The commands about jobs against a real server, as people and scripts use them."""
+"""The commands about jobs with a real server, as users and scripts use them."""
 
 import json
 import os
@@ -12,19 +12,19 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.running import COMMAND, Running, environment, run
+from tests.cli.running import COMMAND, Running, environment, run, until
 from underpaint import Underpaint
 
 DRAFT = ("--steps", "9", "--blocks", "3", "--method", "srds", "--max-iterations", "0", "--seed", "7")
-LONG = ("--steps", "1000", "--blocks", "5", "--tolerance", "0", "--method", "srds")  # minutes, if nobody stops it
+LONG = ("--steps", "1000", "--blocks", "5", "--tolerance", "0", "--method", "srds")  # minutes, unless it is stopped
 
 
 @pytest.fixture(scope="module")
 def ask(running: Running) -> Callable[..., str]:
-    """Runs a command on the server, which must succeed, and gives what it prints."""
+    """Runs a command on the server, which must succeed, and returns its output."""
 
-    def asked(*arguments: str, said: str = "") -> str:
-        ran = run(*arguments, said=said, UNDERPAINT_SERVER=running.url)
+    def asked(*arguments: str, stdin: str = "") -> str:
+        ran = run(*arguments, stdin=stdin, UNDERPAINT_SERVER=running.url)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
@@ -33,7 +33,7 @@ def ask(running: Running) -> Callable[..., str]:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures of the draft are."""
+    """The folder with the pictures of the draft."""
     return tmp_path_factory.mktemp("draft")
 
 
@@ -45,7 +45,7 @@ def draft(ask: Callable[..., str], saved: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def api(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, trust_env=False, timeout=90) as opened:
+    with httpx.Client(base_url=server, trust_env=False, timeout=None) as opened:
         yield opened
 
 
@@ -83,19 +83,19 @@ def test_showing_and_saving(
 
 
 def in_terminal(*arguments: str, **settings: str) -> str:
-    """What a command prints in a terminal."""
+    """The output of a command in a terminal."""
     ours, theirs = pty.openpty()
     with subprocess.Popen([*COMMAND, *arguments], stdout=theirs, stderr=theirs, env=environment(**settings)) as process:
         os.close(theirs)
-        said = b""
+        output = b""
         try:
             while part := os.read(ours, 65536):
-                said += part
+                output += part
         except OSError:
-            pass  # the other end is closed, as Linux puts it
+            pass  # Linux reports a closed terminal as an error
         os.close(ours)
-    assert process.returncode == 0, said
-    return said.decode()
+    assert process.returncode == 0, output
+    return output.decode()
 
 
 def test_a_list_in_a_narrow_terminal(server: str, ask: Callable[..., str]) -> None:
@@ -115,7 +115,7 @@ def test_pictures_in_a_terminal(server: str, draft: dict[str, Any], tmp_path: Pa
     assert "▀" not in in_terminal("show", draft["id"], **{**where, "NO_COLOR": "1"})
     drawn = in_terminal("generate", "red heart", *DRAFT, "-o", str(tmp_path), COLUMNS="300", **where)
     assert drawn.count("▀") >= 32 * 16
-    # A line of its own, between what is drawn.
+    # The path is a line of its own between the drawings.
     lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn).replace("\r", "\n").splitlines()
     assert str(tmp_path / "red-heart-7.png") in [line.strip() for line in lines]
 
@@ -132,18 +132,17 @@ def test_ending(server: str, ask: Callable[..., str], api: httpx.Client) -> None
     first = ask("generate", "rocket", *LONG, "--detach").strip()
     assert first in ask("cancel", first)
     second = ask("generate", "house", *LONG, "--detach").strip()
-    while api.get(f"/v1/jobs/{second}/images/0/iterates/0", params={"wait": 60}).status_code != 200:
-        pass
+    until(lambda: api.get(f"/v1/jobs/{second}/images/0/iterates/0", params={"wait": 60}).is_success)
     assert second in ask("accept", second)
     with Underpaint(server) as client:
         job = client.wait(second)
         assert (job.state, job.stopped) == ("succeeded", "accepted")
         assert client.wait(first).state == "canceled"
 
-    refused = run("delete", second, UNDERPAINT_SERVER=server)  # and nobody there to say yes
+    refused = run("delete", second, UNDERPAINT_SERVER=server)  # without an answer to the question
     assert refused.returncode == 1
     assert "house" in refused.stdout
-    assert "is deleted" in ask("delete", second, said="y\n")
+    assert "is deleted" in ask("delete", second, stdin="y\n")
     assert api.get(f"/v1/jobs/{second}").status_code == 404
     assert ask("delete", first, "--yes").split() == ["Job", first, "is", "deleted."]
 
@@ -155,7 +154,7 @@ def test_models(ask: Callable[..., str], api: httpx.Client) -> None:
 
 def test_names_of_jobs(server: str, api: httpx.Client, draft: dict[str, Any], ask: Callable[..., str]) -> None:
     assert json.loads(ask("show", "last", "--json"))["id"] == api.get("/v1/jobs").json()["jobs"][0]["id"]
-    for name, said in {
+    for name, message in {
         "heart": "is not the id of a job",
         "0" * 37: "is not the id of a job",
         "0" * 36: "None of the newest",
@@ -164,7 +163,7 @@ def test_names_of_jobs(server: str, api: httpx.Client, draft: dict[str, Any], as
     }.items():
         ran = run("show", name, UNDERPAINT_SERVER=server)
         assert (ran.returncode, ran.stdout) == (1, "")
-        assert said in ran.stderr
+        assert message in ran.stderr
 
 
 def test_without_a_server() -> None:

@@ -10,19 +10,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from store import keys
-from tests.cli.running import COMMAND, Running, environment
+from tests.cli.running import COMMAND, Running, environment, run
 
 
 @pytest.fixture
 def stores(postgres_url: str, redis_url: str, database: Engine) -> dict[str, str]:
     """The settings that name an empty database."""
     return {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
-
-
-def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def succeed(*arguments: str, **settings: str) -> str:
@@ -81,9 +75,9 @@ def test_wrong_usage(wrong: list[str]) -> None:
 
 def test_without_a_database(tmp_path: Path) -> None:
     nowhere = "postgresql://u:secret@127.0.0.1:1/u"
-    said = refuse("keys", "list", UNDERPAINT_DATABASE_URL=nowhere)
-    assert "cannot be reached" in said
-    assert "secret" not in said
+    message = refuse("keys", "list", UNDERPAINT_DATABASE_URL=nowhere)
+    assert "cannot be reached" in message
+    assert "secret" not in message
 
 
 def test_it_finds_the_database_of_up(running: Running) -> None:
@@ -99,9 +93,9 @@ def test_it_starts_the_database_of_an_up_that_does_not_run(folder: Path) -> None
 
 @pytest.mark.parametrize("where", [{}, {"UNDERPAINT_PUBLISHED": "0.0.0.0:8000"}, {"UNDERPAINT_PUBLISHED": "8000"}])
 def test_without_keys_nobody_else_is_served(stores: dict[str, str], where: dict[str, str]) -> None:
-    said = refuse("api", "--host", "0.0.0.0", "--port", "0", **stores, **where)
-    assert "underpaint keys create" in said
-    assert "UNDERPAINT_ALLOW_OPEN" in said
+    message = refuse("api", "--host", "0.0.0.0", "--port", "0", **stores, **where)
+    assert "underpaint keys create" in message
+    assert "UNDERPAINT_ALLOW_OPEN" in message
 
 
 def serves(*arguments: str, **settings: str) -> httpx.Response:
@@ -111,7 +105,7 @@ def serves(*arguments: str, **settings: str) -> httpx.Response:
         command = [*COMMAND, "api", "--host", "0.0.0.0", "--port", str(port), "--fd", str(fd)]
         with subprocess.Popen([*command, *arguments], env=environment(**settings), pass_fds=[fd]) as process:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/v1/jobs", timeout=30, trust_env=False)
+                return httpx.get(f"http://127.0.0.1:{port}/v1/jobs", timeout=None, trust_env=False)
             finally:
                 process.terminate()
 

@@ -1,32 +1,21 @@
-"""`underpaint up` as a person uses it: first start, Ctrl-C, second start, and what can go wrong."""
+"""`underpaint up` as users use it: first start, Ctrl-C, second start, and what can go wrong."""
 
 import signal
 import socket
-import subprocess
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 
-from tests.cli.running import COMMAND, Running, Up, environment, processes_of
+from tests.cli.running import Running, Up, processes_of, run, until
 
 
 def refused(*options: str, **settings: str) -> str:
-    """What it says when it does not start."""
-    ran = subprocess.run(
-        [*COMMAND, "up", *options], capture_output=True, text=True, timeout=30, env=environment(**settings)
-    )
+    """The errors of an `up` that does not start."""
+    ran = run("up", *options, **settings)
     assert ran.returncode == 1, ran
     assert "Traceback" not in ran.stderr
     return ran.stderr
-
-
-def wait_until_gone(folder: Path, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while left := processes_of(folder):
-        assert time.monotonic() < end, f"still running: {left}"
-        time.sleep(0.1)
 
 
 PARTS = ["postgres", "valkey-server", "cli.up.guardian", "tasks.app worker", "tasks.queue beat", "cli api"]
@@ -43,17 +32,15 @@ def test_everything_runs(running: Running) -> None:
 def test_the_log_tells_of_requests_but_not_of_what_opens_a_job(running: Running) -> None:
     path = "/v1/jobs/00000000-0000-4000-8000-000000000000"
     httpx.get(f"{running.url}{path}", params={"share": "us_hush"}, trust_env=False)
-    end = time.monotonic() + 10
-    while f"GET {path} " not in (log := (running.folder / "logs" / "api.log").read_text()):
-        assert time.monotonic() < end, log
-        time.sleep(0.05)
-    assert "hush" not in log
+    log = running.folder / "logs" / "api.log"
+    until(lambda: f"GET {path} " in log.read_text())
+    assert "hush" not in log.read_text()
 
 
 def test_a_second_one_on_the_same_data_is_refused(running: Running) -> None:
-    told = refused("--data-dir", str(running.folder), "--port", "0")
-    assert f"already running on {running.folder}" in told
-    assert f"process {running.up.process.pid}, at {running.url}" in told
+    error = refused("--data-dir", str(running.folder), "--port", "0")
+    assert f"already running on {running.folder}" in error
+    assert f"process {running.up.process.pid}, at {running.url}" in error
 
 
 def test_after_a_kill_it_starts_again_with_its_data(folder: Path) -> None:
@@ -61,7 +48,7 @@ def test_after_a_kill_it_starts_again_with_its_data(folder: Path) -> None:
         url = up.ready()
         submitted = httpx.post(f"{url}/v1/jobs", json={"prompt": "red heart", "steps": 10}, trust_env=False)
         assert submitted.status_code == 202
-        # All that looks after the others is killed at once: only the next start finds what they left.
+        # Both that stop the others are killed: only the next start finds the rest.
         find(folder, "cli.up.guardian").kill()
         up.stop(signal.SIGKILL)
         assert "postgres" in " ".join(processes_of(folder))
@@ -74,16 +61,16 @@ def test_after_a_kill_it_starts_again_with_its_data(folder: Path) -> None:
 
         find(folder, "api").kill()
         again.wait_for(r"api was killed by SIGKILL; starting it again in 1 s")
-        # The port was kept, so the request waits for the new one instead of being refused.
-        assert httpx.get(f"{url}/healthz", trust_env=False, timeout=20).status_code == 200
+        # The port was kept, so the request waits for the new process instead of being refused.
+        assert httpx.get(f"{url}/healthz", trust_env=False, timeout=None).status_code == 200
 
         # Now only `up` itself is killed: the guardian stops the rest.
         again.stop(signal.SIGKILL)
-        wait_until_gone(folder, 40)
+        until(lambda: not processes_of(folder))
 
 
 def find(folder: Path, word: str) -> psutil.Process:
-    """The process of ours that has a word in its command."""
+    """The process with this word in its command."""
     pids = [int(line.split()[0]) for line in processes_of(folder)]
     return next(process for process in map(psutil.Process, pids) if word in process.cmdline())
 
@@ -96,11 +83,11 @@ def test_a_signal_during_the_first_start(folder: Path) -> None:
         assert not (folder / "postgres").exists()
 
 
-def test_a_port_in_use_is_told_before_anything_starts(folder: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        told = refused("--data-dir", str(folder), "--port", str(port))
-    assert told == (
+        error = refused("--data-dir", str(folder), "--port", str(port))
+    assert error == (
         f"Error: Port {port} on 127.0.0.1 is in use by another program. Choose another one with --port (say, "
         f"--port {port + 1}) or UNDERPAINT_PORT.\n"
     )
@@ -114,12 +101,12 @@ def test_a_data_directory_that_cannot_be_one(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_makes_no_sense(folder: Path) -> None:
-    told = refused("--data-dir", str(folder), UNDERPAINT_PORT="many")
-    assert told.startswith("Error: These settings cannot be used:\n  UNDERPAINT_PORT: ")
+    error = refused("--data-dir", str(folder), UNDERPAINT_PORT="many")
+    assert error.startswith("Error: These settings cannot be used:\n  UNDERPAINT_PORT: ")
 
 
 def test_a_database_of_ones_own_that_does_not_answer(folder: Path) -> None:
     elsewhere = "postgresql://nobody@127.0.0.1:9/nothing"
-    told = refused("--data-dir", str(folder), "--port", "0", UNDERPAINT_DATABASE_URL=elsewhere)
-    assert told.startswith("Error: The database could not be brought up to date: connection failed")
+    error = refused("--data-dir", str(folder), "--port", "0", UNDERPAINT_DATABASE_URL=elsewhere)
+    assert error.startswith("Error: The database could not be brought up to date: connection failed")
     assert processes_of(folder) == []

@@ -1,24 +1,17 @@
 """`underpaint webhook-secret`."""
 
-import subprocess
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine
 
 from store.webhook_secrets import key_of, new_secret
-from tests.cli.running import COMMAND, environment
+from tests.cli.running import run
 
 
 @pytest.fixture
 def ask(postgres_url: str, database: Engine):
-    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        stores = {"UNDERPAINT_DATABASE_URL": postgres_url, **settings}
-        command = [*COMMAND, *arguments]
-        return subprocess.run(
-            command, env=environment(**stores), capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
+    return partial(run, UNDERPAINT_DATABASE_URL=postgres_url)
 
 
 def test_the_servers_and_that_of_a_key(ask) -> None:

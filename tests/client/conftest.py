@@ -1,5 +1,6 @@
-"""A server, a wire to it that can be cut, and both clients of it; what a worker does, the tests do by hand."""
+"""A server, a proxy that can break connections, and both clients. The tests do the work of the worker."""
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,27 +15,27 @@ from store import keys
 from tests.api.serving import serving
 from tests.api.worker import Worker
 from tests.client.either import Blocking
-from tests.client.wire import Wire
+from tests.client.proxy import Proxy
 from underpaint import Underpaint
 
 
 @pytest.fixture(scope="session")
 def address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the API is served."""
+    """The URL of the API."""
     log = tmp_path_factory.mktemp("client") / "log"
     with serving(log, UNDERPAINT_DATABASE_URL=postgres_url, UNDERPAINT_REDIS_URL=redis_url) as served:
         yield served
 
 
 @pytest.fixture
-def wire(address: str) -> Iterator[Wire]:
-    with Wire(address) as wire:
-        yield wire
+def proxy(address: str) -> Iterator[Proxy]:
+    with Proxy(address) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 def make_key(database: Engine, redis_url: str) -> Callable[..., str]:
-    """Makes a key with these scopes and limits, and gives it; nothing else is stored yet."""
+    """Creates a key with these scopes and limits; the database is empty otherwise."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
 
@@ -48,15 +49,15 @@ def make_key(database: Engine, redis_url: str) -> Callable[..., str]:
 
 
 @pytest.fixture(params=[Underpaint, Blocking])
-def make(request: pytest.FixtureRequest, wire: Wire) -> Iterator[Callable[..., Underpaint]]:
-    """Makes clients, of either kind: the one for asyncio behind a portal."""
+def make(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Callable[..., Underpaint]]:
+    """Makes clients of either kind, the asynchronous one behind a portal."""
     with ExitStack() as opened:
-        yield lambda **how: opened.enter_context(request.param(**{"server": wire.address, **how}))
+        yield lambda **options: opened.enter_context(request.param(**{"server": proxy.address, **options}))
 
 
 @pytest.fixture
 def client(make: Callable[..., Underpaint], make_key: Callable[..., str]) -> Underpaint:
-    return make(key=make_key("ann"))
+    return make(key=make_key("ann"), patience=math.inf)
 
 
 @pytest.fixture

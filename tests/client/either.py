@@ -1,4 +1,4 @@
-"""The client for asyncio as one that waits, so that one test is for both."""
+"""The asynchronous client with a synchronous interface, so that one test is for both clients."""
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -28,8 +28,8 @@ class Blocking:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
         if inspect.isasyncgenfunction(method):
-            return lambda *given, **named: self._each(method(*given, **named))
-        return lambda *given, **named: self._run.call(partial(method, *given, **named))
+            return lambda *args, **kwargs: self._each(method(*args, **kwargs))
+        return lambda *args, **kwargs: self._run.call(partial(method, *args, **kwargs))
 
     def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
         try:

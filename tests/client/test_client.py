@@ -1,4 +1,4 @@
-"""Both clients against a real server, by way of a wire that fails."""
+"""Both clients with a real server, through a proxy that breaks connections."""
 
 import inspect
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from contract.fields import Generation
 from store import moves, tables
 from tests.api.worker import Worker, png
-from tests.client.wire import Wire, page
+from tests.cli.running import until
+from tests.client.proxy import Proxy, page
 from underpaint import (
     AsyncUnderpaint,
     BadAddress,
@@ -42,7 +43,7 @@ from underpaint.tail import EventTail
 
 
 def test_what_is_read_is_what_the_server_sent(
-    client: Underpaint, worker: Worker, wire: Wire, make_key: Callable[..., str]
+    client: Underpaint, worker: Worker, proxy: Proxy, make_key: Callable[..., str]
 ) -> None:
     job = client.submit("red heart", seed=7, images=2)
     assert (job.state, job.request.seed, [image.seed for image in job.images]) == ("queued", 7, [7, 8])
@@ -52,15 +53,15 @@ def test_what_is_read_is_what_the_server_sent(
     assert [(each.image, each.iterate) for each in client.iterates(job)] == [(n, p) for n in (0, 1) for p in range(3)]
 
     headers = {"Authorization": f"Bearer {make_key('all', 'admin')}"}
-    with httpx.Client(base_url=wire.address, headers=headers, trust_env=False) as plain:
+    with httpx.Client(base_url=proxy.address, headers=headers, trust_env=False) as plain:
         assert job.model_dump(mode="json", exclude_unset=True) == plain.get(f"/v1/jobs/{job.id}").json()
         models = [model.model_dump(mode="json", exclude_unset=True) for model in client.models()]
         assert models == plain.get("/v1/models").json()["models"]
         assert client.health().version == plain.get("/healthz").json()["version"]
 
 
-def test_what_a_newer_server_says_is_kept(generation: Callable[..., Generation]) -> None:
-    told = {
+def test_what_only_a_newer_server_sends_is_kept(generation: Callable[..., Generation]) -> None:
+    sent = {
         "id": str(uuid4()),
         "state": "queued",
         "created_at": "2026-01-01T12:00:00Z",
@@ -70,7 +71,7 @@ def test_what_a_newer_server_says_is_kept(generation: Callable[..., Generation])
         "links": {"self": "/"},
         "mood": {"good": True},
     }
-    assert Job.model_validate(told).model_dump(mode="json", exclude_unset=True) == told
+    assert Job.model_validate(sent).model_dump(mode="json", exclude_unset=True) == sent
     tail = EventTail(uuid4(), 0, 0)
     assert tail.received(ServerSentEvent("moon", '{"phase": 1}', "3")) is None
     assert tail.headers["Last-Event-ID"] == "3"
@@ -90,7 +91,7 @@ def test_pictures(client: Underpaint, worker: Worker) -> None:
 def test_generate(client: Underpaint, worker: Worker, pool: ThreadPoolExecutor) -> None:
     pictures = pool.submit(client.generate, "red heart", images=2, format="jpeg")
     worker.run(queued(client), images=2)
-    assert [(each.image, each.iterate, each.final, each.media_type) for each in pictures.result(60)] == [
+    assert [(each.image, each.iterate, each.final, each.media_type) for each in pictures.result()] == [
         (0, 2, True, "image/jpeg"),
         (1, 2, True, "image/jpeg"),
     ]
@@ -99,16 +100,14 @@ def test_generate(client: Underpaint, worker: Worker, pool: ThreadPoolExecutor) 
     worker.claim(job)
     worker.fail(job, "the state is not finite")
     with pytest.raises(JobFailed, match="not finite") as failed:
-        failing.result(60)
+        failing.result()
     assert str(failed.value.job.id) == job
 
 
 def queued(client: Underpaint) -> str:
-    """The job that is about to be queued."""
-    for _ in range(1000):
-        for job in client.page(state="queued").jobs:
-            return str(job.id)
-    raise AssertionError("no job was submitted")
+    """Waits for a queued job, and returns its id."""
+    (job, *_) = until(lambda: client.page(state="queued").jobs)
+    return str(job.id)
 
 
 def test_waiting(client: Underpaint, worker: Worker) -> None:
@@ -145,19 +144,19 @@ def test_control(client: Underpaint, worker: Worker) -> None:
         client.job(job)
 
 
-def test_events_go_on_where_the_stream_was_cut(client: Underpaint, worker: Worker, wire: Wire) -> None:
+def test_events_resume_where_the_stream_was_cut(client: Underpaint, worker: Worker, proxy: Proxy) -> None:
     job = client.submit("red heart")
     worker.claim(str(job.id))
     worker.start(str(job.id))
     worker.save(str(job.id), 0, png())
-    wire.cut_after = b"event: iterate"
+    proxy.cut_after = b"event: iterate"
     stream = client.events(job)
     seen = [next(stream) for _ in range(4)]
     worker.save(str(job.id), 1, png(1))
     worker.save(str(job.id), 2, png(2), final=True)
     worker.finish(str(job.id))
     seen += stream
-    assert wire.cut_after == b""
+    assert proxy.cut_after == b""
     assert [event.id for event in seen] == list(range(1, len(seen) + 1))
     assert [event.iterate for event in seen if isinstance(event, IterateEvent)] == [0, 1, 2]
     assert [type(event) for event in (seen[0], seen[-1])] == [StateEvent, DoneEvent]
@@ -169,35 +168,35 @@ def test_events_of_a_job_that_is_not_there(client: Underpaint) -> None:
         next(iter(client.events(uuid4())))
 
 
-def test_an_answer_that_is_lost_makes_no_second_job(client: Underpaint, wire: Wire) -> None:
-    wire.lose = b"POST"
+def test_a_lost_response_makes_no_second_job(client: Underpaint, proxy: Proxy) -> None:
+    proxy.lose = b"POST"
     job = client.submit("red heart")
-    assert wire.lost == 1
+    assert proxy.lost == 1
     assert [each.id for each in client.jobs()] == [job.id]
 
 
-def test_what_must_not_happen_twice_is_sent_once(client: Underpaint, worker: Worker, wire: Wire) -> None:
+def test_what_must_not_happen_twice_is_sent_once(client: Underpaint, worker: Worker, proxy: Proxy) -> None:
     job = client.submit("red heart", max_iterations=0)
     worker.run(str(job.id), stopped="max_iterations")
-    wire.lose = b"POST"
+    proxy.lose = b"POST"
     with pytest.raises(Unreachable) as lost:
         client.refine(job)
     assert lost.value.sent
     assert client.job(job).state == "queued"
 
 
-def test_a_server_that_is_away_for_a_moment(client: Underpaint, wire: Wire) -> None:
-    wire.instead = (b"POST", page("503 Away"))
+def test_a_server_that_is_away_for_a_moment(client: Underpaint, proxy: Proxy) -> None:
+    proxy.instead = (b"POST", page("503 Away"))
     job = client.submit("red heart")
-    assert wire.instead is None
-    wire.instead = (b"GET", page("502 Bad Gateway"))
+    assert proxy.instead is None
+    proxy.instead = (b"GET", page("502 Bad Gateway"))
     assert next(iter(client.events(job))).id == 1
-    assert wire.instead is None
+    assert proxy.instead is None
 
 
-def test_without_patience(make: Callable[..., Underpaint], make_key: Callable[..., str], wire: Wire) -> None:
+def test_without_patience(make: Callable[..., Underpaint], make_key: Callable[..., str], proxy: Proxy) -> None:
     client = make(key=make_key("ann"), patience=0)
-    wire.instead = (b"GET", page("503 Away"))
+    proxy.instead = (b"GET", page("503 Away"))
     with pytest.raises(ServerFault, match="503") as away:
         client.models()
     assert (away.value.status, away.value.retry_after) == (503, 0)
@@ -311,11 +310,11 @@ def test_no_id(client: Underpaint) -> None:
 
 
 @pytest.mark.parametrize("status", ["200 OK", "301 Moved", "404 Not Found"])
-def test_another_server(client: Underpaint, wire: Wire, status: str) -> None:
-    wire.instead = (b"GET", page(status))
+def test_another_server(client: Underpaint, proxy: Proxy, status: str) -> None:
+    proxy.instead = (b"GET", page(status))
     with pytest.raises(UnexpectedAnswer, match=r"as (no|an) Underpaint server does"):
         client.models()
-    assert wire.instead is None
+    assert proxy.instead is None
 
 
 def test_both_clients_are_alike() -> None:

@@ -1,6 +1,6 @@
-"""A real Chromium on a real server with a real worker. All tests of the page share one of each.
+"""A real Chromium, and a real server with a real worker, which all tests of the page share.
 
-They end with the last test here: while Playwright runs, no other test of this process could run an event loop.
+They end with the last test of this package: while Playwright runs, no other test of this process can run an event loop.
 """
 
 import os
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load_file, save_file
 
 from store.settings import SHIPPED_CATALOG
 from tests.cli.running import Up
-from tests.web.studio import Studio
+from tests.web.studio import TIMEOUT, Studio
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# A browser that runs as root has no sandbox, and none here has anything to ask of the world.
+# Chromium has no sandbox if it runs as root. The other flags keep it from connecting to other servers.
 FLAGS = [
     *(["--no-sandbox"] if os.geteuid() == 0 else []),
     "--disable-gpu",
@@ -33,7 +33,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
 def catalog(folder: Path) -> Path:
-    """The shipped model, and the same with a broken weight, whose jobs fail."""
+    """A catalogue with the shipped model, and a copy with a broken weight, whose jobs fail."""
     shipped = SHIPPED_CATALOG.parent / "emoji"
     (folder / "emoji").symlink_to(shipped)
     shutil.copytree(shipped, folder / "broken")
@@ -61,6 +61,7 @@ def server() -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("the tests of the page need Chromium: on Debian, apt install chromium")
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
@@ -69,12 +70,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def studio(browser: Browser, server: str) -> Iterator[Studio]:
-    """The page in a browser of its own. In the end nothing may run, and nothing may have gone wrong in any tab."""
+    """A browser context for the page. At its end no job may run, and no tab may have reported an error."""
     with Studio.opened(browser, server) as studio:
         yield studio
 
 
 @pytest.fixture
 def page(studio: Studio) -> Page:
-    """The page, open at its start."""
+    """The page, open without a job."""
     return studio.open()

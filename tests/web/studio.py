@@ -1,4 +1,4 @@
-"""What the tests of the page do again and again."""
+"""What the tests of the page share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,16 @@ from typing import Any, Self
 import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-# Enough work for a person, or a test, to do something meanwhile.
-LONG: dict[str, Any] = {"steps": 250, "blocks": 10, "tolerance": 0}
+from tests.cli.running import until
+
+TIMEOUT = 200_000  # ms; less than the timeout of pytest, since its message says what was expected
+
+# Minutes of work after the first iterates, so that a job does not end while a test looks at it.
+LONG: dict[str, Any] = {"steps": 1000, "blocks": 40, "tolerance": 0}
 # Six iterates in few steps.
 SHORT: dict[str, Any] = {"steps": 12, "blocks": 5, "tolerance": 0}
 
-# Each picture that the page puts into view, as it does so.
+# Records each picture that the page displays.
 WATCH = """
 window.violations = [];
 addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
@@ -29,14 +33,14 @@ addEventListener("DOMContentLoaded", () => {
 
 
 class Studio:
-    """A browser's context on the page of a server."""
+    """A browser context for the page of a server."""
 
     def __init__(self, context: BrowserContext, server: str) -> None:
         self.context = context
         self.server = server
         self.wrong: list[str] = []
         self.forgiven: tuple[str, ...] = ()
-        self.api = httpx.Client(base_url=server, trust_env=False, timeout=60)
+        self.api = httpx.Client(base_url=server, trust_env=False, timeout=None)
         context.add_init_script(WATCH)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.wrong.append(str(error.error)))
@@ -45,9 +49,9 @@ class Studio:
     @classmethod
     @contextmanager
     def opened(cls, browser: Browser, server: str, **options: Any) -> Iterator[Self]:
-        """A context that is closed in the end, and then looked through for faults."""
+        """A context that is closed at the end. Fails if it has seen errors."""
         with browser.new_context(**options) as context:
-            context.set_default_timeout(60_000)
+            context.set_default_timeout(TIMEOUT)
             studio = cls(context, server)
             try:
                 yield studio
@@ -66,11 +70,11 @@ class Studio:
         return page
 
     def forgive(self, *messages: str) -> None:
-        """Faults that are what a test is about, by a part of what the console says."""
+        """Ignores console messages that contain one of these texts."""
         self.forgiven = messages
 
     def submit(self, prompt: str = "red heart", **request: Any) -> dict[str, Any]:
-        """A job by the API."""
+        """Submits a job by the API."""
         answer = self.api.post("/v1/jobs", json={"prompt": prompt, "method": "srds", "seed": 7, **request})
         assert answer.status_code == 202, answer.text
         return answer.json()
@@ -78,14 +82,14 @@ class Studio:
     def has_iterate(self, job: dict[str, Any], iterate: int) -> None:
         """Waits until a job has this iterate."""
         path = f"/v1/jobs/{job['id']}/images/0/iterates/{iterate}"
-        assert any(self.api.get(path, params={"wait": 20}).status_code == 200 for _ in range(10))
+        until(lambda: self.api.get(path, params={"wait": 20}).is_success)
 
     def job(self, page: Page) -> dict[str, Any]:
-        """The job that a tab shows, as the API has it."""
+        """The document of the job that a tab shows."""
         return self.api.get(f"/v1/jobs/{page.url.split('job=')[1]}").raise_for_status().json()
 
     def cancel_all(self) -> None:
-        """Nothing of one test goes on in the next one."""
+        """Cancels all jobs, so that none runs in the next test."""
         for state in ("queued", "running"):
             for job in self.api.get("/v1/jobs", params={"state": state, "limit": 100}).json()["jobs"]:
                 self.api.post(f"/v1/jobs/{job['id']}/cancel")
@@ -125,7 +129,7 @@ def in_state(page: Page, *states: str) -> None:
 
 
 def sees(page: Page, iterate: int) -> None:
-    """Waits until the picture in view is that of this iterate, or of a later one."""
+    """Waits until the picture of this iterate, or of a later one, is displayed."""
     page.locator(", ".join(f'.canvas[data-iterate="{later}"]' for later in range(iterate, iterate + 60))).wait_for()
 
 

@@ -1,4 +1,4 @@
-"""The page for everybody: without a mouse, on a phone, in the dark, and for a reader that says what is there."""
+"""The page without a mouse, on a phone, in the dark, and with a screen reader."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -9,9 +9,9 @@ from tests.web.studio import LONG, SHORT, Studio, in_state, paint, sees, set_up
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
-DESK: ViewportSize = {"width": 1440, "height": 900}
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 
-# Colours change within moments, and are between two of them meanwhile.
+# Colours change in transitions, during which the contrast is lower.
 SETTLED = """
 Promise.allSettled(
     document.getAnimations().filter((each) => each instanceof CSSTransition).map((each) => each.finished))
@@ -19,21 +19,21 @@ Promise.allSettled(
 
 
 def faults(page: Page) -> list[str]:
-    """What axe-core finds on a desk and on a phone, light and dark, as `where: impact: rule at element`."""
-    told: list[str] = []
-    for size in (DESK, PHONE):
+    """What axe-core finds on a desktop and on a phone, light and dark, as `where: impact: rule at element`."""
+    found: list[str] = []
+    for size in (DESKTOP, PHONE):
         page.set_viewport_size(size)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.evaluate(SETTLED)
-            found = Axe().run(page).response["violations"]
+            violations = Axe().run(page).response["violations"]
             where = f"{scheme}, {size['width']} wide"
-            told += [
+            found += [
                 f"{where}: {fault['impact']}: {fault['id']} at {node['target']}"
-                for fault in found
+                for fault in violations
                 for node in fault["nodes"]
             ]
-    return told
+    return found
 
 
 def test_axe_finds_no_fault(studio: Studio, page: Page) -> None:
@@ -104,9 +104,9 @@ def test_without_a_mouse(studio: Studio, page: Page) -> None:
     assert studio.job(page)["stopped"] == "accepted"
 
 
-def test_what_happens_is_said(page: Page) -> None:
-    said: list[str] = []
-    page.expose_function("hear", lambda words: said.append(words))
+def test_what_happens_is_announced(page: Page) -> None:
+    announced: list[str] = []
+    page.expose_function("hear", lambda words: announced.append(words))
     page.locator("#announcer").evaluate(
         """announcer => {
           new MutationObserver(() => window.hear(announcer.textContent)).observe(announcer, {childList: true});
@@ -115,7 +115,7 @@ def test_what_happens_is_said(page: Page) -> None:
     paint(page, **SHORT)
     in_state(page, "succeeded")
     expect(page.locator("#announcer")).to_contain_text("Finished")
-    assert any(words.startswith("Iterate") for words in said), said
+    assert any(words.startswith("Iterate") for words in announced), announced
     assert page.locator(".layer.on").get_attribute("alt") == "red heart: the finished picture"
 
 

@@ -1,4 +1,4 @@
-"""A wire between client and server that a test can cut: TCP, forwarded as it is but for what the test asks for."""
+"""A TCP proxy between client and server, with which a test can break connections."""
 
 import socket
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from typing import Self
 
 
 def page(status: str) -> bytes:
-    """A whole answer with a page for people, as proxies and other servers give it."""
+    """A response with an HTML page, as other servers and proxies send it."""
     head = f"HTTP/1.1 {status}\r\nRetry-After: 0\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 7"
     return f"{head}\r\n\r\n<p>Hey!".encode()
 
 
-class Wire:
-    """Leads to ``server``, a ``http://HOST:PORT``. What a test asks for happens at the next occasion, once.
+class Proxy:
+    """A proxy for ``server``, a ``http://HOST:PORT``. Each fault that a test sets happens once.
 
     Attributes:
-        address: where clients connect to.
-        lost: answers that were lost.
-        cut_after: when these bytes have gone to the client, its connection is cut.
-        lose: what the server answers to a request that begins with this is lost, with the connection.
-        instead: a request that begins with the first of these gets the second as its answer, and not the server's.
+        address: the URL for clients.
+        lost: the number of responses that were lost.
+        cut_after: when these bytes have been sent to the client, its connection is cut.
+        lose: the response to a request that begins with these bytes is lost, with the connection.
+        instead: a request that begins with the first of these gets the second as its response.
     """
 
     def __init__(self, server: str) -> None:
@@ -38,20 +38,20 @@ class Wire:
         return self
 
     def __exit__(self, *error: object) -> None:
-        _end(self._listener)
+        _close(self._listener)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                _Line(self, client, socket.create_connection(self._server))
+                _Connection(self, client, socket.create_connection(self._server))
 
 
-class _Line:
+class _Connection:
     """One connection."""
 
-    def __init__(self, wire: Wire, client: socket.socket, server: socket.socket) -> None:
-        self._wire, self._client, self._server = wire, client, server
+    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
+        self._proxy, self._client, self._server = proxy, client, server
         self._losing = False
         for way in (self._up, self._down):
             Thread(target=self._run, args=[way], daemon=True).start()
@@ -59,31 +59,31 @@ class _Line:
     def _run(self, way: Callable[[], None]) -> None:
         with suppress(OSError):
             way()
-        _end(self._client)
-        _end(self._server)
+        _close(self._client)
+        _close(self._server)
 
     def _up(self) -> None:
         while data := self._client.recv(65536):
-            if self._wire.instead and data.startswith(self._wire.instead[0]):
-                answer, self._wire.instead = self._wire.instead[1], None
-                self._client.sendall(answer)
+            if self._proxy.instead and data.startswith(self._proxy.instead[0]):
+                response, self._proxy.instead = self._proxy.instead[1], None
+                self._client.sendall(response)
                 return
-            if self._wire.lose and data.startswith(self._wire.lose):
-                self._wire.lose, self._losing = b"", True
+            if self._proxy.lose and data.startswith(self._proxy.lose):
+                self._proxy.lose, self._losing = b"", True
             self._server.sendall(data)
 
     def _down(self) -> None:
         while data := self._server.recv(65536):
             if self._losing:
-                self._wire.lost += 1
+                self._proxy.lost += 1
                 return
             self._client.sendall(data)
-            if self._wire.cut_after and self._wire.cut_after in data:
-                self._wire.cut_after = b""
+            if self._proxy.cut_after and self._proxy.cut_after in data:
+                self._proxy.cut_after = b""
                 return
 
 
-def _end(one: socket.socket) -> None:
+def _close(one: socket.socket) -> None:
     with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
     one.close()
