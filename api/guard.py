@@ -136,6 +136,6 @@ async def _check_owner(services: Services, caller: Caller, job_id: str) -> None:
     except ValidationError:
         return  # the route reports what is wrong with it
     async with services.reading.begin() as session:
-        found = (await session.execute(reads.owner(job))).tuples().one_or_none()
+        found = (await session.execute(reads.owner(job))).one_or_none()
     if found is None or found[0] != caller.owner:
         raise NoSuchJob.of(job)

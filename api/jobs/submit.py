@@ -95,7 +95,7 @@ async def made_before(services: Services, once: Once, within_seconds: float | No
         IdempotencyKeyReused: the key belongs to another request.
     """
     async with services.reading.begin() as session:
-        row = (await session.execute(idempotency.made(once, within_seconds))).tuples().one_or_none()
+        row = (await session.execute(idempotency.made(once, within_seconds))).one_or_none()
         if row is None:
             return None
         job, fingerprint = row

@@ -225,7 +225,7 @@ class Subscriptions:
         """Tell everybody what the database knows of their jobs; of a job that is gone, to look for themselves."""
         asked = list(self._subscriptions)
         async with self._single.begin() as session:
-            newest = dict((await session.execute(reads.seqs(asked))).tuples().all())
+            newest = dict((await session.execute(reads.seqs(asked))).all())
         for job in asked:
             for subscription in self._subscriptions.get(job, ()):
                 subscription.tell(newest.get(job))

@@ -32,7 +32,7 @@ async def find_picture(session: AsyncSession, job: UUID, image: int, iterate: in
         NoSuchJob, NoSuchPicture: it is not there; the message says what is.
     """
     query = reads.newest_picture(job, image) if iterate is None else reads.picture(job, image, iterate)
-    row = (await session.execute(query)).tuples().one_or_none()
+    row = (await session.execute(query)).one_or_none()
     if row and row[1]:
         return Found(row[0], row[1], row[2])
     raise await _missing(session, job, image, iterate)

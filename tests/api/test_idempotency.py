@@ -1,5 +1,6 @@
 """A request that is sent again."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -44,6 +45,20 @@ def test_another_key_or_none_makes_another_job(client: httpx.Client) -> None:
     made = [send(client, "one"), send(client, "two"), client.post("/v1/jobs", json=HEART)]
     made.append(client.post("/v1/jobs", json=HEART))
     assert len({response.json()["id"] for response in made}) == 4
+
+
+def test_two_api_keys_never_share_a_job(holder: Callable[..., httpx.Client]) -> None:
+    ann, bob = holder("ann"), holder("bob")
+    first = send(ann, "one")
+    # The same request, then another one: neither the job of ann nor her request may show.
+    answers = [send(bob, "one"), send(holder("eve"), "one", {"prompt": "cat face"})]
+    for answer in answers:
+        assert answer.status_code == 202
+        assert "idempotency-replayed" not in answer.headers
+    assert len({answer.json()["id"] for answer in (first, *answers)}) == 3
+    for client, made in ((ann, first), (bob, answers[0])):
+        again = send(client, "one")
+        assert (again.json()["id"], again.headers["idempotency-replayed"]) == (made.json()["id"], "true")
 
 
 @pytest.mark.parametrize("request_", [{"prompt": "cat face"}, {**HEART, "steps": 25}])

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis
+from celery.signals import before_task_publish
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
@@ -70,6 +71,53 @@ def test_what_is_left_at_the_end_is_sent(
     send_all(postgres_url, queued)
     assert valkey.llen(QUEUE) == len(queued)
     assert unsent(database) == 0
+
+
+def test_only_what_the_broker_took_is_noted_as_sent(
+    queued: Made,
+    database: Engine,
+    postgres_url: str,
+    valkey: redis.Redis,
+    redis_url: str,
+    broker: Callable[[str], None],
+) -> None:
+    broker(redis_url)
+    published = 0
+
+    def stall(**_: object) -> None:
+        nonlocal published
+        published += 1
+        if published == 4:
+            valkey.client_pause(60_000, all=False)  # writes alone: this one times out
+
+    before_task_publish.connect(stall)
+    try:
+        send_all(postgres_url, queued)
+    finally:
+        before_task_publish.disconnect(stall)
+        valkey.client_unpause()
+    assert valkey.llen(QUEUE) == 3
+    assert unsent(database) == len(queued) - 3
+
+
+def test_a_request_waits_for_the_broker_only_for_a_moment(
+    queued: Made, postgres_url: str, valkey: redis.Redis, redis_url: str, broker: Callable[[str], None]
+) -> None:
+    """``Outbox.send`` returns before the call is out, if that takes longer."""
+    broker(redis_url)
+
+    async def run() -> int:
+        engine = async_engine(postgres_url)
+        outbox = Outbox(async_sessions(engine))
+        async with outbox.running():
+            valkey.client_pause(60_000, all=False)
+            await outbox.send(queued[0])
+            out = valkey.llen(QUEUE)
+            valkey.client_unpause()
+        await engine.dispose()
+        return int(out)  # pyright: ignore[reportArgumentType]
+
+    assert asyncio.run(run()) == 0
 
 
 def test_without_the_broker_the_janitor_finds_them(

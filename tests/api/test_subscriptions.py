@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -261,3 +261,89 @@ def test_a_client_that_leaves_is_forgotten_at_once(postgres_url: str, redis_url:
         await engine.dispose()
 
     asyncio.run(leave())
+
+
+NEVER = 10_000.0  # s
+
+
+@asynccontextmanager
+async def listening(
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, poll: float
+) -> AsyncIterator[tuple[Subscriptions, Callable[[UUID, int], Awaitable[None]]]]:
+    """Subscriptions of this process, which poll so often (in seconds), and what publishes that a job has an event."""
+    monkeypatch.setattr("api.live.subscriptions.POLL_SECONDS", poll)
+    engine, client = async_engine(postgres_url), async_redis(redis_url)
+    subscriptions = Subscriptions(client, *[async_sessions(engine)] * 3)
+    async with subscriptions.running():
+        yield subscriptions, lambda job, seq: wakeups.publish_async(client, job, seq)
+    await client.aclose()
+    await engine.dispose()
+
+
+async def connected(subscriptions: Subscriptions, publish: Callable[[UUID, int], Awaitable[None]]) -> None:
+    """Return when the subscriber hears what is published."""
+    marker = uuid4()
+    with subscriptions.subscribe(marker) as subscription:
+        heard = False
+        while not heard:
+            await publish(marker, 1)
+            heard = await subscription.news(0.1)
+            # What it heard may also be that the connection is new. It hears that once.
+        subscription.seen = 0
+        await publish(marker, 1)
+        assert await subscription.news(20)
+
+
+def test_a_message_wakes_those_who_wait_for_that_job(
+    postgres_url: str, redis_url: str, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with listening(postgres_url, redis_url, monkeypatch, NEVER) as (subscriptions, publish):
+            await connected(subscriptions, publish)
+            job = uuid4()
+            with (
+                subscriptions.subscribe(job) as first,
+                subscriptions.subscribe(job) as second,
+                subscriptions.subscribe(uuid4()) as other,
+            ):
+                second.seen = 1
+                await publish(job, 1)
+                assert await first.news(20)
+                assert not await second.news(0.2), "it knows that event"
+                assert not await other.news(0.2), "that is another job"
+                assert not await first.news(0.2), "it was woken once"
+
+    asyncio.run(run())
+
+
+def test_a_new_connection_to_redis_wakes_everybody(
+    postgres_url: str, redis_url: str, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with listening(postgres_url, redis_url, monkeypatch, NEVER) as (subscriptions, publish):
+            await connected(subscriptions, publish)
+            with subscriptions.subscribe(uuid4()) as subscription:
+                subscription.seen = 1
+                valkey.client_kill_filter(_type="pubsub")  # what was published meanwhile is lost
+                assert await subscription.news(20)
+
+    asyncio.run(run())
+
+
+def test_the_poll_starts_with_the_first_who_waits(
+    postgres_url: str, database: Engine, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = UUID(submit())
+
+    async def run() -> None:
+        async with listening(postgres_url, "redis://127.0.0.1:1/0", monkeypatch, 0) as (subscriptions, _):
+            for _ in range(10):
+                await asyncio.sleep(0)  # the poll has found nobody, and rests
+            with subscriptions.subscribe(job) as late, subscriptions.subscribe(uuid4()) as gone:
+                assert await late.news(20)
+                assert await gone.news(20), "a job that is gone has news, too"
+            with subscriptions.subscribe(job) as informed:
+                informed.seen = 1
+                assert not await informed.news(0.2)
+
+    asyncio.run(run())

@@ -64,7 +64,7 @@ async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job], 
     images = {job_id: list(group) for job_id, group in groupby(found, key=lambda image: image.job_id)}
     queued = [row.id for row in rows if row.state == "queued"]
     places = reads.queue_positions(queued, pace.max_running)
-    positions = dict((await session.execute(places)).tuples().all()) if queued else {}
+    positions = dict((await session.execute(places)).all()) if queued else {}
     return [_job(links, row, images[row.id], positions.get(row.id), pace) for row in rows]
 
 
