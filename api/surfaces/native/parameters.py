@@ -1,10 +1,10 @@
-"""The parameters that several paths share."""
+"""Path parameters."""
 
 import re
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Header, Path
+from fastapi import Path
 from pydantic import BeforeValidator, WithJsonSchema
 
 # Image and iterate numbers have no bound of their own: this one keeps them within PostgreSQL's integers.
@@ -42,17 +42,3 @@ IterateNumber = Annotated[
     WithJsonSchema({"type": "string", "pattern": rf"^(latest|{_NUMBER})$"}),
     Path(description="The number of an iterate, from 0, or `latest`.", examples=["latest", "0"]),
 ]
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="A name of your choice for this request, as a UUID: however often it comes with this name, it "
-        "makes one job.",
-    ),
-]
-
-IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="The `ETag` of an earlier answer.")]

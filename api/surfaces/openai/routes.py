@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse
 
 from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
+from api.http.headers import IdempotencyKey
 from api.jobs.lookup import wait_for_end
 from api.links import Links
 from api.services import Services, WithLinks, WithServices
-from api.surfaces.native.parameters import IdempotencyKey
 from api.surfaces.openai import documents, schemas
 from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.outcome import encoded, outcome

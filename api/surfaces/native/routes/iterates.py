@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.share_links import BY_LINK
-from api.http.conditional import unchanged
+from api.http.headers import IfNoneMatch, not_modified
 from api.http.prefer import WithWait
 from api.jobs.lookup import existing
 from api.live.subscriptions import Look
@@ -16,7 +16,7 @@ from api.pictures.lookup import Found, find_picture, progress, read_picture
 from api.problems import InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
-from api.surfaces.native.parameters import IfNoneMatch, ImageNumber, IterateNumber, JobId
+from api.surfaces.native.parameters import ImageNumber, IterateNumber, JobId
 from store import reads
 
 router = APIRouter(tags=["pictures"])
@@ -48,7 +48,7 @@ async def list_iterates(
         job = await existing(session, job_id)
         rows = (await session.scalars(reads.iterates(job_id))).all()
     headers = {"ETag": views.etag(job), "Cache-Control": "private, no-cache"}
-    if unchanged(if_none_match, headers["ETag"]):
+    if not_modified(if_none_match, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     response.headers.update(headers)
     return schemas.Iterates(iterates=[views.iterate(links, row) for row in rows])
@@ -110,7 +110,7 @@ async def get_picture(
         found, more = seen
         if isinstance(found, NoSuchPicture):
             return not more
-        known = iterate is None and unchanged(if_none_match, pictures.etag(found.etag, form))
+        known = iterate is None and not_modified(if_none_match, pictures.etag(found.etag, form))
         return not (known and more)
 
     found, _ = await services.subscriptions.until_enough(
@@ -128,7 +128,7 @@ async def get_picture(
     }
     if iterate is None:
         headers["Content-Location"] = links.picture(job_id, image, found.iterate)
-    if unchanged(if_none_match, headers["ETag"]):
+    if not_modified(if_none_match, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     png = await read_picture(services, job_id, image, found)
     return Response(await pictures.transcode(png, form), headers=headers, media_type=form.media_type)

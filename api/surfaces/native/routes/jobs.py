@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.auth.share_links import BY_LINK
 from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
-from api.http.conditional import unchanged
+from api.http.headers import IdempotencyKey, IfNoneMatch, not_modified
 from api.http.prefer import WithWait
 from api.jobs.lookup import existing
 from api.jobs.submit import submit
@@ -29,7 +29,7 @@ from api.problems import (
 )
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, pagination, schemas, views
-from api.surfaces.native.parameters import IdempotencyKey, IfNoneMatch, JobId
+from api.surfaces.native.parameters import JobId
 from contract.annotations import Text
 from contract.words import State
 from store import reads
@@ -182,10 +182,10 @@ async def get_job(
         return Look(row.seq, (view, etag))
 
     view, etag = await services.subscriptions.until_enough(
-        job_id, request, wait, ("job", job_id, links), look, lambda found: not unchanged(if_none_match, found[1])
+        job_id, request, wait, ("job", job_id, links), look, lambda found: not not_modified(if_none_match, found[1])
     )
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", **wait.headers}
-    if unchanged(if_none_match, etag):
+    if not_modified(if_none_match, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     response.headers.update(headers)
     # Addresses of webhooks often hold secrets.
