@@ -1,4 +1,4 @@
-"""The addresses of things, as clients see them."""
+"""The addresses of resources, as clients see them."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,7 +8,7 @@ from store.links import JobLinks
 
 @dataclass(frozen=True)
 class Links(JobLinks):
-    """All of them."""
+    """All addresses that responses contain."""
 
     def cancel(self, job: UUID) -> str:
         return f"{self.job(job)}/cancel"
@@ -32,5 +32,5 @@ class Links(JobLinks):
         return f"{self.deliveries(job)}/{delivery}/send"
 
     def page(self, job: UUID, token: str) -> str:
-        """The page that shows a job that was shared. What is behind the # goes to no server, and into no log."""
+        """The page that shows a shared job. Browsers do not send what follows the #, so that no log has the token."""
         return f"{self.base}/#job={job}&share={token}"

@@ -18,23 +18,21 @@ REQUEST_ID = "5f2b8c1d7e9a4b0c8d6e3f1a2b4c5d6e"
 DESCRIPTION = """\
 Text to image, with a rough but whole picture long before the image is finished.
 
-1. `POST /v1/jobs` with a prompt answers with a job at once.
-2. `GET /v1/jobs/{job_id}` tells where it stands, and `GET /v1/jobs/{job_id}/images/0/iterates/latest` is its newest
-   picture.
+1. `POST /v1/jobs` with a prompt returns a job at once.
+2. `GET /v1/jobs/{job_id}` returns its state, and `GET /v1/jobs/{job_id}/images/0/iterates/latest` its newest picture.
 3. Each iterate is a whole picture, sharper than the one before, until the job has `succeeded`.
 
-Nobody need ask again and again: `?wait=20` (or `Prefer: wait=20`) with `If-None-Match` holds an answer until it is
-another one, and `GET /v1/jobs/{job_id}/events` streams what happens as server-sent events.
-Or name a `webhook`, which is told.
+There is no need to poll. `?wait=20` (or `Prefer: wait=20`) with `If-None-Match` holds a response until it has changed,
+`GET /v1/jobs/{job_id}/events` streams what happens as server-sent events, and a `webhook` is called.
 
-Whatever goes wrong is answered with `application/problem+json` (RFC 9457) that says what to change.
+Errors are `application/problem+json` (RFC 9457), and say what to change.
 
-Every answer has an `X-Request-Id`: that of the request, or else one that was made for it. The server's log has it too.
+Every response has an `X-Request-Id`: that of the request, or a new one. The server's log has it, too.
 """
 
 
 def responses(*kinds: type[Problem], **others: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that may end in these problems. ``others`` are further ones, as ``_304={...}``."""
+    """The ``responses`` of a route that may end in these problems, and ``others``, such as ``_304={...}``."""
     documented: dict[int | str, dict[str, Any]] = {int(name.strip("_")): other for name, other in others.items()}
     for kind in kinds:
         response = documented.setdefault(kind.status.value, {"description": "", "content": {}})

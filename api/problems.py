@@ -1,7 +1,7 @@
-"""Every way in which a request can go wrong: the status codes of HTTP are decided here and nowhere else.
+"""Every way in which a request can go wrong. HTTP status codes are decided here and nowhere else.
 
-A problem is raised where it is found and sent as ``application/problem+json`` (RFC 9457) by ``api.errors``. Its
-``detail`` says what to change; it never shows the insides of the server.
+A problem is raised where it is found. ``api.errors`` has the surface make a response of it. Its ``detail`` says what to
+change, and never shows internals of the server.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ class Problem(HTTPException):
     """One occurrence of a problem.
 
     Args:
-        detail: what went wrong this time, and what to change.
+        detail: what went wrong, and what to change.
         errors: the fields at fault.
         headers: further headers of the response.
         members: further members of the body (RFC 9457, section 3.2).
@@ -43,7 +43,7 @@ class Problem(HTTPException):
 
     @classmethod
     def uri(cls) -> str:
-        """What ``type`` says: a name, not an address."""
+        """The ``type`` of RFC 9457: a name, not an address."""
         return f"urn:underpaint:problem:{cls.slug}"
 
 
@@ -95,7 +95,7 @@ class NoSuchModel(Problem):
 
     @classmethod
     def called(cls, name: str, on_offer: Iterable[str]) -> "NoSuchModel":
-        """Of this name."""
+        """For a model of this name."""
         detail = f"There is no model {name[:100]} on this server: it has {', '.join(on_offer)}."
         return cls(detail, [FieldProblem("model", Code.CHOICE, "must be one of the models on offer")])
 
@@ -174,7 +174,7 @@ class TooManyQueued(Problem):
     status = HTTPStatus.TOO_MANY_REQUESTS
     slug = "too-many-queued"
     title = "The key has too many queued jobs"
-    example = "1000 jobs of this key are queued, which is as many as may be: wait for one to start, or cancel one."
+    example = "1000 jobs of this key are queued, which is its limit: wait for one to start, or cancel one."
 
 
 class BodyTooLarge(Problem):
@@ -192,7 +192,7 @@ class NotJson(Problem):
 
 
 class BadRequest(Problem):
-    """What `InvalidRequest` is on OpenAI's routes, whose clients know no 422."""
+    """`InvalidRequest` on OpenAI's surface, whose clients do not know 422."""
 
     status = HTTPStatus.BAD_REQUEST
     slug = "bad-request"
@@ -222,7 +222,7 @@ class InvalidRequest(Problem):
 
     @classmethod
     def of(cls, errors: Sequence[FieldProblem]) -> "InvalidRequest":
-        """All that is wrong with a request, at once."""
+        """For all that is wrong with a request, at once."""
         return cls("; ".join(f"{each.field} {each.message}" for each in errors), errors)
 
 
@@ -240,13 +240,14 @@ class QueueFull(Problem):
     status = HTTPStatus.TOO_MANY_REQUESTS
     slug = "queue-full"
     title = "Too many jobs are waiting"
-    example = "10000 jobs are waiting, as many as may: nothing was accepted. Try again in 3 seconds."
+    example = "10000 jobs are waiting, which is the limit: nothing was accepted. Try again in 3 seconds."
 
     @classmethod
     def of(cls, max_queued: int, retry_after: int) -> "QueueFull":
         """With ``Retry-After``, in seconds."""
         return cls(
-            f"{max_queued} jobs are waiting, as many as may: nothing was accepted. Try again in {retry_after} seconds.",
+            f"{max_queued} jobs are waiting, which is the limit: nothing was accepted. "
+            f"Try again in {retry_after} seconds.",
             headers={"Retry-After": str(retry_after)},
         )
 

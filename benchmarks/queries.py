@@ -10,7 +10,7 @@ import uvicorn
 from sqlalchemy import Engine, event
 
 from api.app import create_app
-from api.queue.outbox import REST
+from api.queue.outbox import IDLE_SECONDS
 from benchmarks.crowd import Service
 from store.settings import StoreSettings
 from tasks.queue import app as celery
@@ -47,7 +47,7 @@ def count(made: Service) -> dict[str, int]:
                 for _ in range(2):  # the first one looks up what is then remembered
                     counted.clear()
                     client.request(method, path, json=REQUEST if method == "POST" else None).raise_for_status()
-                    time.sleep(3 * REST)  # what follows the answer counts too
+                    time.sleep(3 * IDLE_SECONDS)  # what follows the answer counts too
                 found[name] = len(counted)
             return found
     finally:

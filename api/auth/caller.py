@@ -1,4 +1,4 @@
-"""Who asks: the holder of a key, or anybody at all where the server has no keys."""
+"""Callers: holders of an API key, guests with a share link, or anybody if the server has no keys."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,9 +9,11 @@ from store.tables import ApiKey
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever sent a request. ``key`` is None where the server has no keys, and everybody may do everything.
+    """The sender of a request.
 
-    ``guest`` is whoever may read one job, because it was shared with a link, and nothing else.
+    Attributes:
+        key: its API key; None if the server has no keys, and everybody may do everything.
+        guest: whether it may only read one job, through a share link.
     """
 
     key: ApiKey | None
@@ -19,21 +21,21 @@ class Caller:
 
     @property
     def key_id(self) -> UUID | None:
-        """What the jobs that the caller submits are marked with."""
+        """The owner of the jobs that the caller submits."""
         return self.key and self.key.id
 
     @property
     def sees_all(self) -> bool:
-        """Whether the caller may see the jobs of others."""
+        """Whether the caller may see the jobs of other keys."""
         return not self.guest and (self.key is None or "admin" in self.key.scopes)
 
     @property
     def owner(self) -> UUID | None:
-        """Whose jobs the caller may see; None: everybody's."""
+        """The key whose jobs the caller may see; None: all jobs."""
         return None if self.sees_all else self.key_id
 
     def may(self, scope: Scope) -> bool:
-        """Whether the caller's key allows this. An admin may do everything."""
+        """Whether the caller has this scope. ``admin`` includes all."""
         if self.guest:
             return scope == "read"
         return self.key is None or scope in self.key.scopes or "admin" in self.key.scopes

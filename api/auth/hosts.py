@@ -1,7 +1,8 @@
-"""Which names a server without keys answers to.
+"""The host names that a server without keys answers to.
 
-A page of another site can have its own name lead to this machine (DNS rebinding): to the browser, what it then reads
-from here is its own. Such requests carry that name in ``Host``. Addresses are no names, and cannot be led elsewhere.
+The name of another site can be made to resolve to this machine (DNS rebinding). Its pages could then read this server,
+since the browser takes the responses for the site's own. Such requests carry that name in ``Host``. IP addresses need
+no check: they do not go through DNS.
 """
 
 from ipaddress import ip_address
@@ -14,13 +15,13 @@ from store.settings import ApiSettings
 
 
 def check_host(request: Request, settings: ApiSettings) -> None:
-    """For requests that need no key.
+    """Check the host name of a request that needs no key.
 
     Raises:
-        Misdirected: the request is for a name that is not this server's.
+        Misdirected: the server does not know the name.
     """
     if settings.allow_open:
-        return  # whatever is in front of the server sees to it
+        return  # a proxy in front of the server checks it
     name = _name(f"//{request.headers.get('host', '')}")
     known = {"localhost", settings.host.lower(), *(host.lower() for host in settings.hosts)}
     if settings.public_url:
@@ -36,7 +37,7 @@ def check_host(request: Request, settings: ApiSettings) -> None:
 def _name(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
-    except ValueError:  # as of "[::1"
+    except ValueError:  # such as "[::1"
         return ""
 
 

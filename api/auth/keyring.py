@@ -1,9 +1,8 @@
-"""The keys that work, as the database has them, held in memory for a few seconds.
+"""The API keys that work, read from the database and kept in memory for a few seconds.
 
-All of them are read at once. So a request with a key costs no query, and one with a made-up key costs at most its share
-of one: whoever sends many of them cannot make the server ask more than one question at a time. A key that is revoked
-stops to work within ``REMEMBERED`` seconds, in every API process; a new one works at once, because a key that is not
-known is looked for anew.
+All keys are read by one query. So a request with a key takes no query, and requests with unknown keys share one: no
+number of them makes the server run more than one query at a time. A revoked key stops working within ``FRESH_SECONDS``,
+in every API process. A new key works at once, because an unknown key makes the server read them again.
 """
 
 import asyncio
@@ -17,18 +16,18 @@ from api.problems import Unauthorized
 from store import keys
 from store.tables import ApiKey
 
-REMEMBERED = 3.0  # s
+FRESH_SECONDS = 3.0
 CHALLENGE = 'Bearer realm="underpaint"'
 
 log = logging.getLogger(__name__)
 
 
 class Keyring:
-    """Tells who asks.
+    """Finds the caller that a key belongs to.
 
     Args:
         sessions: sessions that may write.
-        exposed: whether others than this machine can reach the server: then it serves nobody before it has a key.
+        exposed: whether other machines can reach the server. Then it serves nobody before it has a key.
     """
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession], exposed: bool) -> None:
@@ -42,17 +41,17 @@ class Keyring:
 
     @property
     def needed(self) -> bool:
-        """Whether a key is needed, as far as is known."""
+        """Whether a key is needed, as of the last reading."""
         return self._needed
 
     async def caller(self, presented: str | None) -> Caller:
-        """Who sent a request that came with this key, or with none.
+        """The caller that presents this key, or none.
 
         Raises:
-            Unauthorized: a key is needed, and this is none that works.
+            Unauthorized: a key is needed, and this one does not work.
         """
         now = time.monotonic()
-        await self._as_of(now - REMEMBERED)
+        await self._as_of(now - FRESH_SECONDS)
         if not self._needed:
             if self._exposed:
                 raise _refused(
@@ -73,8 +72,8 @@ class Keyring:
         return Caller(key)
 
     async def _as_of(self, moment: float) -> None:
-        """Know the keys as they were at ``moment`` or later. Of all who ask meanwhile, one asks the database, and what
-        that ends in is the answer to all."""
+        """Make sure that the keys were read at ``moment`` or later. All who ask meanwhile share one query, and its
+        error."""
         while self._read_at < moment:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
@@ -84,14 +83,14 @@ class Keyring:
         begun = time.monotonic()
         async with self._sessions.begin() as session:
             working = (await session.scalars(keys.working())).all()
-            # Keys that work no longer count: a server whose only key was revoked is not open again.
+            # Keys that no longer work count, too: a server whose only key was revoked does not become open again.
             needed = bool(working) or bool(await session.scalar(keys.count()))
         self._working = {key.hash: key for key in working}
         self._needed = needed
         self._read_at = begun
 
     async def _note(self, key: ApiKey, now: float) -> None:
-        """Note in the database that a key is used, now and then."""
+        """Note in the database that a key is used, at most once in ``keys.USE_NOTED_EVERY``."""
         if now - self._noted.get(key.hash, float("-inf")) < keys.USE_NOTED_EVERY.total_seconds():
             return
         self._noted[key.hash] = now

@@ -1,1 +1,1 @@
-"""HTTP: what holds for every request, whichever surface it is for."""
+"""HTTP as all surfaces use it: bodies, headers, waiting, and problems as JSON."""

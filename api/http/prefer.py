@@ -1,4 +1,4 @@
-"""How long a client lets its answer be held: ``?wait=S``, or ``Prefer: wait=S`` (RFC 7240)."""
+"""How long a client wants its response to be held: ``?wait=S``, or ``Prefer: wait=S`` (RFC 7240)."""
 
 import asyncio
 import re
@@ -6,17 +6,17 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query
 
-LONGEST = 60  # s; longer is cut off by many proxies
+MAX_WAIT = 60  # s; many proxies close a connection that is silent for longer
 
 _WAIT = re.compile(r'wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")\s*(?:;.*)?', re.IGNORECASE)
 
 
 class Wait:
-    """The wait that a request asks for; its clock starts when it is made.
+    """The wait that a request asks for. It starts now.
 
     Attributes:
-        seconds: how long the answer may be held; 0: not at all.
-        headers: to be sent with the answer.
+        seconds: how long the response may be held; 0: not at all.
+        headers: for the response.
     """
 
     def __init__(self, seconds: int, preferred: bool) -> None:
@@ -31,11 +31,11 @@ class Wait:
 
 
 def preferred(header: str | None) -> int | None:
-    """The seconds of the first ``wait`` in a Prefer header, at most ``LONGEST``; None where there is none that can be
-    read: a preference is never an error (RFC 7240, section 2)."""
+    """The seconds of the first valid ``wait`` in a Prefer header, at most ``MAX_WAIT``; None if there is none. A
+    preference is never an error (RFC 7240, section 2)."""
     for preference in (header or "").split(","):
         if found := _WAIT.fullmatch(preference.strip()):
-            return min(int(found[1] or found[2]), LONGEST)
+            return min(int(found[1] or found[2]), MAX_WAIT)
     return None
 
 
@@ -44,16 +44,16 @@ async def _wait(
         int | None,
         Query(
             ge=0,
-            le=LONGEST,
-            description="Hold the answer for up to so many seconds, until there is something that the client, which "
-            "names what it has in `If-None-Match`, has not. By default nothing is held.",
+            le=MAX_WAIT,
+            description="Hold the response for up to this many seconds, until there is something newer than what "
+            "`If-None-Match` names. By default nothing is held.",
         ),
     ] = None,
     prefer: Annotated[
         str | None,
         Header(
-            description=f"`wait=S` is the same as the parameter `wait`, but for more than {LONGEST} s, which is taken "
-            "as that. The parameter goes first.",
+            description=f"`wait=S` is the same as the parameter `wait`, except that more than {MAX_WAIT} s means "
+            f"{MAX_WAIT} s. The parameter has precedence.",
             examples=["wait=20"],
         ),
     ] = None,

@@ -20,7 +20,7 @@ MAX_FIELD_CHARACTERS = 100
 class FieldError(Sent):
     field: str
     message: str
-    """What to change; it goes on where the field's name ends."""
+    """What to change, worded to follow the field's name."""
 
 
 class ProblemDetails(BaseModel):
@@ -39,9 +39,9 @@ class ProblemDetails(BaseModel):
     instance: str
     """The path of the request."""
     request_id: str
-    """The `X-Request-Id` of the request, by which the server's log tells more."""
+    """The `X-Request-Id` of the request, to find it in the server's log."""
     errors: list[FieldError]
-    """The fields at fault, all at once; empty where it is not about fields."""
+    """The fields at fault, all at once; empty if it is not about fields."""
 
 
 def request_id() -> str | None:

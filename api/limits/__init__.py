@@ -1,1 +1,1 @@
-"""How much one key may ask for."""
+"""The limits of an API key: requests a minute, and queued jobs."""

@@ -25,6 +25,6 @@ async def check_room(session: AsyncSession, caller: Caller, default_max: int) ->
     await session.execute(keys.lock(caller.key.id))
     if (await session.scalar(keys.queued(caller.key.id)) or 0) >= limit:
         raise TooManyQueued(
-            f"{limit} jobs of this key are queued, which is as many as may be: wait for one to start, or cancel one.",
+            f"{limit} jobs of this key are queued, which is its limit: wait for one to start, or cancel one.",
             headers={"Retry-After": str(RETRY_AFTER)},
         )

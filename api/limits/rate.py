@@ -1,8 +1,7 @@
-"""How many requests a minute a key may send, counted in Redis, so that all API processes count together.
+"""How many requests a minute a key may send. Redis counts, so that all API processes count together.
 
-The window slides (by the approximation with two counters), so that the end of one minute and the beginning of the next
-do not let through twice as many. What is counted may be lost: while Redis is away every request is let through, which
-is better than to serve nobody.
+The window slides (approximated by two counters): the end of one minute and the beginning of the next together allow no
+more. While Redis is away all requests are allowed, which is better than to serve nobody.
 """
 
 import asyncio
@@ -19,21 +18,21 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 WINDOW = 60  # s
-PATIENCE = 0.5  # s that a request waits for Redis at most
-PAUSE = 5.0  # s for which nobody is counted after Redis was away: else every request would wait for it
+TIMEOUT = 0.5  # s that a request waits for Redis
+PAUSE = 5.0  # s without counting after Redis was away: otherwise every request would wait for it
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a key stands after a request.
+    """The rate limit of a key after a request.
 
     Attributes:
-        allowed: whether the request may go on.
+        allowed: whether the request is within the limit.
         quota: requests a minute.
-        left: how many more may come now.
-        seconds: after how many the next one becomes free.
+        left: further requests that are allowed now.
+        seconds: until the next one is allowed.
     """
 
     allowed: bool
@@ -42,7 +41,7 @@ class Standing:
     seconds: int
 
     def headers(self) -> dict[str, str]:
-        """As draft-ietf-httpapi-ratelimit-headers-10 has them."""
+        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
         return {
             "RateLimit-Policy": f'"requests";q={self.quota};w={WINDOW}',
             "RateLimit": f'"requests";r={self.left};t={self.seconds}',
@@ -54,7 +53,7 @@ class Rates:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         storage = RedisStorage(
-            "async+redis://",  # the pool knows where
+            "async+redis://",  # the connection pool has the address
             implementation="redispy",
             key_prefix="underpaint:rate",
             connection_pool=client.connection_pool,  # pyright: ignore[reportArgumentType] (as its documentation says)
@@ -63,12 +62,12 @@ class Rates:
         self._again_at = float("-inf")
 
     async def count(self, key: UUID, quota: int) -> Standing | None:
-        """Count one request of a key that may send ``quota`` a minute. None: Redis is away, and nobody is counted."""
+        """Count one request of a key that may send ``quota`` a minute. None if Redis is away: nothing is counted."""
         if time.monotonic() < self._again_at:
             return None
         limit, name = RateLimitItemPerMinute(quota), str(key)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 allowed = await self._limiter.hit(limit, name)
                 free_at, left = await self._limiter.get_window_stats(limit, name)
         except (redis.RedisError, OSError) as error:  # a TimeoutError is an OSError

@@ -1,7 +1,7 @@
-"""A job's events as a stream of server-sent events, out of the database: what is there first, then what comes.
+"""A job's events as server-sent events.
 
-The number of an event is its ``id:``, so a client that was cut off says where it was, and misses nothing and gets
-nothing twice, whatever has become of this process or of Redis meanwhile.
+The number of an event is its ``id:``. A client that reconnects sends it as ``Last-Event-ID``, and misses nothing and
+gets nothing twice, even if this process was restarted or Redis was emptied meanwhile.
 """
 
 import json
@@ -21,41 +21,32 @@ from api.live.tail import follow
 from store.tables import Event
 
 MEDIA_TYPE = "text/event-stream"
-# Proxies must neither keep the stream nor gather it up.
+# Proxies must neither cache the stream nor buffer it.
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-RETRY = 2000  # ms, after which a client that was cut off comes back
+RETRY = 2000  # ms until a client reconnects
 
 
 class EventStream(EventSourceResponse):
-    """The events of a job that follow number ``after``, until the job has ended or is deleted."""
+    """The events of a job after number ``after``, until the job has ended or is deleted."""
 
     def __init__(self, subscriptions: Subscriptions, links: Links, job: UUID, after: int) -> None:
         self._events = _stream(subscriptions, links, job, after)
         super().__init__(self._events, headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events):  # at once, when the client leaves
+        async with aclosing(self._events):  # as soon as the client disconnects
             await super().__call__(scope, receive, send)
 
 
 def is_wanted(request: Request) -> bool:
-    """Whether a request is that of an ``EventSource``, or of what behaves like one."""
+    """Whether the client is an ``EventSource``, or behaves like one."""
     return request.method == "GET" and MEDIA_TYPE in request.headers.get("accept", "")
 
 
 def come_back() -> Response:
-    """A stream that ends at once. An ``EventSource`` comes back after that, with its ``Last-Event-ID``, but never again
-    after an error such as 503 (HTML standard, section 9.2.3)."""
+    """A stream that ends at once. An ``EventSource`` reconnects then, with its ``Last-Event-ID``, but never after an
+    error such as 503 (HTML standard, section 9.2.3)."""
     return Response(format_sse_event(retry=RETRY), headers=HEADERS, media_type=MEDIA_TYPE)
-
-
-def told(links: Links, event: Event) -> dict[str, Any]:
-    """What is sent of an event: what was stored, and where the picture of an iterate is."""
-    if event.kind != "iterate":
-        return event.data
-    data = event.data
-    picture = links.picture(event.job_id, data["image"], data["iterate"]) if data["etag"] else None
-    return {**data, "picture": picture}
 
 
 async def _stream(subscriptions: Subscriptions, links: Links, job: UUID, after: int) -> AsyncGenerator[bytes]:
@@ -65,4 +56,13 @@ async def _stream(subscriptions: Subscriptions, links: Links, job: UUID, after: 
             if event is None:
                 yield KEEPALIVE_COMMENT
             else:
-                yield format_sse_event(data_str=json.dumps(told(links, event)), event=event.kind, id=str(event.seq))
+                yield format_sse_event(data_str=json.dumps(_data(links, event)), event=event.kind, id=str(event.seq))
+
+
+def _data(links: Links, event: Event) -> dict[str, Any]:
+    """The stored data of an event. That of an iterate gets the address of its picture."""
+    if event.kind != "iterate":
+        return event.data
+    data = event.data
+    picture = links.picture(event.job_id, data["image"], data["iterate"]) if data["etag"] else None
+    return {**data, "picture": picture}

@@ -1,11 +1,12 @@
-"""Clients that wait for news of a job, and how they hear of it.
+"""Subscriptions to the news of a job, for clients with an open stream or a held response.
 
-One subscriber a process hears what workers and other processes say on Redis, and wakes those who wait for that job. A
-client that waits is an object in memory: it holds no connection, neither to the database nor to Redis. Messages say
-"look again" and may be lost, with Redis or without it, so every few seconds one query asks the database for the newest
-event of all jobs that somebody waits for.
+Each API process has one subscriber in Redis. It hears which job has a new event, and wakes the clients that subscribed
+to that job. A waiting client is an object in memory: it holds no connection to the database or to Redis.
 
-Who waits subscribes first and reads then, so that nothing falls between the two.
+Messages only say "look again" and may be lost, with Redis or without it. So one query every ``POLL_SECONDS`` asks the
+database for the newest event of all jobs with subscriptions.
+
+A client subscribes first and reads then, so that it cannot miss what happens in between.
 """
 
 import asyncio
@@ -26,14 +27,14 @@ from api.http.prefer import Wait
 from api.live.single_flight import SingleFlight
 from store import reads, wakeups
 
-POLL_SECONDS = 2.0  # between two questions to the database
-PING_SECONDS = 5.0  # of silence, after which the subscriber sees whether Redis is still there
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s, between attempts while Redis is away
+POLL_SECONDS = 2.0
+PING_SECONDS = 5.0  # of silence, after which the subscriber checks whether Redis still answers
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s, between attempts to connect while Redis is away
 
 AWAY = (redis.RedisError, OSError)
 
 How = Literal["stream", "held"]
-"""A client waits with an open stream, or for an answer that is held."""
+"""A client waits with an open stream, or for a response that is held."""
 
 T = TypeVar("T")
 
@@ -41,24 +42,29 @@ log = logging.getLogger(__name__)
 
 
 class Look(NamedTuple, Generic[T]):
-    """What there was to be found at event ``seq`` of a job. Those who wait for the same share it."""
+    """What a query found, when ``seq`` was the newest event of the job. All clients that ask the same share it."""
 
     seq: int
     found: T
 
 
 class Subscription:
-    """One client that waits for news of a job. ``seen`` is the newest event that it knows of; it sets that itself.
-    ``left`` tells that the client is gone."""
+    """One client that waits for news of a job.
+
+    Attributes:
+        seen: the newest event that the client knows; the client sets it.
+        left: whether the client has disconnected.
+    """
 
     def __init__(self, how: How) -> None:
         self.how: How = how
         self.seen = 0
-        self._news = asyncio.Event()
         self.left = False
+        self._news = asyncio.Event()
 
     async def news(self, seconds: float) -> bool:
-        """Wait until there may be something newer than ``seen``. False: ``seconds`` are over, or the client left."""
+        """Wait until there may be an event after ``seen``. Returns False when ``seconds`` are over, or the client has
+        disconnected."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -67,19 +73,19 @@ class Subscription:
         self._news.clear()
         return not self.left
 
-    def tell(self, seq: int | None = None) -> None:
-        """There is an event ``seq``; None: nobody knows, look."""
+    def wake(self, seq: int | None = None) -> None:
+        """Wake the client if it does not know event ``seq``, or in any case if the number is unknown (None)."""
         if seq is None or seq > self.seen:
             self._news.set()
 
     def leave(self) -> None:
-        """The client is gone."""
+        """The client has disconnected."""
         self.left = True
         self._news.set()
 
 
 class Subscriptions:
-    """Everybody in this process who waits for news of a job."""
+    """All subscriptions of this process."""
 
     def __init__(
         self,
@@ -88,19 +94,23 @@ class Subscriptions:
         following: async_sessionmaker[AsyncSession],
         single: async_sessionmaker[AsyncSession],
     ) -> None:
-        """``reading`` is for requests that are answered at once, ``following`` for those who wait; so is ``single``,
-        each of whose statements is a transaction of its own."""
+        """
+        Args:
+            reading: for requests that are answered at once.
+            following: for clients that wait.
+            single: for clients that wait, and for the poll; each statement is a transaction of its own.
+        """
         self._redis = client
         self._reading = reading
         self._single = single
         self.single_flight = SingleFlight(following, single)
         self._subscriptions: dict[UUID, set[Subscription]] = {}
-        self._somebody = asyncio.Event()
+        self._subscribed = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Hear of news while the context lasts."""
-        tasks = [asyncio.create_task(self._subscribe()), asyncio.create_task(self._poll())]
+        """Listen for news while the context lasts."""
+        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._poll())]
         try:
             yield
         finally:
@@ -110,10 +120,10 @@ class Subscriptions:
 
     @contextmanager
     def subscribe(self, job: UUID, how: How = "stream") -> Iterator[Subscription]:
-        """Be told of news of a job while the context lasts."""
+        """Subscribe to the news of a job while the context lasts."""
         subscription = Subscription(how)
         self._subscriptions.setdefault(job, set()).add(subscription)
-        self._somebody.set()
+        self._subscribed.set()
         try:
             yield subscription
         finally:
@@ -123,11 +133,10 @@ class Subscriptions:
                 del self._subscriptions[job]
 
     def clients(self) -> dict[How, int]:
-        """How many wait, by how they do."""
+        """The number of waiting clients, by how they wait."""
         counted: dict[How, int] = {"stream": 0, "held": 0}
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                counted[subscription.how] += 1
+        for subscription in self._all():
+            counted[subscription.how] += 1
         return counted
 
     async def until_enough(
@@ -135,22 +144,25 @@ class Subscriptions:
         job: UUID,
         request: Request,
         wait: Wait,
-        what: Hashable,
-        look: Callable[[AsyncSession], Awaitable[Look[T]]],
+        name: Hashable,
+        query: Callable[[AsyncSession], Awaitable[Look[T]]],
         enough: Callable[[T], bool],
     ) -> T:
-        """What ``look`` finds, which is called again after every news until that is enough for this client, the wait is
-        over, or the client has left. ``what`` names it: see ``SingleFlight``. The request's body must have been read.
+        """Hold a response: repeat ``query`` after all news of the job until its result is enough for this client, the
+        wait is over, or the client has disconnected. Returns the last result. The request's body must have been read.
+
+        Args:
+            name: names the query, see ``SingleFlight``.
         """
         if not wait.seconds:
             async with self._reading.begin() as session:
-                return (await look(session)).found
+                return (await query(session)).found
         with self.subscribe(job, "held") as subscription:
             leaving = asyncio.create_task(_leave_with(request, subscription))
             try:
                 more = True
                 while True:
-                    seq, found = await self.single_flight.run(what, look)
+                    seq, found = await self.single_flight.run(name, query)
                     if enough(found) or not more or subscription.left:
                         return found
                     subscription.seen = seq
@@ -160,11 +172,11 @@ class Subscriptions:
                 with suppress(asyncio.CancelledError):
                     await leaving
 
-    def _tell(self, wakeup: wakeups.Wakeup) -> None:
-        for subscription in self._subscriptions.get(wakeup.job, ()):
-            subscription.tell(wakeup.seq)
+    def _all(self) -> Iterator[Subscription]:
+        for subscriptions in self._subscriptions.values():
+            yield from subscriptions
 
-    async def _subscribe(self) -> None:
+    async def _listen(self) -> None:
         pause = FIRST_PAUSE
         while True:
             try:
@@ -177,7 +189,7 @@ class Subscriptions:
                         elif message["type"] == "message":
                             self._hear(message["data"])
                         elif message["type"] == "subscribe":
-                            self._subscribed(again=pause > FIRST_PAUSE)
+                            self._connected(again=pause > FIRST_PAUSE)
                             pause = FIRST_PAUSE
             except AWAY as error:
                 if pause == FIRST_PAUSE:
@@ -188,47 +200,49 @@ class Subscriptions:
                 log.exception("the subscriber failed, and starts again")
                 await asyncio.sleep(LONGEST_PAUSE)
 
-    def _subscribed(self, again: bool) -> None:
-        """A new connection: what was said until now was missed."""
+    def _connected(self, again: bool) -> None:
+        """Wake everybody: messages that were sent before the connection are lost."""
         if again:
             log.info("news of jobs: Redis is back")
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.tell()
+        for subscription in self._all():
+            subscription.wake()
 
     def _hear(self, message: bytes) -> None:
         try:
-            self._tell(wakeups.decode(message))
+            wakeup = wakeups.decode(message)
         except ValueError as error:
             log.warning("%s", error)
+            return
+        for subscription in self._subscriptions.get(wakeup.job, ()):
+            subscription.wake(wakeup.seq)
 
     async def _poll(self) -> None:
         away = False
         while True:
             await asyncio.sleep(POLL_SECONDS)
             if not self._subscriptions:
-                self._somebody.clear()
-                await self._somebody.wait()
+                self._subscribed.clear()
+                await self._subscribed.wait()
                 continue
             try:
                 await self._ask()
             except (SQLAlchemyError, OSError) as error:
                 if not away:
-                    log.warning("those who wait cannot ask PostgreSQL: %s", error)
+                    log.warning("news of jobs come late while PostgreSQL is away: %s", error)
                 away = True
             except Exception:
-                log.exception("the poll for those who wait failed")
+                log.exception("the poll for news of jobs failed")
             else:
                 away = False
 
     async def _ask(self) -> None:
-        """Tell everybody what the database knows of their jobs; of a job that is gone, to look for themselves."""
+        """Wake all clients whose job has a newer event in the database, or is not there any more."""
         asked = list(self._subscriptions)
         async with self._single.begin() as session:
             newest = dict((await session.execute(reads.seqs(asked))).all())
         for job in asked:
             for subscription in self._subscriptions.get(job, ()):
-                subscription.tell(newest.get(job))
+                subscription.wake(newest.get(job))
 
 
 async def _leave_with(request: Request, subscription: Subscription) -> None:

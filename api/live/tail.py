@@ -1,4 +1,4 @@
-"""A job's events, for whoever follows it: what is there first, then what comes, out of the database."""
+"""The events of a job as they come, like `tail -f`: read from the database, by their number."""
 
 import asyncio
 import logging
@@ -13,19 +13,19 @@ from api.live.subscriptions import POLL_SECONDS, Subscriptions
 from store import reads
 from store.tables import Event
 
-SILENCE = 15.0  # s, after which a comment shows to client and proxies that a stream lives
-BATCH = 100  # events read at once
+SILENCE = 15.0  # s without an event, after which a comment shows clients and proxies that the stream lives
+BATCH = 100  # events of one query
 
 log = logging.getLogger(__name__)
 
 
 async def follow(subscriptions: Subscriptions, job: UUID, after: int = 0) -> AsyncGenerator[Event | None]:
-    """The events that follow number ``after``, until the job has ended or is deleted; None after every silence, and
-    while the database is away."""
+    """Yield the events after number ``after``, until the job has ended or is deleted. Yield None after each
+    ``SILENCE``, and while the database is away."""
     with subscriptions.subscribe(job) as subscription:
         while True:
             try:
-                # Events that are there stay as they are, and with none it is as well to look for the job later.
+                # Events never change, so that the query and the check for a deleted job need no common transaction.
                 events = await subscriptions.single_flight.run(("events", job, after), _events(job, after), single=True)
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
@@ -37,7 +37,7 @@ async def follow(subscriptions: Subscriptions, job: UUID, after: int = 0) -> Asy
                 yield event
             if events and len(events) == BATCH:
                 continue
-            # A job that was refined has ended more than once: the stream ends with the newest end.
+            # A refined job has ended more than once: the stream ends with the newest end.
             if events is None or (events and events[-1].kind == "done"):
                 return
             while not await subscription.news(SILENCE):
@@ -45,9 +45,9 @@ async def follow(subscriptions: Subscriptions, job: UUID, after: int = 0) -> Asy
 
 
 def _events(job: UUID, after: int) -> Callable[[AsyncSession], Awaitable[Sequence[Event] | None]]:
-    async def look(session: AsyncSession) -> Sequence[Event] | None:
+    async def query(session: AsyncSession) -> Sequence[Event] | None:
         events = (await session.scalars(reads.events(job, after, BATCH))).all()
         deleted = not events and await session.scalar(reads.job(job)) is None
         return None if deleted else events
 
-    return look
+    return query

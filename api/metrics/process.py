@@ -1,4 +1,4 @@
-"""What the API counts and measures of itself. What the database knows is in `api.metrics.shared`."""
+"""What an API process counts and measures of itself. `api.metrics.shared` has what all processes share."""
 
 from collections.abc import Callable, Mapping
 
@@ -47,17 +47,17 @@ class Metrics:
         )
 
     def submitted(self, model: str, priority: str) -> None:
-        """A job was accepted."""
+        """Count a job that was accepted."""
         self._submitted.labels(model, priority).inc()
 
     def answered(self, route: str | None, method: str, status: int | None, seconds: float) -> None:
-        """A request was answered, or its client left."""
+        """Count a request that was answered after ``seconds``, or whose client disconnected before (status None)."""
         path, verb = route or OTHER, method if method in METHODS else OTHER
         self._requests.labels(path, verb, "none" if status is None else str(status)).inc()
         if status is not None:
             self._latency.labels(path, verb).observe(seconds)
 
     def show_clients(self, count: Callable[[], Mapping[How, int]]) -> None:
-        """Ask ``count`` at every scrape how many clients wait, by how they do."""
+        """Call ``count`` at every scrape for the number of waiting clients, by how they wait."""
         for how in count():
             self._clients.labels(how).set_function(lambda how=how: count()[how])

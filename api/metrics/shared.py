@@ -1,7 +1,7 @@
-"""Metrics of what is shared: the queue in the database, the workers that announce themselves in Redis.
+"""Metrics that all processes share: the queue in the database, and the workers that announce themselves in Redis.
 
-Every API process tells the same of them. They are read when somebody asks, and not again for a while after that, so
-that any number of scrapes costs the database little.
+Every API process reports the same. They are read for a scrape, at most once in ``FRESH_SECONDS``, so that any number of
+scrapes costs the database little.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from store import figures, workers
 
 FRESH_SECONDS = 5.0
-PATIENCE = 3.0  # s: a scrape must not fail because the database does not answer
+TIMEOUT = 3.0  # s: a scrape must not fail because the database does not answer
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Queue:
-    """One look at the database."""
+    """What one reading of the database found."""
 
     queued: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     running: dict[str, int] = field(default_factory=dict[str, int])
@@ -38,7 +38,7 @@ class _Queue:
 
 
 class Shared(Collector):
-    """Collects what `refresh` has found last; nothing of a database or Redis that did not answer."""
+    """Collects what the last `refresh` found. A database or Redis that did not answer is left out."""
 
     def __init__(self, reading: async_sessionmaker[AsyncSession], client: redis.asyncio.Redis) -> None:
         self._reading = reading
@@ -46,20 +46,20 @@ class Shared(Collector):
         self._lock = asyncio.Lock()
         self._until = 0.0
         self._queue: _Queue | None = None
-        self._there: tuple[int, int] | None = None
+        self._alive: tuple[int, int] | None = None
 
     async def refresh(self) -> None:
-        """Look again, unless somebody did so just now."""
+        """Read the database and Redis, unless that was done within ``FRESH_SECONDS``."""
         async with self._lock:
             if monotonic() < self._until:
                 return
-            self._queue, self._there = await asyncio.gather(self._look(), self._count())
+            self._queue, self._alive = await asyncio.gather(self._read_queue(), self._count_alive())
             self._until = monotonic() + FRESH_SECONDS
 
-    async def _look(self) -> _Queue | None:
+    async def _read_queue(self) -> _Queue | None:
         found = _Queue()
         try:
-            async with asyncio.timeout(PATIENCE), self._reading.begin() as session:
+            async with asyncio.timeout(TIMEOUT), self._reading.begin() as session:
                 for model, priority, jobs, unsent, oldest in await session.execute(figures.queue()):
                     found.queued[model, priority] = jobs
                     found.unsent += unsent
@@ -68,24 +68,24 @@ class Shared(Collector):
                 pending, overdue = (await session.execute(figures.deliveries())).one()
                 found.deliveries, found.overdue = pending, figures.seconds(overdue)
         except (SQLAlchemyError, OSError) as error:  # a TimeoutError is an OSError
-            log.warning("no metrics of the queue, the database cannot be asked: %r", error)
+            log.warning("no metrics of the queue, the database does not answer: %r", error)
             return None
         return found
 
-    async def _count(self) -> tuple[int, int] | None:
-        """Of workers, and of beats."""
+    async def _count_alive(self) -> tuple[int, int] | None:
+        """The number of workers, and of beats."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 return len(await workers.alive_async(self._redis)), len(await workers.alive_async(self._redis, "beat"))
         except (redis.RedisError, OSError) as error:
-            log.warning("no metrics of the workers, Redis cannot be asked: %r", error)
+            log.warning("no metrics of the workers, Redis does not answer: %r", error)
             return None
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus is told."""
-        queue, there = self._queue, self._there
+        """The metrics, for Prometheus."""
+        queue, alive = self._queue, self._alive
         yield _gauge("underpaint_database_up", "Whether the database answers.", float(queue is not None))
-        yield _gauge("underpaint_redis_up", "Whether Redis or Valkey answers.", float(there is not None))
+        yield _gauge("underpaint_redis_up", "Whether Redis or Valkey answers.", float(alive is not None))
         queued = GaugeMetricFamily("underpaint_queue_jobs", "Queued jobs.", labels=["model", "priority"])
         running = GaugeMetricFamily("underpaint_running_jobs", "Running jobs.", labels=["model"])
         for labels, count in ({} if queue is None else queue.queued).items():
@@ -110,12 +110,12 @@ class Shared(Collector):
             "For how long the first pending webhook delivery has been due; 0 where none is.",
             queue and queue.overdue,
         )
-        yield _gauge("underpaint_workers", "Workers that are there.", there and there[0])
-        yield _gauge("underpaint_beats", "Beats that are there: processes with a janitor.", there and there[1])
+        yield _gauge("underpaint_workers", "Workers that are there.", alive and alive[0])
+        yield _gauge("underpaint_beats", "Beats that are there: processes with a janitor.", alive and alive[1])
 
 
 def _gauge(name: str, text: str, value: float | None) -> GaugeMetricFamily:
-    """One number; none at all where it is not known."""
+    """A gauge with one value, or with none if it is unknown."""
     family = GaugeMetricFamily(name, text)
     if value is not None:
         family.add_metric([], value)

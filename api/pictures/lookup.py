@@ -1,6 +1,6 @@
-"""Where a picture is found: PostgreSQL says which one, and Redis has its bytes while it is fresh, or else PostgreSQL.
+"""Finding a picture: PostgreSQL says which one is meant, Redis has the bytes of new ones, the picture store has all.
 
-So ``latest`` is never older than what was saved, however long something stays in a cache.
+So ``latest`` is never older than what was saved, however long the cache keeps a picture.
 """
 
 from hashlib import sha256
@@ -18,7 +18,7 @@ from store.pictures import PictureId, redis_cache
 
 
 class Found(NamedTuple):
-    """A picture that is there. ``etag`` is the SHA-256 of its PNG, in hexadecimal."""
+    """A picture that exists. ``etag`` is the SHA-256 of its PNG, in hexadecimal."""
 
     iterate: int
     etag: str
@@ -26,10 +26,10 @@ class Found(NamedTuple):
 
 
 async def find_picture(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> Found:
-    """Which picture is meant by an iterate's number, or by None, the newest.
+    """The picture of an iterate; None means the newest one.
 
     Raises:
-        NoSuchJob, NoSuchPicture: it is not there; the message says what is.
+        NoSuchJob, NoSuchPicture: it does not exist; the message says what does.
     """
     query = reads.newest_picture(job, image) if iterate is None else reads.picture(job, image, iterate)
     row = (await session.execute(query)).one_or_none()
@@ -39,10 +39,10 @@ async def find_picture(session: AsyncSession, job: UUID, image: int, iterate: in
 
 
 async def progress(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> tuple[int, bool]:
-    """The newest event of the job, and whether a picture that is not there now may still come.
+    """The number of the newest event of the job, and whether a missing picture may still be made.
 
     Raises:
-        NoSuchJob: it is not there.
+        NoSuchJob: there is no such job.
     """
     row = await existing(session, job)
     images = (await session.scalars(reads.images([job]))).all()
@@ -61,7 +61,7 @@ async def read_picture(services: Services, job: UUID, image: int, found: Found) 
         NoSuchPicture: it was deleted a moment ago.
     """
     hot = await redis_cache.get(services.redis, job, image, found.iterate)
-    # A run that was taken over may have left another picture of this iterate: the ETag says which one was saved.
+    # A worker that lost its lease may have cached another picture of this iterate. The ETag is that of the saved one.
     if hot is not None and sha256(hot).hexdigest() == found.etag:
         return hot
     async with services.reading.begin() as session:
@@ -72,7 +72,7 @@ async def read_picture(services: Services, job: UUID, image: int, found: Found) 
 
 
 async def _missing(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> NoSuchPicture:
-    """Why there is no such picture, for the client. Where it helps, ``newest`` is the newest iterate."""
+    """Explains to the client why there is no such picture. The member ``newest`` is the newest iterate, if it helps."""
     row = await existing(session, job)
     images = (await session.scalars(reads.images([job]))).all()
     if image >= len(images):

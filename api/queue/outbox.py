@@ -1,7 +1,7 @@
-"""Calling workers for jobs that were queued, behind the requests that queued them.
+"""The outbox: calls a worker for each job that was queued, after the request that queued it.
 
-A job that is saved is a promise, and its client need not wait for the broker as well. What is lost between the answer
-and the call, because the broker is away or this process dies, is called for by the janitor.
+A saved job is a promise, so that its client need not wait for the broker. If the broker is away or this process dies
+before the call, the janitor makes it.
 """
 
 import asyncio
@@ -17,34 +17,35 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from store import moves
 from tasks.queue import QueueUnavailable, enqueue
 
-TOGETHER = 50  # jobs that are called for, or noted as sent, at once
-REST = 0.1  # s without another job, after which what was sent is noted: the workers that were called go first
-HEAD_START = 0.02  # s that a request at most leaves to the call of its worker, before it goes on with its answer
-PATIENCE = 2.0  # s that the end of this process waits for what is not sent yet
+BATCH = 50  # jobs of one batch of calls, or of one note in the database
+IDLE_SECONDS = 0.1  # without another job, before sent jobs are noted: called workers need the database first
+HEAD_START = 0.02  # s that `send` waits for the call at most
+CLOSING_SECONDS = 2.0  # that the end of this process waits for unsent jobs
 
 log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Calls a worker for each job, one after another, and notes it for all that were called for together."""
+    """Calls workers in the order of the jobs, and notes in the database which jobs were sent, many at once."""
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
         self._sessions = sessions
-        self._waiting: list[UUID] = []
-        self._called: list[UUID] = []
-        self._turn = asyncio.Event()
+        self._unsent: list[UUID] = []
+        self._sent: list[UUID] = []
+        self._batch_done = asyncio.Event()
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def send(self, job: UUID) -> None:
-        """Have a worker called for a job that is saved. Never fails: what is not sent is sent by the janitor. Returns
-        once the call is out, or soon if that takes longer: whatever the caller does now would only delay it."""
-        self._waiting.append(job)
+        """Have a worker called for a saved job. Returns when the broker has taken or refused the call, or after
+        ``HEAD_START`` seconds: the call goes on then. Never fails."""
+        self._unsent.append(job)
         self._some.set()
         self._idle.clear()
+        # Without this pause the request would take the event loop and the database from the call, and delay the job.
         with anyio.move_on_after(HEAD_START):
-            await self._turn.wait()
+            await self._batch_done.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -53,41 +54,41 @@ class Outbox:
         try:
             yield
         finally:
-            with anyio.move_on_after(PATIENCE, shield=True):
+            with anyio.move_on_after(CLOSING_SECONDS, shield=True):
                 await self._idle.wait()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            if self._waiting:
-                log.warning("%d jobs are left to the janitor", len(self._waiting))
+            if self._unsent:
+                log.warning("%d jobs are left to the janitor", len(self._unsent))
 
     async def _run(self) -> None:
         while True:
-            with anyio.move_on_after(REST if self._called else math.inf):
+            with anyio.move_on_after(IDLE_SECONDS if self._sent else math.inf):
                 await self._some.wait()
-            if self._waiting and len(self._called) < TOGETHER:
+            if self._unsent and len(self._sent) < BATCH:
                 await self._call()
             else:
                 await self._note()
-            if not self._waiting:
+            if not self._unsent:
                 self._some.clear()
-                if not self._called:
+                if not self._sent:
                     self._idle.set()
 
     async def _call(self) -> None:
-        jobs, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-        turn, self._turn = self._turn, asyncio.Event()
+        jobs, self._unsent = self._unsent[:BATCH], self._unsent[BATCH:]
+        batch_done, self._batch_done = self._batch_done, asyncio.Event()
         called = 0
         try:
             called = await anyio.to_thread.run_sync(_call, len(jobs), abandon_on_cancel=True)
         except Exception:
             log.exception("workers cannot be called")
-        turn.set()
-        self._called += jobs[:called]
+        batch_done.set()
+        self._sent += jobs[:called]
         if left := jobs[called:]:
             log.warning("jobs stay unsent for now: %s", _listed(left))
 
     async def _note(self) -> None:
-        jobs, self._called = self._called, []
+        jobs, self._sent = self._sent, []
         try:
             async with self._sessions.begin() as session:
                 await session.execute(moves.mark_sent(jobs))
@@ -96,7 +97,7 @@ class Outbox:
 
 
 def _call(number: int) -> int:
-    """Call so many workers, until the broker refuses. Returns how many it took."""
+    """Call this many workers, until the broker refuses. Returns how many calls it took."""
     for called in range(number):
         try:
             enqueue()

@@ -1,4 +1,4 @@
-"""The estimate of how long a job will wait, from what the workers have done of late."""
+"""The estimate of how long a job will wait, from what the workers have done in the last hour."""
 
 import contextlib
 import logging
@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from store import pace, workers
 
-FRESH = 2.0  # s; what was measured serves all requests of this process for so long
-PATIENCE = 0.3  # s, to hear from Redis who is there: no answer waits longer for an estimate
-UNKNOWN_RETRY = 10  # s, after which to look again at a full queue whose pace nobody knows
+FRESH_SECONDS = 2.0  # for which all requests of this process share a measurement
+REDIS_TIMEOUT = 0.3  # s: no response waits longer than this for an estimate
+UNKNOWN_RETRY = 10  # s, after which to try a full queue again if its pace is unknown
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ class Pace(NamedTuple):
 
     Attributes:
         free: jobs that the workers could take at once.
-        seconds: from the end of one job to that of the next; None where none has succeeded of late.
-        alive: whether any worker is known to be there.
+        seconds: from the end of one job to that of the next; None if none succeeded within the hour.
+        alive: whether at least one worker announces itself.
         max_running: jobs that a key without a number of its own may have running; None: no limit.
     """
 
@@ -37,7 +37,7 @@ class Pace(NamedTuple):
     max_running: int | None
 
     def wait(self, position: int) -> float | None:
-        """Seconds until the job at this position of the queue is claimed; None where nothing is known."""
+        """Seconds until the job at this position of the queue is claimed; None if nothing is known."""
         if not self.alive:
             return None
         ahead = max(0, position - self.free)
@@ -47,12 +47,12 @@ class Pace(NamedTuple):
 
     @property
     def retry_after(self) -> int:
-        """Whole seconds until a full queue will have room for one more: until the next job is claimed."""
+        """Whole seconds until a full queue has room for one more: until the next job is claimed."""
         return UNKNOWN_RETRY if self.seconds is None or not self.alive else max(1, math.ceil(self.seconds))
 
 
 class Pacer:
-    """Measures the pace, not for every request anew."""
+    """Measures the pace, at most once in ``FRESH_SECONDS``."""
 
     def __init__(self, client: redis.asyncio.Redis, max_running: int | None) -> None:
         self._redis = client
@@ -60,29 +60,29 @@ class Pacer:
         self._until = -math.inf
 
     async def now(self, session: AsyncSession) -> Pace:
-        """The pace, at most ``FRESH`` seconds old."""
+        """The pace, at most ``FRESH_SECONDS`` old."""
         if monotonic() >= self._until:
-            self._until = monotonic() + FRESH  # others who ask meanwhile get what was measured before
+            self._until = monotonic() + FRESH_SECONDS  # requests meanwhile get the measurement before
             jobs, seconds, running = (await session.execute(pace.pace())).one()
-            there = await self._there()
-            slots = sum(worker.get("concurrency", 0) for worker in there)
+            alive = await self._alive()
+            slots = sum(worker.get("concurrency", 0) for worker in alive)
             self._measured = self._measured._replace(
-                free=max(0, slots - running), seconds=seconds / jobs if seconds else None, alive=bool(there)
+                free=max(0, slots - running), seconds=seconds / jobs if seconds else None, alive=bool(alive)
             )
         return self._measured
 
-    async def lately(self, sessions: async_sessionmaker[AsyncSession]) -> Pace:
-        """The pace; what was measured before, where the database cannot tell: that is no reason to refuse a job that is
-        saved."""
+    async def latest(self, sessions: async_sessionmaker[AsyncSession]) -> Pace:
+        """The pace; the measurement before if the database does not answer: a saved job must not be refused for
+        that."""
         try:
             async with sessions.begin() as session:
                 return await self.now(session)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("nobody knows how fast the queue moves: %s", error)
+            log.warning("the pace of the queue is unknown: %s", error)
             return self._measured
 
-    async def _there(self) -> list[dict[str, Any]]:
-        """The workers that are there; none where nobody can tell."""
-        with anyio.move_on_after(PATIENCE), contextlib.suppress(redis.RedisError, OSError):
+    async def _alive(self) -> list[dict[str, Any]]:
+        """The workers that announce themselves; none if Redis does not answer."""
+        with anyio.move_on_after(REDIS_TIMEOUT), contextlib.suppress(redis.RedisError, OSError):
             return list((await workers.alive_async(self._redis)).values())
         return []

@@ -1,7 +1,7 @@
-"""The places in the queue of jobs that were queued just now.
+"""The positions in the queue of jobs that were queued just now.
 
-To know one place all queued jobs are put in order. So those who ask while such a look goes on share the next one, and a
-burst of submissions costs few. What was asked for before a look begins is in what it finds.
+One position takes a query that puts all queued jobs in order. So those who ask during a query share the next one, and a
+burst of submissions takes few. A query finds every job that was asked for before it began.
 """
 
 import asyncio
@@ -17,10 +17,13 @@ log = logging.getLogger(__name__)
 
 
 class QueuePositions:
-    """Looks up places, for as many jobs at once as are asked for."""
+    """Looks up the positions of all jobs that are asked for together."""
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession], max_running: int | None) -> None:
-        """``max_running``: see ``order.first``."""
+        """
+        Args:
+            max_running: of a key without a number of its own, see ``store.order.first``.
+        """
         self._sessions = sessions
         self._max_running = max_running
         self._turn = asyncio.Lock()
@@ -28,20 +31,20 @@ class QueuePositions:
         self._next: asyncio.Task[dict[UUID, int]] | None = None
 
     async def of(self, job: UUID) -> int | None:
-        """The place of a job that was queued just now: 1 where it was claimed meanwhile, as it was the next one then.
-        None where the database cannot tell: that is no reason to refuse a job that is saved."""
+        """The position of a job that was queued just now. It is 1 if the job was claimed meanwhile: it was the next one
+        then. None if the database does not answer: the job is saved, and must not be refused for that."""
         self._asked.append(job)
         if self._next is None:
-            self._next = asyncio.create_task(self._look())
+            self._next = asyncio.create_task(self._query())
         try:
             return (await asyncio.shield(self._next)).get(job, 1)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("nobody knows the place of job %s: %s", job, error)
+            log.warning("the queue position of job %s is unknown: %s", job, error)
             return None
 
-    async def _look(self) -> dict[UUID, int]:
+    async def _query(self) -> dict[UUID, int]:
         async with self._turn:
             asked, self._asked, self._next = self._asked, [], None
             async with self._sessions.begin() as session:
-                places = reads.queue_positions(asked, self._max_running)
-                return dict((await session.execute(places)).all())
+                positions = reads.queue_positions(asked, self._max_running)
+                return dict((await session.execute(positions)).all())

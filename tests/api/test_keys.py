@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from api.auth.keyring import REMEMBERED
+from api.auth.keyring import FRESH_SECONDS
 from store import keys
 from tests.api.problem import problem
 from tests.api.serving import serving
@@ -18,7 +18,7 @@ Holder = Callable[..., httpx.Client]
 
 def until(status: int, client: httpx.Client) -> None:
     """Asks until the answer is this one: what a process remembers may be some seconds old."""
-    end = time.monotonic() + REMEMBERED + 10
+    end = time.monotonic() + FRESH_SECONDS + 10
     while client.get("/v1/jobs").status_code != status:
         assert time.monotonic() < end
         time.sleep(0.1)

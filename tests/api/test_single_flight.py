@@ -1,4 +1,4 @@
-"""Looks that are shared by those who wait."""
+"""Queries that waiting clients share."""
 
 import asyncio
 

@@ -15,7 +15,7 @@ import redis
 from fastapi import Request
 from sqlalchemy import Engine
 
-from api.http.prefer import LONGEST, Wait, preferred
+from api.http.prefer import MAX_WAIT, Wait, preferred
 from api.live.subscriptions import Look, Subscriptions
 from store import wakeups
 from store.database import async_engine, async_sessions
@@ -133,7 +133,7 @@ def test_a_deleted_job_is_waited_for_no_longer(
         problem(held.result(20), 404, "no-such-job")
 
 
-@pytest.mark.parametrize("wait", ["-1", str(LONGEST + 1), "soon", "1.5", ""])
+@pytest.mark.parametrize("wait", ["-1", str(MAX_WAIT + 1), "soon", "1.5", ""])
 def test_a_wait_that_cannot_be(client: httpx.Client, submit: Submit, wait: str) -> None:
     job = submit()
     for path in (f"/v1/jobs/{job}", f"/v1/jobs/{job}/images/0/iterates/latest"):
@@ -146,7 +146,7 @@ def test_a_wait_that_cannot_be(client: httpx.Client, submit: Submit, wait: str) 
         ("wait=10", 10),
         ('respond-async, WAIT = "7"; note', 7),
         ("wait=5, wait=9", 5),
-        ("wait=100000", LONGEST),
+        ("wait=100000", MAX_WAIT),
         ("wait=0", 0),
         ("wait=-1", None),
         ("wait", None),

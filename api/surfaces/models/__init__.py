@@ -38,6 +38,6 @@ SURFACE = Surface(
     paths=("/v1/models", "/v1/models/"),
     add_routes=_add_routes,
     render=_render,
-    tags=({"name": "models", "description": "What can be asked for."},),
+    tags=({"name": "models", "description": "The models on offer."},),
     document=_document,
 )

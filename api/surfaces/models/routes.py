@@ -1,4 +1,4 @@
-"""What can be asked for."""
+"""The routes of the models."""
 
 from typing import Annotated
 

@@ -14,7 +14,7 @@ class ModelEntry(Sent):
     id: str
     object: Literal["model"] = "model"
     created: int
-    """When the catalogue that offers it was changed last, in seconds since 1970."""
+    """When the catalogue was changed last, in seconds since 1970."""
     owned_by: Literal["underpaint"] = "underpaint"
 
 
@@ -25,9 +25,9 @@ class Model(ModelEntry):
     description: str
     license: str
     default: bool
-    """Whether requests that name no model get this one."""
+    """Whether it is the model of requests that name none."""
     defaults: Defaults
-    """What a request gets that does not say."""
+    """What a request gets that leaves a field out."""
     limits: Limits
     """What a request may ask for. Sizes are pixels and hold for width and height."""
     fields: list[FormField]

@@ -1,4 +1,4 @@
-"""Answers to show in the documentation. They are made of the same classes as real ones, so they cannot go stale."""
+"""Responses for the documentation. They are instances of the classes of real responses, and cannot go stale."""
 
 import json
 from datetime import UTC, datetime, timedelta

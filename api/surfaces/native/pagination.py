@@ -1,4 +1,4 @@
-"""The cursor of a list of jobs: where a page ended, in a form that nobody is tempted to make up."""
+"""The cursor of a list of jobs: where a page ended, in an opaque form."""
 
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -9,7 +9,7 @@ from api.problems import InvalidRequest
 from contract.problems import Code, FieldProblem
 from store.reads import Position
 
-# Microseconds since 1970, as exact as PostgreSQL's own, and the id. 24 bytes: base64 needs no padding.
+# Microseconds since 1970, the resolution of PostgreSQL, and the id. 24 bytes: base64 needs no padding.
 _LAYOUT = struct.Struct(">q16s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

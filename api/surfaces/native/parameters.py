@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import BeforeValidator, WithJsonSchema
 
-# Image and iterate numbers have no bound of their own: this one keeps them within PostgreSQL's integers.
+# Image and iterate numbers have no natural bound. This one keeps them within the integers of PostgreSQL.
 _NUMBER = r"0|[1-9]\d{0,8}"
 
 

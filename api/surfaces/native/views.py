@@ -1,4 +1,4 @@
-"""Rows of the store as the JSON that is sent."""
+"""Rows of the store as the JSON of responses."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -30,14 +30,14 @@ async def read(services: Services, links: Links, job_id: UUID) -> schemas.Job:
 async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) -> tuple[schemas.Job, str]:
     """A job, and its ETag."""
     view = (await jobs(session, links, [row], pace))[0]
-    # What is told of a job changes with its events, and with its place in the queue. An estimate is no news.
+    # The JSON changes with the events of the job, and with its position in the queue. A new estimate is not a change.
     return view, etag(row, view.queue_position)
 
 
 def queued(
     links: Links, saved: moves.Submitted, generation: Generation, handling: Handling, position: int | None, pace: Pace
 ) -> schemas.Job:
-    """A job that was submitted just now, put together from what was saved instead of being read again."""
+    """A job that was submitted just now, made of what was saved, without reading it again."""
     row = tables.Job(
         id=saved.id,
         state=saved.state,
@@ -58,18 +58,18 @@ def queued(
 
 
 async def jobs(session: AsyncSession, links: Links, rows: Sequence[tables.Job], pace: Pace) -> list[schemas.Job]:
-    """These jobs, with their images and places in the queue."""
+    """These jobs, with their images and positions in the queue."""
     ids = [row.id for row in rows]
     found = (await session.scalars(reads.images(ids))).all()
     images = {job_id: list(group) for job_id, group in groupby(found, key=lambda image: image.job_id)}
     queued = [row.id for row in rows if row.state == "queued"]
-    places = reads.queue_positions(queued, pace.max_running)
-    positions = dict((await session.execute(places)).all()) if queued else {}
+    query = reads.queue_positions(queued, pace.max_running)
+    positions = dict((await session.execute(query)).all()) if queued else {}
     return [_job(links, row, images[row.id], positions.get(row.id), pace) for row in rows]
 
 
 def etag(row: tables.Job, queue_position: int | None = None) -> str:
-    """The weak ETag of a job and of what hangs on it: the number of its newest event."""
+    """The weak ETag of a job and its iterates: the number of its newest event."""
     return f'W/"{row.seq}"' if queue_position is None else f'W/"{row.seq}.{queue_position}"'
 
 
@@ -140,7 +140,7 @@ def _job(
 
 
 def _image(links: Links, row: tables.Image, ended: bool) -> schemas.Image:
-    # While it is refined the picture of the end before is not final; when that came to nothing, it is again.
+    # While the job is refined, its last picture is not final; if refining fails, it is final again.
     finished = row.final if row.stopped or ended else None
     return schemas.Image(
         number=row.number,

@@ -1,8 +1,8 @@
-"""One job for all attempts of a client that sends its request again by itself.
+"""One job for all attempts of a client that retries.
 
-OpenAI's clients do so after a timeout, a lost connection and a 5xx. They send no ``Idempotency-Key``, but say in
-``X-Stainless-Retry-Count`` how often they have tried. So the job of a request is remembered by what the request asks
-for, until its pictures are sent; a later attempt joins it. Two first attempts are two jobs, however alike they are.
+OpenAI's clients retry after a timeout, a lost connection and a 5xx. They send no ``Idempotency-Key``, but
+``X-Stainless-Retry-Count`` has the number of retries so far. So a job is remembered by the fingerprint of its request
+until its pictures are sent, and a retry joins it. Two first attempts are two jobs, even if they are equal.
 """
 
 import logging
@@ -20,7 +20,7 @@ from api.surfaces.openai.request import Wanted
 from store import idempotency
 from store.idempotency import NOBODY, Once, fingerprint
 
-LONGEST_APART = 3600.0  # s, between the first attempt of a request and one that joins it
+MAX_APART = 3600.0  # s between the first attempt of a request and a retry that joins it
 
 log = logging.getLogger(__name__)
 
@@ -29,41 +29,40 @@ class Attempt:
     """One attempt of a request.
 
     Args:
-        caller: whose it is.
-        body: the request as it came.
-        key: its ``Idempotency-Key``, which goes before everything else.
-        retries: how often the client has tried before.
+        caller: the client.
+        body: the request as it was sent.
+        key: its ``Idempotency-Key``, which has precedence.
+        retries: earlier attempts of the client.
     """
 
     def __init__(self, caller: Caller, body: Mapping[str, Any], key: str | None, retries: int) -> None:
         asked = fingerprint("generate_images", body)
         owner = caller.key_id or NOBODY
-        # With blanks in it no Idempotency-Key is like it.
+        # No Idempotency-Key of a client can be equal: they have no blanks.
         self._once = Once(key, asked, owner) if key else Once(f"attempts of {asked}", asked, owner, newest=True)
         self._caller = caller
         self._retries = retries
 
     async def submit(self, services: Services, links: Links, wanted: Wanted) -> Submission:
-        """The job of an earlier attempt, or else a new one.
+        """The job of an earlier attempt, or a new one.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
         """
         if self._once.newest and self._retries:
-            job = await made_before(services, self._once, LONGEST_APART)
-            # One that has failed is joined, too: it would do so again. One that was canceled need not.
+            job = await made_before(services, self._once, MAX_APART)
+            # A failed job is joined, too: another one would fail as well. A canceled one is not.
             if job and not job.cancel_requested and job.state != "canceled":
                 return Submission(job.id, None)
         return await submit(services, self._caller, links, wanted.generation, wanted.handling, self._once)
 
     @property
     def alone(self) -> bool:
-        """Whether the job is for this client alone, who will not come back for it: this is the first attempt, and it
-        has no ``Idempotency-Key``."""
+        """Whether nobody else can have joined the job: this is the first attempt, and has no ``Idempotency-Key``."""
         return self._once.newest and not self._retries
 
     async def answered(self, services: Services, job: UUID) -> None:
-        """The client gets its pictures: a request that is like this one asks for others."""
+        """The client gets its pictures: an equal request is from now on a new one."""
         if not self._once.newest:
             return
         try:

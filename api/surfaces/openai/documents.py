@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of OpenAI's routes."""
+"""What the OpenAPI document says about this surface."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from api.problems import (
     TooManyRequests,
     Unauthorized,
 )
-from api.surfaces.native.request_schema import job_request_schema
+from api.surfaces.native.documents import job_request_schema
 from api.surfaces.openai import errors, schemas
 from api.surfaces.openai.request import Fields
 from store.catalog import Catalog
@@ -32,7 +32,7 @@ NAME = "ImageGenerationRequest"
 _TEXT = {"description": "", "schema": {"type": "string"}}
 _HEADERS = {
     "Underpaint-Job": {**_TEXT, "description": "The `id` of the job."},
-    "Idempotency-Replayed": {**_TEXT, "description": "`true` where the job is that of an earlier request."},
+    "Idempotency-Replayed": {**_TEXT, "description": "`true` if the job is that of an earlier request."},
 }
 _PNG = "iVBORw0KGgo..."
 _FIGURES = {"created_at": 1767268802, "output_format": "png", "size": "64x64"}
@@ -49,7 +49,7 @@ _COMPLETED = schemas.Completed(
 _STREAM = b"".join(
     format_sse_event(event=picture.type, data_str=picture.model_dump_json()) for picture in (_PARTIAL, _COMPLETED)
 ).decode()
-# One event, once it is parsed (OpenAPI 3.2, "Server-Sent Event Streams").
+# One parsed event (OpenAPI 3.2, "Server-Sent Event Streams").
 _EVENT = {
     "type": "object",
     "required": ["event", "data"],
@@ -77,7 +77,7 @@ def request_of(catalog: Catalog) -> dict[str, Any]:
     return {
         **job,
         "title": NAME,
-        "description": "What OpenAI's clients send, and the fields of `POST /v1/jobs` beside it (`extra_body`).",
+        "description": "What OpenAI's clients send, and the fields of `POST /v1/jobs` (by `extra_body`).",
         "properties": {"prompt": rest.pop("prompt"), "model": rest.pop("model"), **own, **rest},
     }
 

@@ -13,10 +13,10 @@ from api.problems import BadRequest, InvalidRequest, Problem
 from contract.problems import Code
 
 MEDIA_TYPE = "application/json"
-LONGEST_PARAM = 100
+MAX_PARAM_CHARACTERS = 100
 
-# The clients send a request again after 409 and 5xx, unless they are told that it does not help.
-NEVER_AGAIN = {"X-Should-Retry": "false"}
+# The clients retry after 409 and 5xx, unless this header says that it does not help.
+NO_RETRY = {"X-Should-Retry": "false"}
 
 _CODES = {HTTPStatus.UNAUTHORIZED: "invalid_api_key", HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_exceeded"}
 _FIELD_CODES = {Code.MISSING: "missing_required_parameter", Code.UNKNOWN: "unknown_parameter"}
@@ -41,11 +41,11 @@ def translated(problem: Problem) -> Problem:
 
 
 def error(problem: Problem) -> dict[str, Any]:
-    """The ``error`` of a problem. ``param`` is the first of several fields at fault; ``message`` tells all of them."""
+    """The ``error`` of a problem. ``param`` is the first field at fault; ``message`` reports all of them."""
     return {
         "message": problem.detail,
         "type": _TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error"),
-        "param": problem.errors[0].field[:LONGEST_PARAM] if problem.errors else None,
+        "param": problem.errors[0].field[:MAX_PARAM_CHARACTERS] if problem.errors else None,
         "code": _code(problem),
     }
 

@@ -1,4 +1,4 @@
-"""How a job ended, for a client that waits for its pictures."""
+"""The outcome of a job, for a client that waits for its pictures."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from api.pictures import formats as pictures
 from api.pictures.lookup import Found, find_picture, read_picture
 from api.problems import GenerationCanceled, GenerationFailed
 from api.services import Services
-from api.surfaces.openai.errors import NEVER_AGAIN
+from api.surfaces.openai.errors import NO_RETRY
 from store import reads, tables
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job that has succeeded, its images, and the picture of each."""
+    """A succeeded job, its images, and the picture of each."""
 
     job: tables.Job
     images: list[tables.Image]
@@ -23,23 +23,23 @@ class Outcome:
 
     @property
     def created(self) -> int:
-        """When it ended, in seconds since 1970."""
+        """When the job ended, in seconds since 1970."""
         return int((self.job.finished_at or self.job.updated_at).timestamp())
 
 
 async def outcome(services: Services, job: UUID) -> Outcome:
-    """How a job that has ended did so.
+    """The outcome of a job that has ended.
 
     Raises:
         NoSuchJob: it was deleted meanwhile.
-        GenerationFailed, GenerationCanceled: there are no pictures. To ask again does not help by itself.
+        GenerationFailed, GenerationCanceled: it has no pictures. A retry would not help.
     """
     async with services.reading.begin() as session:
         row = await existing(session, job)
         if row.state == "failed":
-            raise GenerationFailed(f"The job {job} failed: {row.error}.", headers=NEVER_AGAIN)
+            raise GenerationFailed(f"The job {job} failed: {row.error}.", headers=NO_RETRY)
         if row.state != "succeeded":
-            raise GenerationCanceled(f"The job {job} was canceled: ask again for another.", headers=NEVER_AGAIN)
+            raise GenerationCanceled(f"The job {job} was canceled: ask again for another.", headers=NO_RETRY)
         images = list((await session.scalars(reads.images([job]))).all())
         found = [await find_picture(session, job, image.number, image.iterate) for image in images]
     return Outcome(row, images, found)

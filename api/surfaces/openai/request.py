@@ -1,4 +1,4 @@
-"""What a client of OpenAI's image API asks for, as an ordinary request of this server and how to answer it."""
+"""A request of OpenAI's image API as a job of this server, and the format of its response."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,30 +21,31 @@ _FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 class Fields(BaseModel):
-    """The fields that are OpenAI's own. Any other, but for `prompt` and `model`, is one of `POST /v1/jobs`."""
+    """OpenAI's own fields. All others, and `prompt` and `model`, are those of `POST /v1/jobs`."""
 
     model_config = ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True)
 
     n: int | None = Field(default=None, ge=1)
     """How many pictures to make; 1 with `stream`. By default 1."""
     size: Annotated[str, Field(pattern=_SIZE)] | None = None
-    """`WIDTHxHEIGHT` in pixels, or `auto` for what the model does best, which is the default."""
+    """`WIDTHxHEIGHT` in pixels. By default `auto`: the default size of the model."""
     response_format: Literal["b64_json", "url"] | None = None
-    """`url` gives the address of the picture on this server instead of the picture itself: a PNG, or what the `Accept`
-    header asks for there. By default `b64_json`."""
+    """`url` returns the address of the picture on this server instead of the picture itself: a PNG, or what the
+    `Accept` header of that request prefers. By default `b64_json`."""
     output_format: Literal["png", "jpeg", "webp"] | None = None
     """By default `png`, which is exact."""
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
-    """How good a `jpeg` or `webp` is, from 0 to 100, the best and the default."""
+    """The quality of a `jpeg` or `webp`, from 0 to 100. By default 100, the best."""
     background: Literal["opaque", "auto"] | None = None
     """Pictures are opaque."""
     stream: bool | None = None
-    """Whether to stream events: first `partial_images` whole pictures that get sharper, then the finished one."""
+    """Whether to stream events: first up to `partial_images` whole pictures that get sharper, then the finished
+    one."""
     partial_images: Annotated[int, Field(ge=0, le=MOST_PARTIALS)] | None = None
-    """The most partial images to stream. Each is an iterate, spread over the way to the finished picture; where there
-    are fewer iterates, there are fewer partial images. By default 0."""
+    """The most partial images to stream. Each is an iterate; they are spread over the rounds of the job. If there are
+    fewer iterates, there are fewer partial images. By default 0."""
     quality: str | None = None
-    """Ignored: `steps` and `tolerance` say how good a picture is."""
+    """Ignored: `steps` and `tolerance` decide how good a picture is."""
     style: str | None = None
     """Ignored."""
     moderation: str | None = None
@@ -63,8 +64,8 @@ class Wanted:
 
     Attributes:
         generation, handling: the job.
-        form: how its pictures are sent.
-        url: whether their addresses are sent instead.
+        form: the format of its pictures.
+        url: whether to send the addresses of the pictures instead.
         partials: the most partial images to stream; None: no stream.
     """
 
@@ -76,22 +77,22 @@ class Wanted:
 
     @property
     def size(self) -> str:
-        """As it is told."""
+        """The size, as responses show it."""
         return f"{self.generation.width}x{self.generation.height}"
 
 
 def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC) -> Wanted:
-    """What a request asks for. ``targets``: where its webhook may go.
+    """Check a request. ``targets``: where its webhook may go.
 
     Raises:
-        NoSuchModel: it names one that is not on offer.
+        NoSuchModel: it names a model that is not on offer.
         InvalidFields: with every other problem of the request at once.
     """
     model = request.get("model")
     if isinstance(model, str) and model not in catalog:
         raise NoSuchModel.called(model, catalog)
     fields, found = _fields(request)
-    found += _at_odds(fields, request)
+    found += _conflicts(fields, request)
     rest = {field: value for field, value in request.items() if field not in Fields.model_fields}
     if rest.pop("images", None) is not None:
         found.append(FieldProblem("images", Code.UNKNOWN, "is called n here: leave it out"))
@@ -116,7 +117,7 @@ def _named(problem: FieldProblem, size: Mapping[str, int]) -> FieldProblem:
 
 
 def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[FieldProblem]]:
-    """OpenAI's fields, and what is wrong with them; those that are wrong are left out."""
+    """OpenAI's fields without the invalid ones, and what is wrong with those."""
     given = {field: request[field] for field in Fields.model_fields if request.get(field) is not None}
     try:
         return Fields.model_validate(given), []
@@ -131,8 +132,8 @@ def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[FieldProblem]]:
     return Fields.model_validate({name: given[name] for name in given.keys() - found.keys()}), list(problems.values())
 
 
-def _at_odds(fields: Fields, request: Mapping[str, Any]) -> list[FieldProblem]:
-    """Fields that do not go together."""
+def _conflicts(fields: Fields, request: Mapping[str, Any]) -> list[FieldProblem]:
+    """Fields that exclude each other."""
     url, form = fields.response_format == "url", fields.output_format or "png"
     partials = fields.partial_images or 0
     sized = fields.size is not None and any(request.get(side) is not None for side in ("width", "height"))
@@ -145,7 +146,7 @@ def _at_odds(fields: Fields, request: Mapping[str, Any]) -> list[FieldProblem]:
         and form != "png",
         ("output_compression", "must be 100 for png, which loses nothing"): form == "png"
         and (fields.output_compression or 100) < 100,
-        ("size", "must be left out where width or height is given"): sized,
+        ("size", "must be left out if width or height is given"): sized,
     }
     return [FieldProblem(name, Code.CONFLICT, message) for (name, message), broken in rules.items() if broken]
 

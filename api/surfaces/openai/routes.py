@@ -1,4 +1,4 @@
-"""Images as OpenAI's clients ask for them."""
+"""The route of OpenAI's clients."""
 
 from typing import Annotated
 from uuid import UUID
@@ -41,17 +41,17 @@ async def generate_images(
         str,
         Header(
             alias="X-Stainless-Retry-Count",
-            description="How often the client has sent this request before, as OpenAI's clients tell: a later attempt "
-            "joins the job of an earlier one.",
+            description="How often the client has sent this request before, as OpenAI's clients count. A retry joins "
+            "the job of an earlier attempt.",
         ),
     ] = "0",
 ) -> Response:
-    """A job like any other, held until it has ended: `Underpaint-Job` is its id. It takes the fields of OpenAI's API,
-    and those of `POST /v1/jobs` beside them (`images` is called `n`). With `stream` and `partial_images` the
-    iterates on the way are sent as they come. Errors have OpenAI's shape.
+    """Submits a job, and responds when it has ended. `Underpaint-Job` is its id. It takes the fields of OpenAI's API,
+    and those of `POST /v1/jobs` (`images` is called `n`). With `stream` and `partial_images` some iterates are sent as
+    they come. Errors have OpenAI's format.
 
-    A client that leaves before the end cancels the job only where it streams and sent no `Idempotency-Key`: others may
-    come back."""
+    A client that disconnects before the end cancels the job only if it streams and sent no `Idempotency-Key`: others
+    may retry."""
     wanted = read(services.catalog, body, services.targets)
     attempt = Attempt(caller, body, idempotency_key, int(retries) if retries.isdecimal() else 0)
     job, row = await attempt.submit(services, links, wanted)
@@ -61,7 +61,7 @@ async def generate_images(
     if wanted.partials is not None:
         return ImageStream(request, services, job, wanted, attempt, headers)
     if not await wait_for_end(services, request, job):
-        return Response(headers=headers)  # the client has left: nobody reads this
+        return Response(headers=headers)  # the client has disconnected, and does not read this
     answer = await _pictures(services, links, job, wanted)
     if not await request.is_disconnected():
         await attempt.answered(services, job)

@@ -1,4 +1,4 @@
-"""The JSON that OpenAI's clients are sent, and what this server says beyond it."""
+"""The JSON of responses to OpenAI's clients, with some members more."""
 
 from typing import Literal
 
@@ -17,21 +17,21 @@ class TokenDetails(_Sent):
 
 
 class Usage(_Sent):
-    """What the pictures cost. Diffusion models make no tokens: their work is counted in evaluations of the network, and
-    that is what `output_tokens` and `total_tokens` tell. The prompt's tokens are not counted."""
+    """What the pictures cost. Diffusion models generate no tokens: `output_tokens` and `total_tokens` are evaluations
+    of the model. The tokens of the prompt are not counted."""
 
     input_tokens: int = 0
     input_tokens_details: TokenDetails = TokenDetails(text_tokens=0, image_tokens=0)
     output_tokens: int
     total_tokens: int
     evaluations: int
-    """Network evaluations, of all pictures."""
+    """Model evaluations of all pictures."""
     rounds: int
-    """Batched network calls that the slowest picture took."""
+    """Batched model calls of the slowest picture."""
 
 
 class Picture(_Sent):
-    """One of the two members is there."""
+    """It has one of the two members."""
 
     b64_json: str | None = None
     url: str | None = None
@@ -50,7 +50,7 @@ class ImagesResponse(_Sent):
 
 
 class StreamedPicture(_Sent):
-    """What the events of a stream have in common. The figures are those of the iterate."""
+    """What all events of a stream have. The figures are those of the iterate."""
 
     b64_json: str
     background: Literal["opaque"] = "opaque"
@@ -83,18 +83,18 @@ class Error(_Sent):
     """What went wrong, and what to change."""
     type: str
     param: str | None
-    """The field at fault, the first of several."""
+    """The field at fault, or the first of several."""
     code: str
 
 
 class ErrorResponse(_Sent):
-    """What went wrong, in OpenAI's shape."""
+    """What went wrong, in OpenAI's format."""
 
     error: Error
 
 
 def usage(images: list[tables.Image]) -> Usage:
-    """What these images have cost."""
+    """What these images cost."""
     evaluations = sum(image.evaluations for image in images)
     rounds = max(image.rounds for image in images)
     return Usage(output_tokens=evaluations, total_tokens=evaluations, evaluations=evaluations, rounds=rounds)

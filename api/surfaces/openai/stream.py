@@ -1,4 +1,4 @@
-"""A job as the stream that OpenAI's clients read: some of its iterates, then the finished picture."""
+"""A job as a stream for OpenAI's clients: some of its iterates, then the finished picture."""
 
 import logging
 from collections.abc import AsyncGenerator
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class ImageStream(EventSourceResponse):
-    """The stream of a job, whose request was ``wanted``. One that is for this client alone is canceled when the client
-    leaves before the end.
+    """The stream of a job for the request ``wanted``. A job that no other client can have joined is canceled when the
+    client disconnects before the end.
 
     Args:
-        headers: of the response.
+        headers: for the response.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ImageStream(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events):
             await super().__call__(scope, receive, send)
-        # Not where this process stops: that cancels this task, and the job goes on.
+        # Not reached if this process stops: that cancels this task, and the job goes on.
         if self._attempt.alone and not self._ended:
             await self._cancel()
 
@@ -65,8 +65,8 @@ class ImageStream(EventSourceResponse):
 
     async def _stream(self) -> AsyncGenerator[bytes]:
         try:
-            async with aclosing(self._told()) as told:
-                async for chunk in told:
+            async with aclosing(self._pictures()) as pictures:
+                async for chunk in pictures:
                     yield chunk
         except Exception as error:
             problem = errors.translated(problem_of(self._request, error))
@@ -76,7 +76,7 @@ class ImageStream(EventSourceResponse):
             yield format_sse_event(event="error", data_str=refused.model_dump_json())
         self._ended = True
 
-    async def _told(self) -> AsyncGenerator[bytes]:
+    async def _pictures(self) -> AsyncGenerator[bytes]:
         partials = Partials(self._wanted.partials or 0)
         async with aclosing(follow(self._services.subscriptions, self._job)) as events:
             async for event in events:
@@ -91,15 +91,15 @@ class ImageStream(EventSourceResponse):
         yield completed
 
     async def _partial(self, event: Event, index: int) -> bytes:
-        told = event.data
-        found = Found(told["iterate"], told["etag"], final=False)
+        data = event.data
+        found = Found(data["iterate"], data["etag"], final=False)
         picture = schemas.PartialImage(
-            b64_json=await encoded(self._services, self._job, told["image"], found, self._wanted.form),
+            b64_json=await encoded(self._services, self._job, data["image"], found, self._wanted.form),
             created_at=int(event.created_at.timestamp()),
             output_format=self._wanted.form.name,
             size=self._wanted.size,
             partial_image_index=index,
-            **{name: told[name] for name in ("iterate", "residual", "rounds", "evaluations")},
+            **{name: data[name] for name in ("iterate", "residual", "rounds", "evaluations")},
         )
         return format_sse_event(event=picture.type, data_str=picture.model_dump_json())
 

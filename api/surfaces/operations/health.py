@@ -29,7 +29,7 @@ class Readiness(Sent):
     response_description="It is.",
 )
 async def health(request: Request, response: Response) -> Health:
-    """Asks nothing of anyone: restart the process if this is not answered."""
+    """Checks nothing else: restart the process if it does not respond."""
     response.headers["Cache-Control"] = "no-store"
     return Health(status="ok", version=request.app.version)
 
@@ -43,8 +43,8 @@ async def health(request: Request, response: Response) -> Health:
     responses=responses(NotReady),
 )
 async def readiness(services: WithServices, response: Response) -> Readiness:
-    """Asks the database for the tables, the broker for an answer, and whether a worker is there. Where one of them is
-    not well, the answer is a problem that has `checks` as well. Whether beat is there is told by `checks` alone."""
+    """Checks that the database has the tables, that the broker responds, and that there is a worker. If one of them
+    fails, the response is a problem that has `checks` as well. Whether there is a beat is shown in `checks` alone."""
     checks = await check(services)
     wrong = [found.detail for name, found in checks if name != "beat" and not found.ok]
     if wrong:

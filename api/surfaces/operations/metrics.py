@@ -22,12 +22,12 @@ async def admit(
     services: WithServices,
     bearer: WithBearer,
 ) -> None:
-    """A dependency: lets in whoever has the token for metrics, or a key with the scope admin. On a server with neither
-    token nor keys that is everybody.
+    """A dependency: admits callers with the token for metrics, or with a key that has the scope admin. A server with
+    neither token nor keys admits everybody.
 
     Raises:
-        Unauthorized, Forbidden: whoever asks has neither.
-        Misdirected: none is needed, but the request is for a name that is not this server's.
+        Unauthorized, Forbidden: the caller has neither.
+        Misdirected: neither is needed, but the request is for a host name that the server does not know.
     """
     token, given = services.metrics_token, bearer and bearer.credentials
     if token is not None and given is not None and hmac.compare_digest(given.encode(), token.encode()):
@@ -60,8 +60,8 @@ async def admit(
     dependencies=[Depends(admit)],
 )
 async def metrics(request: Request, services: WithServices) -> Response:
-    """For Prometheus: requests and waiting clients of this process; queue and workers, which every API process tells
-    alike. A server that has keys, or a token for this, asks for that token or for a key with the scope admin."""
+    """For Prometheus: requests and waiting clients of this process; queue and workers, which every API process reports
+    alike. A server that has keys, or a token for metrics, needs that token or a key with the scope admin."""
     await services.shared.refresh()
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     headers = {"Content-Type": media_type, "Cache-Control": "no-store", "Vary": "Accept"}

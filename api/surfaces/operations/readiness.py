@@ -1,4 +1,4 @@
-"""Real checks of what the server needs: each is done, not remembered."""
+"""Checks of what the server needs. Each request makes them anew."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Check(Sent):
     ok: bool
     detail: str
-    """What was found and, where that is not good, what to do."""
+    """The result and, if it is not good, what to do."""
 
 
 class Checks(Sent):
@@ -29,17 +29,17 @@ class Checks(Sent):
     broker: Check
     workers: Check
     beat: Check
-    """Whether the janitor is there. Jobs are taken and run without it, so that the server is ready all the same; but
-    those of a worker that dies wait until it is back, and webhooks do."""
+    """Whether the janitor runs. Jobs are accepted and run without it, so that the server is still ready. But the jobs
+    of a worker that dies, and webhooks, wait until it is back."""
 
 
 async def check(services: Services) -> Checks:
-    """All checks, at once."""
+    """Make all checks, at the same time."""
     database, broker, there, beat = await asyncio.gather(
         _timed(_database, services, "The database cannot be reached: see that PostgreSQL runs."),
         _timed(_broker, services, "The broker cannot be reached: see that Redis or Valkey runs."),
-        _timed(_workers, services, "Nobody can tell whether workers are there while the broker cannot be reached."),
-        _timed(_beat, services, "Nobody can tell whether beat is there while the broker cannot be reached."),
+        _timed(_workers, services, "Workers cannot be seen while the broker cannot be reached."),
+        _timed(_beat, services, "Beat cannot be seen while the broker cannot be reached."),
     )
     return Checks(database=database, broker=broker, workers=there, beat=beat)
 
@@ -54,7 +54,7 @@ async def _timed(probe: Callable[[Services], Awaitable[Check]], services: Servic
 
 
 async def _database(services: Services) -> Check:
-    """Reads every column that this version knows: a database that a newer version has migrated is as good."""
+    """Reads every column that this version knows: a database that a newer version has migrated is fine, too."""
     try:
         async with services.reading.begin() as session:
             for table in Base.metadata.sorted_tables:

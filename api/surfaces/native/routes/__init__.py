@@ -1,1 +1,1 @@
-"""The routes: each file one kind of thing, each function one operation."""
+"""The routes: one kind of resource a file, one operation a function."""

@@ -1,4 +1,4 @@
-"""What a client does to a job: cancel it, accept it, remove it."""
+"""Ending and removing a job: cancel, accept, delete."""
 
 from http import HTTPStatus
 
@@ -29,13 +29,13 @@ router = APIRouter(tags=["jobs"])
         NoSuchJob,
         _202={
             "model": schemas.Job,
-            "description": "The job runs, and its worker was asked to stop. It does so within a round.",
+            "description": "The job runs, and its worker was asked to stop. It stops within a round.",
         },
     ),
 )
 async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, response: Response) -> schemas.Job:
-    """May be sent again: a job that was asked to stop, or that has ended, stays as it is. The pictures that were made
-    until then are kept."""
+    """May be sent again: a job that was asked to stop, or has ended, stays as it is. The pictures made so far are
+    kept."""
     await control.cancel(services, job_id)
     view = await views.read(services, links, job_id)
     if view.state not in TERMINAL:
@@ -54,14 +54,14 @@ async def cancel_job(job_id: JobId, services: WithServices, links: WithLinks, re
         NothingToAccept,
         _202={
             "model": schemas.Job,
-            "description": "The job runs, and its worker was asked to end it. It does so within a round.",
+            "description": "The job runs, and its worker was asked to end it. It ends within a round.",
         },
     ),
 )
 async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, response: Response) -> schemas.Job:
     """The pictures are good enough: stop computing and keep them. Each image ends with its newest iterate, or with its
-    first one where it has none yet; the job has then `succeeded`, with `stopped` as `accepted`, and can be refined
-    later. May be sent again."""
+    first one if it has none yet. The job has then `succeeded`, with `stopped` as `accepted`, and can be refined later.
+    May be sent again."""
     await control.accept(services, job_id)
     view = await views.read(services, links, job_id)
     if view.state in TERMINAL:
@@ -83,7 +83,7 @@ async def accept_job(job_id: JobId, services: WithServices, links: WithLinks, re
     responses=responses(NoSuchJob, NotFinished),
 )
 async def delete_job(job_id: JobId, services: WithServices) -> None:
-    """Removes a job that has ended, with its pictures and everything else that was kept of it."""
+    """Removes a job that has ended, with its pictures and everything else about it."""
     async with services.moving.begin() as session:
         row = await existing(session, job_id)
         if row.state not in TERMINAL:
@@ -93,4 +93,4 @@ async def delete_job(job_id: JobId, services: WithServices) -> None:
         pictures = [PictureId(job_id, etag) for etag in deleted.etags]
         await to_thread.run_sync(services.pictures.delete, pictures)
     await redis_cache.drop_async(services.redis, job_id)
-    await wakeups.publish_async(services.redis, job_id, row.seq + 1)  # whoever waits for the job finds it gone
+    await wakeups.publish_async(services.redis, job_id, row.seq + 1)  # clients that wait for the job find it gone

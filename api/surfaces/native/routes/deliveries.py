@@ -1,4 +1,4 @@
-"""The deliveries of a job's webhook: what became of each, and sending one again."""
+"""The deliveries of a job's webhook: their state, and sending one again."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -47,11 +47,11 @@ async def list_deliveries(
     links: WithLinks,
     response: Response,
 ) -> schemas.DeliveryPage:
-    """Every event that the job's `webhook` wants has one delivery, which is tried until the receiver takes it. Without
-    a webhook there are none."""
+    """Each event that the job's `webhook` subscribes to has one delivery, which is tried until the receiver accepts
+    it. Without a webhook there are none."""
     async with services.reading.begin() as session:
         job = await existing(session, job_id)
-        # One more than asked for tells whether there is another page.
+        # One more than asked for shows whether there is another page.
         rows = (await session.execute(deliveries.listed(job_id, query.limit + 1, query.cursor))).all()
     page, more = rows[: query.limit], len(rows) > query.limit
     response.headers["Cache-Control"] = "private, no-cache"
@@ -74,9 +74,8 @@ async def list_deliveries(
 async def send_delivery(
     job_id: JobId, delivery_id: DeliveryId, services: WithServices, links: WithLinks
 ) -> schemas.Delivery:
-    """Whatever became of it before: one that was delivered is sent once more, one that failed is tried as often as a
-    new one, and one that waits for its next attempt waits no longer. The `webhook-id` stays the same. A webhook that
-    was disabled is enabled by it."""
+    """In any state: a delivered one is sent once more, a failed one is tried as often as a new one, and one that waits
+    for its next attempt is sent now. The `webhook-id` stays the same. A disabled webhook becomes enabled."""
     async with services.moving.begin() as session:
         await existing(session, job_id)
         for statement in deliveries.send_again(job_id, delivery_id):

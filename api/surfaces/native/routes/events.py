@@ -1,4 +1,4 @@
-"""What happens to a job, told as it happens."""
+"""The events of a job, as they happen."""
 
 from http import HTTPStatus
 from typing import Annotated, get_args
@@ -17,10 +17,9 @@ from contract.words import TERMINAL, EventKind
 
 router = APIRouter(tags=["jobs"])
 
-# As large as PostgreSQL's integers.
-HIGHEST = 2**31 - 1
+MAX_SEQ = 2**31 - 1  # of an integer in PostgreSQL
 
-# One event, once it is parsed (OpenAPI 3.2, "Server-Sent Event Streams").
+# One parsed event (OpenAPI 3.2, "Server-Sent Event Streams").
 EVENT = {
     "type": "object",
     "required": ["id", "event", "data"],
@@ -52,27 +51,28 @@ async def stream_events(
     services: WithServices,
     links: WithLinks,
     last_event_id: Annotated[
-        int, Header(alias="Last-Event-ID", ge=0, le=HIGHEST, description="The `id` of the newest event received.")
+        int, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQ, description="The `id` of the newest event received.")
     ] = 0,
     since: Annotated[
         int,
         Query(
             alias="last_event_id",
             ge=0,
-            le=HIGHEST,
-            description="The same, for clients that cannot set the header, which goes first.",
+            le=MAX_SEQ,
+            description="The same, for clients that cannot set the header. The header has precedence.",
         ),
     ] = 0,
 ) -> Response:
-    """Server-sent events, for `EventSource` and anything else that reads a stream. All events that the job has had,
-    or those after `Last-Event-ID`, come at once, the others as they happen; each with its number as `id`.
+    """Server-sent events, for `EventSource` and other clients that read streams. The events so far, or those after
+    `Last-Event-ID`, come at once, the others as they happen. Each has its number as `id`.
 
-    - `state`: the job, or one of its images, has moved on. `state`, `stopped` and `error` are those of the job.
+    - `state`: the state of the job, or of one of its images, has changed. `state`, `stopped` and `error` are those of
+      the job.
     - `iterate`: an iterate was saved, with its figures and the address of its `picture`.
-    - `done`: the job has ended, and with it the stream. A job that is refined has a `done` for each time it ended.
+    - `done`: the job has ended, and with it the stream. A refined job has a `done` for each time it ended.
 
-    A comment comes after 15 seconds of silence. While the database is away, whoever accepts `text/event-stream` gets a
-    stream that ends at once instead of 503, after which an `EventSource` would not come back."""
+    A comment comes after 15 seconds of silence. While the database is away, a client that accepts `text/event-stream`
+    gets a stream that ends at once instead of 503: after an error an `EventSource` would not reconnect."""
     async with services.reading.begin() as session:
         job = await existing(session, job_id)
     after = min(last_event_id or since, job.seq)

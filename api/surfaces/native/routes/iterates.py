@@ -21,7 +21,7 @@ from store import reads
 
 router = APIRouter(tags=["pictures"])
 
-FOREVER = "private, max-age=31536000, immutable"
+IMMUTABLE = "private, max-age=31536000, immutable"
 
 
 @router.get(
@@ -43,7 +43,7 @@ FOREVER = "private, max-age=31536000, immutable"
 async def list_iterates(
     job_id: JobId, services: WithServices, links: WithLinks, response: Response, if_none_match: IfNoneMatch = None
 ) -> schemas.Iterates | Response:
-    """The figures of every iterate, and where its picture is."""
+    """The figures of every iterate, and the address of its picture."""
     async with services.reading.begin() as session:
         job = await existing(session, job_id)
         rows = (await session.scalars(reads.iterates(job_id))).all()
@@ -67,11 +67,11 @@ async def list_iterates(
         InvalidRequest,
         _200={
             "headers": {
-                "ETag": header("Names these very bytes."),
+                "ETag": header("Names exactly these bytes."),
                 "Underpaint-Iterate": header("The number of the iterate.", "integer"),
                 "Underpaint-Final": header("Whether this is the finished picture.", "boolean"),
                 "Content-Location": header("The address at which this picture stays; sent with `latest`."),
-                "Preference-Applied": header("The wait that a `Prefer` header got."),
+                "Preference-Applied": header("The wait that a `Prefer` header was granted."),
             },
             "content": {form.media_type: {} for form in pictures.FORMATS},
         },
@@ -89,11 +89,11 @@ async def get_picture(
     wait: WithWait,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """PNG as it was saved, or WebP or JPEG where the `Accept` header prefers it. A numbered picture never changes;
-    `latest` is the newest one there is, and is asked for again with `If-None-Match` to see whether there is a newer.
+    """PNG as it was saved, or WebP or JPEG if the `Accept` header prefers it. A numbered picture never changes.
+    `latest` is the newest one; with `If-None-Match` it shows whether there is a newer one.
 
-    With `wait` the answer to `latest` is held until there is a picture other than the one in `If-None-Match`, and that
-    to a number until its picture is there; or until the image is finished and no other will come."""
+    With `wait` the response for `latest` is held until there is a picture other than the one in `If-None-Match`, and
+    that for a number until its picture exists; or until the image is finished and no other will come."""
     form = pictures.negotiate(", ".join(request.headers.getlist("accept")))
 
     async def look(session: AsyncSession) -> Look[tuple[Found | NoSuchPicture, bool]]:
@@ -121,7 +121,7 @@ async def get_picture(
     headers = {
         **wait.headers,
         "ETag": pictures.etag(found.etag, form),
-        "Cache-Control": "no-cache" if iterate is None else FOREVER,
+        "Cache-Control": "no-cache" if iterate is None else IMMUTABLE,
         "Vary": "Accept",
         "Underpaint-Iterate": str(found.iterate),
         "Underpaint-Final": str(found.final).lower(),

@@ -45,7 +45,7 @@ router = APIRouter(tags=["jobs"])
     summary="Submit a job",
     status_code=HTTPStatus.ACCEPTED,
     response_model=schemas.Job,
-    response_description="The job was accepted and will run, whatever happens to the server meanwhile.",
+    response_description="The job was accepted and will run, even if the server restarts meanwhile.",
     responses=responses(
         InvalidRequest,
         IdempotencyKeyReused,
@@ -58,8 +58,8 @@ router = APIRouter(tags=["jobs"])
             "content": example(examples.SUBMITTED),
             "headers": {
                 "Location": header("The address of the job."),
-                "Retry-After": header("Seconds after which a look at the job is worth it.", "integer"),
-                "Idempotency-Replayed": header("`true` where an earlier request with this key has made the job."),
+                "Retry-After": header("Seconds after which to read the job for the first time.", "integer"),
+                "Idempotency-Replayed": header("`true` if an earlier request with this key has made the job."),
             },
         },
     ),
@@ -73,17 +73,17 @@ async def submit_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
-    """Answers as soon as the job is saved. Only `prompt` is needed: the model has defaults that give a good picture.
-    `GET /v1/models` tells them, and its limits. Everything that is wrong with a request is reported at once.
+    """Returns as soon as the job is saved. Only `prompt` is needed: the model has defaults that give a good picture.
+    `GET /v1/models` lists them, and its limits. Everything that is wrong with a request is reported at once.
 
-    A request that may have got lost can be sent again with the same `Idempotency-Key`: it is answered with the job that
-    the first one made, as that stands now. Keys are kept for a day, and no longer than their jobs."""
+    A request that may have been lost can be sent again with the same `Idempotency-Key`: the response is the job that
+    the first one made, as it is now. Keys are kept for a day, and no longer than their jobs."""
     once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
     generation, handling = resolve_request(services.catalog, request, services.targets)
     made, row = await submit(services, caller, links, generation, handling, once)
     if row:
         position = await services.queue_positions.of(made)
-        job = views.queued(links, row, generation, handling, position, await services.pacer.lately(services.single))
+        job = views.queued(links, row, generation, handling, position, await services.pacer.latest(services.single))
     else:
         job = await views.read(services, links, made)
         response.headers["Idempotency-Replayed"] = "true"
@@ -125,10 +125,10 @@ async def list_jobs(
     response: Response,
 ) -> schemas.JobPage:
     """Newest first. Jobs that are submitted meanwhile do not shift the pages: following `next_cursor`, or the `Link`
-    header, lists every job that was there once."""
+    header, lists every job exactly once."""
     after = None if query.cursor is None else pagination.decode(query.cursor)
     async with services.reading.begin() as session:
-        # One more than asked for tells whether there is another page.
+        # One more than asked for shows whether there is another page.
         found = reads.jobs(query.limit + 1, after, query.state, query.model, caller.owner)
         rows = (await session.scalars(found)).all()
         page, more = rows[: query.limit], len(rows) > query.limit
@@ -146,7 +146,7 @@ async def list_jobs(
     operation_id="get_job",
     summary="Read a job",
     response_model=schemas.Job,
-    response_description="The job as it stands.",
+    response_description="The job as it is now.",
     responses=responses(
         NoSuchJob,
         InvalidRequest,
@@ -154,10 +154,10 @@ async def list_jobs(
             "content": example(examples.RUNNING),
             "headers": {
                 "ETag": header("Changes whenever the job does."),
-                "Preference-Applied": header("The wait that a `Prefer` header got."),
+                "Preference-Applied": header("The wait that a `Prefer` header was granted."),
             },
         },
-        _304={"description": "The job is as `If-None-Match` knows it."},
+        _304={"description": "The job has not changed since `If-None-Match`."},
     ),
     dependencies=[BY_LINK],
 )
@@ -171,10 +171,10 @@ async def get_job(
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> schemas.Job | Response:
-    """Where the job stands: its state, its place in the queue, and each image's newest iterate with its figures.
+    """The state of the job, its position in the queue, and the newest iterate of each image with its figures.
 
-    With `wait` and `If-None-Match` the answer is held until the job has changed. Without `If-None-Match` there is
-    nothing to wait for, and the answer comes at once."""
+    With `wait` and `If-None-Match` the response is held until the job has changed. Without `If-None-Match` there is
+    nothing to wait for, and the response comes at once."""
 
     async def look(session: AsyncSession) -> Look[tuple[schemas.Job, str]]:
         row = await existing(session, job_id)

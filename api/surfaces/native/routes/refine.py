@@ -1,4 +1,4 @@
-"""Going on with a job that has ended."""
+"""Refining: going on with a job that has ended."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -74,8 +74,8 @@ async def refine_job(
     ] = None,
 ) -> schemas.Job:
     """For a draft, or a picture that is not good enough: a job that has `succeeded` and is not `exact` goes on from
-    its last iterate, and nothing is computed twice. Its iterates count on, and the final picture is then the new last
-    one. What a job needs for this is kept for a limited time after it has ended, by default a day."""
+    its last iterate, and nothing is computed twice. Its iterates count on, and the new last one is then the final
+    picture. What a job needs for this is kept for a limited time after it has ended, by default a day."""
     wanted = request or RefineRequest()
     async with services.moving.begin() as session:
         row = await session.scalar(reads.job(job_id).with_for_update()) or await existing(session, job_id)
@@ -99,7 +99,7 @@ async def refine_job(
 
 
 def _check(row: tables.Job) -> None:
-    """Whether a job can be refined, but for its checkpoints.
+    """Check whether a job can be refined, except for its checkpoints.
 
     Raises:
         NotFinished, NotRefinable: it cannot; the message says why.

@@ -1,4 +1,4 @@
-"""Sharing a job: letting others look at it who have a link and no key."""
+"""Sharing a job: others can read it with a link, and without a key."""
 
 from http import HTTPStatus
 
@@ -24,9 +24,9 @@ router = APIRouter(tags=["jobs"])
     responses=responses(NoSuchJob, _200={"content": example(examples.SHARE)}),
 )
 async def share_job(job_id: JobId, services: WithServices, links: WithLinks) -> schemas.Share:
-    """Whoever has the token may read this job, its events, iterates and pictures, as `?share=TOKEN` behind their
-    addresses: also what comes later, and without a key. They may change nothing, see no other job, and do not see its
-    webhook. Treat the token like a key to these pictures. A job that is shared already keeps its token."""
+    """Everybody with the token may read this job, its events, iterates and pictures, now and later, by adding
+    `?share=TOKEN` to their addresses. They need no key. They can change nothing, see no other job, and do not see the
+    webhook. Treat the token like a key to these pictures. A job that is already shared keeps its token."""
     async with services.moving.begin() as session:
         if await session.scalar(shares.hold(job_id)) is None:
             raise NoSuchJob.of(job_id)
@@ -44,8 +44,8 @@ async def share_job(job_id: JobId, services: WithServices, links: WithLinks) -> 
     responses=responses(NoSuchJob),
 )
 async def unshare_job(job_id: JobId, services: WithServices) -> None:
-    """The token opens nothing from now on, and the next one will be another. Streams that were opened with it end with
-    their connections. May be sent again."""
+    """The token stops working, and the next one will be different. Streams that were opened with it end with their
+    connections. May be sent again."""
     async with services.moving.begin() as session:
         await existing(session, job_id)
         await session.execute(shares.end(job_id))

@@ -1,11 +1,19 @@
-"""What a job's request may hold, for the API's document."""
+"""What the OpenAPI document says about the request for a job."""
 
 from typing import Any
 
+from api.openapi import REF
 from contract.schema import request_schema
 from store.catalog import Catalog
 
 NAME = "JobRequest"
+
+
+def document(document: dict[str, Any], catalog: Catalog) -> None:
+    """Complete the OpenAPI document."""
+    document["components"]["schemas"][NAME] = job_request_schema(catalog)
+    body = {"schema": {"$ref": f"{REF}{NAME}"}, "examples": request_examples(catalog)}
+    document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"] = body
 
 
 def job_request_schema(catalog: Catalog) -> dict[str, Any]:
