@@ -27,19 +27,19 @@ TEXT = f"""# Exactness
 
 Written by `python -m benchmarks.exactness`, with diffusers {diffusers.__version__}, in float32 on a CPU.
 
-For each model family and solver, {STEPS} steps, the relative error (RMS of the difference over RMS, of the final
-sample in latent space) of
+The relative error (RMS of the difference over RMS, of the final sample in latent space) for each model family and
+solver, with {STEPS} steps:
 
-- **diffusers**: our serial sampler, against diffusers' own pipeline with that solver's scheduler and the same seed. A
-  dash says that diffusers has no such pair;
-- **p = B**: SRDS with {BLOCKS} blocks run to the last iterate, against our serial sampler;
-- **batch**: a sample that shares its rounds with two others (other seeds, prompts, guidance scales, numbers of blocks),
-  against the same one alone.
+- **diffusers**: our serial sampler compared with diffusers' own pipeline with that solver's scheduler and the same
+  seed. A dash means that diffusers has no such pair.
+- **p = B**: the last iterate of SRDS with {BLOCKS} blocks compared with our serial sampler.
+- **batch**: a sample that shares its rounds with two others (other seeds, prompts, guidance scales, numbers of blocks)
+  compared with the same sample alone.
 
-All are to be at most {TOLERANCE:g}. `own` is the solver that the model ships with; "eta" is stochastic DDIM (eta =
-0.6), for which, as for ddpm, both sides are given the same noise. The families are tiny randomly initialised components
-from configs, so that this page can be made anywhere; `emoji` is the model that ships with the project. Prompts,
-negative prompts and guidance are on wherever the family has them.
+All errors must be at most {TOLERANCE:g}. `own` is the solver that the model ships with. `eta` is stochastic DDIM with
+eta = 0.6; for it and for ddpm both sides get the same noise. The families are tiny, randomly initialised models, so
+that anyone can reproduce this page. `emoji` is the model that ships with the project. Prompts, negative prompts and
+guidance are used if the family has them.
 
 | family | solver | diffusers | p = B | batch |
 |---|---|---|---|---|
