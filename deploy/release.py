@@ -181,7 +181,15 @@ def release(version: str) -> None:
     except BaseException:
         run("git", "checkout", "HEAD", "--", PROJECT, CHANGELOG)
         raise
-    run("git", "tag", "--annotate", f"v{version}", "--message", f"Underpaint {version}\n\n{changes}")
+    run(
+        "git",
+        "tag",
+        "--annotate",
+        "--cleanup=verbatim",
+        f"v{version}",
+        "--message",
+        f"Underpaint {version}\n\n{changes}",
+    )
     print(f"Committed and tagged v{version}. Now push both, and upload what is in {dist}.")
 
 
