@@ -84,6 +84,21 @@ def test_deleting_leaves_nothing(
     assert client.get("/v1/jobs").json()["jobs"] == []
 
 
+def test_deleting_wakes_those_who_wait_for_the_job(
+    client: httpx.Client, submit: Submit, worker: Worker, valkey: redis.Redis
+) -> None:
+    job = submit()
+    worker.run(job)
+    seq = int(client.get(f"/v1/jobs/{job}").headers["etag"].strip('W/"'))
+    with valkey.pubsub() as heard:
+        heard.subscribe(wakeups.JOBS)
+        heard.get_message(timeout=20)  # that it is subscribed
+        client.delete(f"/v1/jobs/{job}")
+        message = heard.get_message(timeout=20)
+    assert message
+    assert json.loads(message["data"]) == {"job": job, "seq": seq + 1}
+
+
 def test_only_what_has_ended_is_deleted(client: httpx.Client, submit: Submit, worker: Worker) -> None:
     job = submit()
     body = problem(client.delete(f"/v1/jobs/{job}"), 409, "not-finished")
