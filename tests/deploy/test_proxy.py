@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import trustme
 from tests.api.sse import parse
 from tests.deploy.compose import ROOT
 from tests.docs.blocks import blocks
+from tests.until import PATIENCE, until
 
 MANY_ITERATES = {"prompt": "red heart", "method": "srds", "steps": 60, "blocks": 30, "tolerance": 0}
 CADDY_ROOT = "data/caddy/pki/authorities/local/root.crt"
@@ -36,19 +36,16 @@ def process(*command: str, log: Path, **environment: str) -> Iterator[None]:
         yield
     finally:
         running.terminate()
-        running.wait(20)
+        running.wait(PATIENCE)
 
 
 @contextmanager
 def client(address: str, authority: Path, log: Path) -> Iterator[httpx.Client]:
     """A client that trusts nobody but ``authority``, once the proxy answers."""
     host, port = address.removeprefix("https://").split(":")
-    end = time.monotonic() + 30
-    while not authority.exists() or not answers(host, int(port), authority):
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.1)
+    until(lambda: authority.exists() and answers(host, int(port), authority), why=log.read_text)
     trust = ssl.create_default_context(cafile=authority)
-    with httpx.Client(base_url=address, verify=trust, trust_env=False, timeout=60) as made:
+    with httpx.Client(base_url=address, verify=trust, trust_env=False, timeout=PATIENCE) as made:
         yield made
 
 

@@ -4,15 +4,14 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from tests.cli.running import Running, environment
+from tests.until import until
 from underpaint import Underpaint
 
 PAGE = Path(__file__).parents[2] / "docs" / "command.md"
 SESSIONS = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
-PATIENCE = 60  # s, for a job to come to where a command can do something with it
 
 
 def common(said: str) -> list[list[str]]:
@@ -25,12 +24,14 @@ def common(said: str) -> list[list[str]]:
 
 def ran(command: str, settings: dict[str, str], folder: Path) -> str:
     """What a command prints, as soon as it succeeds."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        done = subprocess.run(command, shell=True, env=settings, cwd=folder, capture_output=True, text=True)
-        if done.returncode == 0:
-            return done.stdout
-        assert time.monotonic() < end, done.stderr
+    tries: list[subprocess.CompletedProcess[str]] = []
+
+    def succeeds() -> bool:
+        tries.append(subprocess.run(command, shell=True, env=settings, cwd=folder, capture_output=True, text=True))
+        return tries[-1].returncode == 0
+
+    until(succeeds, why=lambda: tries[-1].stderr)
+    return tries[-1].stdout
 
 
 def test_what_is_shown(running: Running, tmp_path: Path) -> None:
@@ -39,6 +40,5 @@ def test_what_is_shown(running: Running, tmp_path: Path) -> None:
     for session in SESSIONS:
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.M):
             with Underpaint(running.url) as client:
-                while client.page(state="queued").jobs:
-                    time.sleep(0.05)
+                until(lambda: not client.page(state="queued").jobs)
             assert common(ran(command, settings, tmp_path)) == common(shown), command

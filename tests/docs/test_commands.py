@@ -10,7 +10,6 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from store.catalog import load_catalog
 from store.settings import SHIPPED_CATALOG
 from tests.cli.running import Running, Up, environment
 from tests.docs.blocks import PAGES, ROOT, Block, Shell, blocks
+from tests.until import until
 
 WRITTEN = "http://127.0.0.1:8000"
 
@@ -142,7 +142,4 @@ def remove_keys(server: Running) -> None:
     """The next page finds a server without keys again."""
     with psycopg.connect(Postgres(server.folder / "postgres", print).url) as connection:
         connection.execute("delete from api_keys")
-    end = time.monotonic() + 20
-    while httpx.get(f"{server.url}/v1/jobs", trust_env=False).status_code != 200:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: httpx.get(f"{server.url}/v1/jobs", trust_env=False).status_code == 200)

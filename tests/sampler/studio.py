@@ -19,6 +19,7 @@ from torch import Tensor
 from sampler import Model, Solver, load_model
 from tests.sampler.conftest import EMOJI
 from tests.sampler.problems import SHAPE, Mixture, noise, solver
+from tests.until import until
 
 SIZE = SHAPE[-1]  # in pixels, of the analytic model's pictures
 
@@ -31,7 +32,7 @@ class Diary:
         path.touch()
 
     def write(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"event": event, "pid": os.getpid(), "time": time.monotonic(), **fields}) + "\n"
+        line = json.dumps({"event": event, "pid": os.getpid(), **fields}) + "\n"
         with self.path.open("a") as file:
             file.write(line)
 
@@ -58,8 +59,9 @@ def unpacked(prompt: str, diary: Diary) -> Order:
 
 
 class Studio:
-    """Prompts: "plain"; "slow", which takes a while; "raise", "shape"; "die", "hang" and "memory", which a replica does
-    when it is the first to (the word after it names the occasion), "die always". "emoji ..." is for the shipped model.
+    """Prompts: "plain"; "pair", which waits for another process that evaluates it too; "raise", "shape"; "die", "hang"
+    and "memory", which a replica does when it is the first to (the word after it names the occasion), "die always".
+    "emoji ..." is for the shipped model.
     """
 
     device = torch.device("cpu")
@@ -102,8 +104,9 @@ class Studio:
 
     def _obey(self, prompt: str) -> None:
         what, _, occasion = prompt.partition(" ")
-        if what == "slow":
-            time.sleep(0.2)
+        if what == "pair":
+            self.diary.write("pair")
+            until(lambda: len(self.diary.read("pair")) % 2 == 0)
         if what == "raise":
             raise LookupError("out of paint")
         if what in ("die", "hang", "memory") and (occasion == "always" or self._first(occasion)):

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from sampler.replicas import Replicas
 from sampler.replicas.pool import split
 from tests.sampler.problems import relative_error
 from tests.sampler.studio import SIZE, Diary, Studio
+from tests.until import until
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def reports() -> list[str]:
 @pytest.fixture(scope="module")
 def replicas(diary, reports) -> Iterator[Replicas]:
     factories = [partial(Studio, diary.path)] * 2
-    options = {"answer_seconds": 4.0, "replacements": 1, "report": reports.append}
+    # One test waits as long for a replica that hangs; on a busy machine the other tests need some time to answer.
+    options = {"answer_seconds": 20.0, "replacements": 1, "report": reports.append}
     with Replicas(factories, threads=1, **options) as made:
         yield made
 
@@ -93,14 +94,12 @@ def test_the_shipped_model(diary, studio):
 
 def test_a_round_is_split_evenly_and_its_shares_run_at_the_same_time(replicas, diary):
     before = len(diary.read("begin"))
-    draw(replicas, partial(Parareal, blocks=1), ["slow"] * 5, steps=2)
-    begins, ends = diary.read("begin")[before:], diary.read("end")[before:]
+    pids = set(replicas.pids)
+    draw(replicas, partial(Parareal, blocks=1), ["pair"] * 5, steps=2)  # ends only if both run at the same time
+    begins = diary.read("begin")[before:]
     assert sorted(begin["size"] for begin in begins) == [2, 2, 3, 3]
     for first in (0, 2):
-        assert {begin["pid"] for begin in begins[first : first + 2]} == set(replicas.pids)
-        last_begin = max(begin["time"] for begin in begins[first : first + 2])
-        first_end = min(end["time"] for end in ends[first : first + 2])
-        assert last_begin < first_end
+        assert {begin["pid"] for begin in begins[first : first + 2]} == pids
 
 
 def test_shares_differ_by_one_at_most():
@@ -230,7 +229,5 @@ def test_replicas_end_with_their_parent_even_if_it_is_killed(tmp_path):
         pid = int(parent.stdout.readline())
         os.kill(pid, 0)
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    status = Path(f"/proc/{pid}/status")
+    until(lambda: not status.exists() or "\nState:\tZ" in status.read_text())
