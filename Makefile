@@ -1,4 +1,4 @@
-# `make` alone lists what there is to make. Each target does its own set-up.
+# `make` lists the targets. Each target installs what it needs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,8 +16,8 @@ help: ## List the targets
 up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 	@exec $(BIN)/underpaint up
 
-# A process more than there are cores, since tests wait for other processes now and then; each has a PostgreSQL and a
-# Valkey of its own, so more than four would mostly start servers.
+# One process more than cores, because tests often wait for other processes. Each has its own PostgreSQL and Valkey, so more
+# than four would mostly start servers.
 PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
 
 test: check ## Run every check and every test
@@ -29,7 +29,7 @@ mutants: $(MUTATION) ## Change the code at random and see whether a test fails (
 bench: $(TOOLS) ## Measure everything, beside other programs, and write build/benchmarks (some minutes each)
 	$(BIN)/python -m benchmarks build/benchmarks
 
-docs: $(TOOLS) ## Make the documentation a site, in build/site; a link that leads nowhere is an error
+docs: $(TOOLS) ## Build the documentation as a site in build/site; a broken link is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
 	@echo "file://$(CURDIR)/build/site/index.html"
 
@@ -37,40 +37,40 @@ release: $(TOOLS) ## Make a release: make release VERSION=0.2.0
 	@test -n "$(VERSION)" || { echo "Name the version: make release VERSION=0.2.0"; exit 1; }
 	$(BIN)/python deploy/release.py $(VERSION)
 
-check: format-check lint types imports ## Run every check, but no test
+check: format-check lint types imports ## Run every check, without the tests
 
 format-check: $(TOOLS)
 	$(BIN)/ruff format --check .
 
-format: $(TOOLS) ## Put the code into the common format, and mend what ruff can mend
+format: $(TOOLS) ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lint: $(TOOLS) ## Look for likely mistakes (ruff)
+lint: $(TOOLS) ## Check for likely mistakes (ruff)
 	$(BIN)/ruff check .
 
 types: $(TOOLS) ## Check the types (pyright)
 	$(BIN)/pyright --warnings
 
-imports: $(TOOLS) ## Check who imports whom (import-linter)
+imports: $(TOOLS) ## Check the imports between packages (import-linter)
 	$(BIN)/lint-imports
 
-# What only other Pythons need than the one that the file is written with.
+# Needed only by other Python versions than the one that writes the file.
 ELSEWHERE := async-timeout==5.0.1 ; python_full_version < "3.11.3"
 
-constraints: $(MUTATION) ## Write constraints.txt anew from what is installed in .venv
+constraints: $(MUTATION) ## Write constraints.txt from what is installed in .venv
 	@{ echo '# Every dependency, pinned. Written by `make constraints` from the environment that the tests passed in.'; \
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude underpaint \
 	| grep -v -i '^nvidia' | sed 's/+[a-z0-9]*$$//'; echo '$(ELSEWHERE)'; } > constraints.new
 	mv constraints.new constraints.txt
 
-clean: ## Remove the environment and all caches; the data in .underpaint stay
+clean: ## Remove the environment and all caches, but not the data in .underpaint
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip runs only after one of these files has changed, so that a second `make up` is quick. An environment whose making
-# was interrupted has no stamp and is completed. What runs comes first, and the tools for tests, checks, figures and
-# documentation only with the first target that needs them.
+# pip runs only if one of these files has changed, so that a second `make up` is quick. An interrupted installation has no
+# stamp and is completed. The tools for tests, checks, benchmarks and documentation are installed by the first target that
+# needs them.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 $(STAMP): pyproject.toml constraints.txt

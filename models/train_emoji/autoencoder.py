@@ -1,4 +1,4 @@
-"""The autoencoder's two stages: all of it (with its latents), and its decoder alone, which leaves the latents be."""
+"""The autoencoder's two stages: all of it, or its decoder alone, which leaves the latents unchanged."""
 
 from typing import Any
 

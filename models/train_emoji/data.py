@@ -1,4 +1,4 @@
-"""Pictures and captions, read from two unpacked npm packages, and what a caption may look like in training."""
+"""Pictures and captions, read from two unpacked npm packages, and the variations of captions in training."""
 
 import json
 import random

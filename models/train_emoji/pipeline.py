@@ -1,4 +1,4 @@
-"""The pipeline's parts: made new, loaded, and saved in half precision in diffusers' format."""
+"""Create, load and save the pipeline's parts; saved in half precision in diffusers' format."""
 
 import copy
 import json

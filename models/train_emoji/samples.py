@@ -1,4 +1,4 @@
-"""A picture of what a pipeline makes: fixed prompts and seed, one row for each guidance scale."""
+"""One picture of a pipeline's samples: fixed prompts and seed, one row for each guidance scale."""
 
 from pathlib import Path
 from typing import Any
