@@ -1,11 +1,12 @@
 """A job as the server describes it, and the exceptions that come with one."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self, cast
 from uuid import UUID
 
-from pydantic import PrivateAttr
+from pydantic import ConfigDict, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
+from contract.fields import Generation
 from contract.words import State
 from underpaint.documents import Document, Json
 from underpaint.errors import UnderpaintError
@@ -37,24 +38,20 @@ class Image(Document):
     links: ImageLinks
 
 
-class JobRequest(Document):
-    """A request with every default filled in."""
+class JobRequest(Generation):
+    """A request with every default filled in. What a newer server may add or allow is kept as it is."""
 
-    model: str
-    prompt: str
-    negative_prompt: str = ""
-    method: str
-    steps: int
-    guidance_scale: float
-    width: int
-    height: int
-    seed: int
-    images: int
-    blocks: int | None = None
-    tolerance: float
-    max_iterations: int | None = None
-    wish: str = "latency"
-    previews: bool = True
+    model_config = ConfigDict(extra="allow", strict=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_unknown_values(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(data)
+        except ValidationError:
+            if not isinstance(data, dict):
+                raise
+            return cls.model_construct(**cast("Json", data))
 
 
 class Job(Document):
