@@ -25,7 +25,7 @@ def config(url: str) -> Config:
 
 def upgrade(url: str) -> None:
     """Bring the database at ``url`` to the newest schema. Several callers at once are safe: one migrates, the others
-    wait for it and find nothing left to do.
+    wait for it and find nothing to do.
 
     Raises:
         sqlalchemy.exc.OperationalError: the database cannot be reached, or a table stayed locked by others.
@@ -34,7 +34,7 @@ def upgrade(url: str) -> None:
 
 
 def standing(url: str) -> Literal["current", "behind", "ahead"]:
-    """How the schema of the database at ``url`` stands to these migrations; ahead is what none of them has made.
+    """How the schema of the database at ``url`` compares to these migrations; ahead: none of them has made it.
 
     Raises:
         sqlalchemy.exc.OperationalError: the database cannot be reached.

@@ -16,7 +16,7 @@ def migrate(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=True)
     with context.begin_transaction():
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        # A statement that waits for a busy table makes all who come after it wait too: give up instead.
+        # A statement that waits for a lock makes all later ones wait, too: fail instead.
         connection.execute(text("set local lock_timeout = '3s'"))
         context.run_migrations()
 

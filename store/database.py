@@ -6,8 +6,8 @@ from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-# A machine that vanished answers nothing, not even that it is gone. So a connection ends when nobody has acknowledged
-# what was sent for ten seconds; one that waits for a long answer is kept as long as the other side's kernel is there.
+# A machine that has vanished does not even refuse connections. So a connection ends when the other side acknowledges
+# nothing for ten seconds. One that waits for a slow query stays while the other side's kernel answers.
 KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 5,  # s of silence before the first probe
@@ -22,23 +22,23 @@ def _options(url: str, pool_size: int, spare: int, *, ping: bool = True) -> dict
         "url": make_url(url).set(drivername="postgresql+psycopg"),
         "pool_size": pool_size,
         "max_overflow": spare,
-        "pool_timeout": 30,  # a burst waits its turn
+        "pool_timeout": 30,  # a burst waits for connections
         "pool_pre_ping": ping,
         "hide_parameters": True,  # an error's text is logged, and prompts are parameters
-        # A database that is gone must be an error within seconds, not a hang; every time is UTC.
+        # A database that is down must raise an error within seconds, not hang. All times are UTC.
         "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC", **KEEPALIVE},
     }
 
 
 def sync_engine(url: str, pool_size: int = 5, *, ping: bool = True) -> Engine:
-    """An engine for threads, holding up to ``pool_size`` connections and as many again under load. ``ping``: see to it
-    that a connection is alive before each use, for those who do not try again."""
+    """An engine for threads, holding up to ``pool_size`` connections and as many again under load. ``ping``: test a
+    connection before each use, for callers that do not retry."""
     return create_engine(**_options(url, pool_size, pool_size, ping=ping))
 
 
 def async_engine(url: str, pool_size: int = 10) -> AsyncEngine:
-    """An engine for asyncio, holding up to ``pool_size`` connections. It has no others under load: each would be closed
-    after one use, and making one takes longer than most queries."""
+    """An engine for asyncio with up to ``pool_size`` connections. It opens no extra ones under load: each would be
+    closed after one use, and opening one takes longer than most queries."""
     return create_async_engine(**_options(url, pool_size, 0))
 
 

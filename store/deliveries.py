@@ -1,8 +1,8 @@
 """The outbox: events on their way to the webhooks of their jobs.
 
-A delivery is inserted by the statement that inserts its event, so that neither is there without the other. A sender
-claims deliveries that are due, tries them and settles them; a claim that is not settled (the sender died) runs out, and
-the delivery is tried again: at least once, never silently not at all.
+The statement that inserts an event also inserts its delivery, so neither exists without the other. A sender claims
+deliveries that are due, attempts them and settles them. A claim that is not settled (the sender died) expires, and the
+delivery is attempted again: it is delivered at least once.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from sqlalchemy.sql.selectable import FromClause
 from contract.words import DeliveryState, EventKind
 from store.tables import Delivery, Event, api_keys, deliveries, events, jobs
 
-# A delivery waits for those of its job that come before it until these were tried so often; then it goes ahead.
+# A delivery waits for the earlier ones of its job until each was attempted this many times.
 ORDERLY_ATTEMPTS = 4
 
 Claimed = Row[UUID, int, UUID, int, dict[str, Any], str, str | None]
@@ -61,9 +61,9 @@ def record_event(job: FromClause, kind: ColumnElement[str], data: ColumnElement[
 def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, dict[str, Any], str, str | None]:
     """Claim the delivery that has been due longest, for this many seconds, and count the attempt.
 
-    Returns no row, or (id, attempts, job_id, seq, webhook, host, webhook_secret): ``host`` is the host and port of
-    its URL, the secret that of the job's key. Those for the ``busy`` hosts are left alone, and so are those that
-    wait for an earlier one of their job.
+    Skips deliveries to the ``busy`` hosts, and those that wait for an earlier one of their job. Returns no row, or (id,
+    attempts, job_id, seq, webhook, host, webhook_secret): ``host`` is the host and port of the URL, ``webhook_secret``
+    that of the job's key.
     """
     earlier = aliased(deliveries)
     waits = select(earlier.c.id).where(
@@ -117,16 +117,16 @@ def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, d
 def settle(
     delivery: UUID, attempts: int, *, state: DeliveryState, status: int | None, error: str | None
 ) -> ReturningUpdate[UUID, DeliveryState]:
-    """End a delivery that was claimed with this number of attempts: it is delivered, or has failed for good. Returns
-    (id, state), and no row where the claim ran out and somebody else has claimed it."""
+    """End a delivery that was claimed with this number of attempts: it is delivered, or has failed finally. Returns
+    (id, state), and no row if the claim has expired and another sender has claimed the delivery."""
     return _settled(delivery, attempts, state=state, due_at=None, status=status, error=error)
 
 
 def retry(
     delivery: UUID, attempts: int, *, seconds: float, max_age_seconds: float, status: int | None, error: str
 ) -> ReturningUpdate[UUID, DeliveryState]:
-    """Try a delivery again in so many seconds; one that is older than ``max_age_seconds`` has failed for good. Returns
-    (id, state); no row as for ``settle``."""
+    """Schedule the next attempt in this many seconds; a delivery that is older than ``max_age_seconds`` has failed
+    finally. Returns as ``settle`` does."""
     young = deliveries.c.created_at + literal(timedelta(seconds=max_age_seconds)) > func.now()
     return _settled(
         delivery,
@@ -139,7 +139,7 @@ def retry(
 
 
 def disable(job_id: UUID, reason: str) -> list[Any]:
-    """The statements that end the webhook of a job: what is pending fails with the reason, and what comes as well."""
+    """The statements that disable the webhook of a job: its pending and future deliveries fail with this reason."""
     disabled = func.jsonb_set(jobs.c.webhook, ["disabled"], func.to_jsonb(cast(reason, Text)), type_=JSONB)
     pending = and_(deliveries.c.job_id == job_id, deliveries.c.state == "pending")
     failed = {"state": "failed", "due_at": None, "claimed_until": None, "error": reason}
@@ -150,8 +150,8 @@ def disable(job_id: UUID, reason: str) -> list[Any]:
 
 
 def send_again(job_id: UUID, delivery: UUID) -> list[Any]:
-    """The statements that make a delivery due now. The attempts of one that has ended are counted anew. A webhook that
-    was disabled is enabled: whoever asks for this expects it to answer."""
+    """The statements that make a delivery due now. The attempts of a delivery that has ended are counted from 0 again.
+    A disabled webhook is enabled, since the client expects it to work."""
     mine = and_(deliveries.c.id == delivery, deliveries.c.job_id == job_id)
     ended = deliveries.c.state != "pending"
     return [
@@ -165,7 +165,7 @@ def send_again(job_id: UUID, delivery: UUID) -> list[Any]:
 
 
 def listed(job_id: UUID, limit: int, after: int = 0) -> Select[Delivery, EventKind]:
-    """(delivery, kind of its event) of a job, by the number of the event, those that follow number ``after``."""
+    """(delivery, kind of its event) for the deliveries of a job after event number ``after``, in order."""
     return _with_kind().where(Delivery.job_id == job_id, Delivery.seq > after).order_by(Delivery.seq).limit(limit)
 
 
@@ -175,7 +175,7 @@ def one(job_id: UUID, delivery: UUID) -> Select[Delivery, EventKind]:
 
 
 def event(job_id: UUID, seq: int) -> Select[Event]:
-    """The event that a delivery tells of."""
+    """The event that a delivery sends."""
     return select(Event).where(Event.job_id == job_id, Event.seq == seq)
 
 

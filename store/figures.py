@@ -1,4 +1,4 @@
-"""What metrics ask of the database: statements that Session and AsyncSession execute alike, each over an index."""
+"""Queries of metrics: statements for Session and AsyncSession alike, each answered by an index."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,7 +15,7 @@ def queue() -> Select[str, Priority, int, int, Any]:
     """(model, priority, jobs, unsent, oldest) of the queued jobs: how many there are, how many of them the broker does
     not have, and for how long the oldest has been queued, as an interval."""
     unsent = func.count().filter(Job.sent_at.is_(None))
-    # Its newest event has queued the job. A job that is refined was created long before that.
+    # The newest event is the one that queued the job. A refined job was created long before.
     oldest = func.max(func.now() - Job.updated_at)
     return (
         select(Job.model, Job.priority, func.count(), unsent, oldest)
@@ -31,7 +31,7 @@ def running() -> Select[str, int]:
 
 def deliveries() -> Select[int, Any]:
     """How many webhook deliveries are pending, and for how long the first of them has been due, as an interval, or
-    None; below zero where none is due yet."""
+    None; negative if none is due yet."""
     return select(func.count(), func.max(func.now() - Delivery.due_at)).where(Delivery.state == "pending")
 
 
@@ -41,10 +41,10 @@ def ends(job_ids: Sequence[UUID]) -> Select[State, Stopped | None, Failure | Non
 
 
 def refined(job_id: UUID) -> Select[bool]:
-    """Whether a job has ended before: it is not the first wish of its client that it is run for."""
+    """Whether a job has ended before, so that this run refines it."""
     return select(exists().where(Event.job_id == job_id, Event.kind == "done"))
 
 
 def seconds(interval: timedelta | None) -> float:
-    """An interval as seconds, not below zero; none at all is 0."""
+    """An interval in seconds, at least 0; 0 for None."""
     return 0.0 if interval is None else max(0.0, interval.total_seconds())

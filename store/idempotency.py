@@ -1,7 +1,7 @@
-"""Requests that are sent again: which job the first of them has made.
+"""Repeated requests: which job the first of them has made.
 
-A row is inserted in the transaction of its job, so of requests that come at once one makes a job and the others find
-it: an insert of the same key waits for the first to commit.
+The row is inserted in the transaction that makes the job. Of concurrent requests with one key, one makes a job and the
+others find it, since an insert of the same key waits for the first to commit.
 """
 
 import json
@@ -20,19 +20,18 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 from store.tables import IdempotencyKey, idempotency_keys
 
 NOBODY = UUID(int=0)
-"""The owner of what came without an API key."""
+"""The owner of requests without an API key."""
 
 
 @dataclass(frozen=True)
 class Once:
-    """A request that is to make one job, however often it comes.
+    """A request that makes one job, however often it is sent.
 
     Attributes:
-        key: what the client names it by.
-        fingerprint: what it asks for; see ``fingerprint``.
-        owner: the API key that it came with.
-        newest: of several requests with this key the newest one counts: each makes a job, and is remembered in place of
-            the one before.
+        key: the client's name for it.
+        fingerprint: of its content; see ``fingerprint``.
+        owner: the id of the API key that it was sent with.
+        newest: each request with this key makes a job, and replaces the one that was remembered before.
     """
 
     key: str
@@ -42,13 +41,13 @@ class Once:
 
 
 def fingerprint(operation: str, request: Mapping[str, Any]) -> str:
-    """SHA-256 of what a request asks for, in hexadecimal: neither the order of its fields nor null ones count."""
+    """SHA-256 of a request's content in hexadecimal. The order of fields and fields that are null do not count."""
     given = {field: value for field, value in request.items() if value is not None}
     return sha256(json.dumps([operation, given], sort_keys=True).encode()).hexdigest()
 
 
 def made(once: Once, within_seconds: float | None = None) -> Select[UUID, str]:
-    """(job, fingerprint) of the request that is remembered, or nothing: none came, or none ``within_seconds``."""
+    """(job, fingerprint) of the remembered request, or nothing if there is none, or none ``within_seconds``."""
     theirs = select(IdempotencyKey.job_id, IdempotencyKey.fingerprint).where(
         IdempotencyKey.owner == once.owner, IdempotencyKey.key == once.key
     )
@@ -56,8 +55,8 @@ def made(once: Once, within_seconds: float | None = None) -> Select[UUID, str]:
 
 
 def remember(once: Once, job_id: UUID) -> ReturningInsert[UUID]:
-    """Note the job that a request makes, in the same transaction. Returns its id; nothing where another request with
-    this key has made one: then roll back."""
+    """Remember the job that a request makes, in the same transaction. Returns its id, or nothing if another request
+    with this key has made one: then roll back."""
     row = insert(idempotency_keys).values(owner=once.owner, key=once.key, fingerprint=once.fingerprint, job_id=job_id)
     if once.newest:
         again = {"fingerprint": once.fingerprint, "job_id": job_id, "created_at": func.now()}
@@ -68,14 +67,14 @@ def remember(once: Once, job_id: UUID) -> ReturningInsert[UUID]:
 
 
 def forget(once: Once, job_id: UUID) -> ReturningDelete[UUID]:
-    """Forget a request, if this is the job that it is remembered with."""
+    """Forget a request if this is the job that it made."""
     keys = idempotency_keys.c
     theirs = (keys.owner == once.owner, keys.key == once.key, keys.job_id == job_id)
     return delete_from(idempotency_keys).where(*theirs).returning(keys.job_id)
 
 
 def prune(older_than_seconds: float, limit: int = 1000) -> ReturningDelete[str]:
-    """Forget up to ``limit`` requests that came longer ago than this, oldest first. Returns their keys."""
+    """Forget up to ``limit`` requests that are older than this, oldest first. Returns their keys."""
     keys = idempotency_keys.c
     old = (
         select(keys.owner, keys.key)

@@ -4,8 +4,8 @@ A key is 32 random bytes behind ``up_``. Only its SHA-256 is stored. A slow hash
 choose, which can be guessed; 256 random bits cannot, however fast the hash, and a slow one would be paid with every
 request.
 
-A key that is revoked stays as a row: its jobs are still there, and a server whose only key was revoked must not be open
-to everybody again.
+The row of a revoked key stays: its jobs refer to it, and a server whose only key was revoked must not become open to
+everybody again.
 """
 
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from store.webhook_secrets import new_secret
 
 PREFIX = "up_"
 RANDOM_BYTES = 32
-SHOWN = len(PREFIX) + 8  # characters of the key that are kept to recognise it by
+SHOWN = len(PREFIX) + 8  # leading characters that are stored, to recognise the key by
 
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def new_key() -> str:
-    """A key that nobody can guess."""
+    """A new random key."""
     return PREFIX + token_urlsafe(RANDOM_BYTES)
 
 
 def hashed(key: str) -> str:
-    """What is stored of a key: its SHA-256, in hexadecimal."""
+    """The SHA-256 of a key in hexadecimal, which is what is stored."""
     return sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -47,7 +47,7 @@ def create(
     max_running: int | None = None,
     max_queued: int | None = None,
 ) -> Insert:
-    """Keep a key under a name that no other key has ever had. Limits that are None are the server's defaults."""
+    """Store a key under a unique name. A limit of None means the server's default."""
     return insert(ApiKey).values(
         id=uuid4(),
         name=name,
@@ -63,19 +63,19 @@ def create(
 
 
 def replace(name: str, key: str) -> Update:
-    """Let another key take the place of the one with this name, which no longer works from then on: jobs, scopes and
-    limits stay. No row is changed where the key was revoked or is not there."""
+    """Replace the key with this name, which stops working; its jobs, scopes and limits stay. Changes no row if the key
+    was revoked or does not exist."""
     changed = update(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None))
     return changed.values(prefix=key[:SHOWN], hash=hashed(key))
 
 
 def revoke(name: str) -> Update:
-    """Let a key work no longer. Its jobs stay. No row is changed where it was revoked or is not there."""
+    """Revoke a key. Its jobs stay. Changes no row if it was revoked before or does not exist."""
     return update(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None)).values(revoked_at=func.now())
 
 
 def listed() -> Select[ApiKey]:
-    """All keys, those that work no longer too, oldest first."""
+    """All keys, revoked and expired ones too, oldest first."""
     return select(ApiKey).order_by(ApiKey.created_at, ApiKey.id)
 
 
@@ -85,7 +85,7 @@ def named(name: str) -> Select[ApiKey]:
 
 
 def count() -> Select[int]:
-    """How many keys there are or ever were: from the first one on, the server asks for a key."""
+    """How many keys were ever created: from the first one on, the server requires a key."""
     return select(func.count()).select_from(ApiKey)
 
 
@@ -96,13 +96,13 @@ def working() -> Select[ApiKey]:
 
 
 def used(key_id: UUID) -> Update:
-    """Note that a key was used. Once a minute is enough, whoever asks for it."""
+    """Record that a key was used, at most once a minute."""
     stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - literal(USE_NOTED_EVERY))
     return update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=func.now())
 
 
 def lock(key_id: UUID) -> Select[UUID]:
-    """Until the transaction ends, others that lock this key wait; nobody else does."""
+    """Make others that lock this key wait until the transaction ends. Other access does not wait."""
     return select(ApiKey.id).where(ApiKey.id == key_id).with_for_update(key_share=True)
 
 

@@ -1,4 +1,4 @@
-"""The addresses of a job, as clients see them."""
+"""The URLs of a job, as clients see them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class JobLinks:
-    """Makes addresses below ``base``, which has no slash at its end."""
+    """Builds URLs below ``base``, which has no trailing slash."""
 
     base: str
 

@@ -1,7 +1,7 @@
-"""How processes log: one line for each thing that happened, as text or as JSON, and what it is about.
+"""Logging: one line for each thing that happened, as text or as JSON, with its context.
 
-Code logs through the standard library and says what happened. What that is about (a request, a job) is bound once, and
-then in every line of the same thread or asyncio task, whoever writes it. Neither prompts nor keys are ever logged.
+Code logs what happened through the standard library. The context (request, job) is bound once and appears in every line
+of the same thread or asyncio task, also in those of libraries. Prompts and keys are never logged.
 """
 
 import logging
@@ -16,16 +16,16 @@ from pythonjsonlogger.json import JsonFormatter
 
 from store.settings import LogSettings
 
-# Fields that uvicorn and Celery add to their records: the same once more, with colours or as a dict.
-TWICE = ("color_message", "data", "taskName")
-# Libraries that tell of every request that they make, at the level at which we tell of jobs.
-CHATTER = ("httpx",)
+# Fields that uvicorn and Celery add to their records, which repeat others with colours or as a dict.
+DUPLICATES = ("color_message", "data", "taskName")
+# Libraries that log every request at the level of our own messages.
+NOISY = ("httpx",)
 
 _bound: ContextVar[Mapping[str, str | int]] = ContextVar("underpaint_log_fields")
 
 
 def bind(**fields: str | int) -> None:
-    """Put these fields into every line from now on, in this thread or asyncio task and those that it starts."""
+    """Add these fields to every later line of this thread or asyncio task, and of the tasks that it starts."""
     _bound.set({**_bound.get({}), **fields})
 
 
@@ -40,25 +40,25 @@ def bound(**fields: str | int) -> Generator[None]:
 
 
 def field(name: str) -> str | None:
-    """What is bound to ``name``, as text."""
+    """The value bound to ``name``, as text."""
     value = _bound.get({}).get(name)
     return None if value is None else str(value)
 
 
 def configure(settings: LogSettings, level: int | str | None = None) -> None:
-    """Let this process log to stderr, all libraries included. ``level`` goes before that of the settings."""
+    """Make this process and its libraries log to stderr. ``level`` overrides that of the settings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_fields)
     handler.setFormatter(_json() if settings.log_format == "json" else Text())
     logging.basicConfig(handlers=[handler], level=level or settings.log_level, force=True)
     logging.captureWarnings(True)
-    for name in CHATTER:
+    for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class Text(logging.Formatter):
-    """A line as people read it: time (UTC), level, logger, message, and those bound fields that the message does not
-    tell."""
+    """A line for people: time (UTC), level, logger, message, and the bound fields whose values the message does not
+    contain."""
 
     converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -70,8 +70,8 @@ class Text(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The line, without a stack trace."""
         line = super().formatMessage(record)
-        untold = [f"{name}={value}" for name, value in _bound.get({}).items() if str(value) not in record.message]
-        return f"{line} [{' '.join(untold)}]" if untold else line
+        missing = [f"{name}={value}" for name, value in _bound.get({}).items() if str(value) not in record.message]
+        return f"{line} [{' '.join(missing)}]" if missing else line
 
 
 def _json() -> JsonFormatter:
@@ -79,7 +79,7 @@ def _json() -> JsonFormatter:
         ("levelname", "name", "message"),
         rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
         timestamp="time",
-        reserved_attrs=[*RESERVED_ATTRS, *TWICE],
+        reserved_attrs=[*RESERVED_ATTRS, *DUPLICATES],
     )
 
 

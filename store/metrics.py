@@ -1,4 +1,4 @@
-"""What the metrics of API, worker and beat have in common. Each process has one registry, and is one target."""
+"""Common parts of the metrics of API, worker and beat. Each process has one registry, and is one scrape target."""
 
 import platform
 from importlib.metadata import version
@@ -6,12 +6,12 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, ProcessCollector, disable_created_metrics
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-"""Buckets of durations, from a query to a long queue."""
+"""Buckets for durations, from that of a query to that of a long queue."""
 
 
 def new_registry(part: str) -> CollectorRegistry:
-    """A registry that knows the process already, and what it runs. ``part``: api, worker or beat."""
-    disable_created_metrics()  # a second series for every one, which nothing here asks for
+    """A registry with the metrics of the process and its version. ``part``: api, worker or beat."""
+    disable_created_metrics()  # they double the number of series, and nothing uses them
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
@@ -26,7 +26,7 @@ def new_registry(part: str) -> CollectorRegistry:
 
 
 class Ends:
-    """Jobs that ended, counted by the process whose move ended them: each once, so that sums over all are true."""
+    """Ended jobs, counted by the process whose move ended them, so that a sum over all processes counts each once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._ended = Counter(

@@ -1,16 +1,15 @@
-"""Every change of a job's state, and nothing else changes one.
+"""Every change of a job's state. Nothing else changes one.
 
-A move is one statement: a conditional UPDATE of the job, and in the same statement, by way of CTEs, the event that
-tells of it (its number is the job's ``seq``, raised by one) and its delivery to the job's webhook. So they happen
-together or not at all, two moves of one job happen one after the other, and a move that the job's state does not allow
-matches no row.
+A move is one statement: a conditional UPDATE of the job and, as CTEs, its event (the event's number is the job's
+``seq``, raised by one) and the delivery to the job's webhook. So they happen together or not at all, two moves of one
+job happen one after the other, and a move that the job's state does not allow matches no row.
 
 The functions build statements that Session and AsyncSession execute alike; the caller commits. Each returns a row
 
     (id, seq, state, attempt)
 
-for every job that moved, and no row where the move was not legal: the job is in another state, is gone, or runs
-under another attempt than the caller's, whose lease was lost. Times are the database's own.
+for every job that moved, and no row if the move was not legal: the job is in another state, does not exist, or runs
+under another attempt than the caller's, who has lost the lease. All times are the database's.
 
     queued    -> running      claim
     queued    -> canceled     cancel
@@ -79,8 +78,8 @@ class Submitted(NamedTuple):
     deadline_at: datetime | None
 
 
-PLAINLY = Handling()
-# Of a job that runs no longer. A worker that died is taken to have run until its lease ended.
+DEFAULT_HANDLING = Handling()
+# Seconds of the run that ends. A worker that died counts as running until its lease ended.
 _RAN = func.extract("epoch", func.least(func.now(), jobs.c.lease_expires_at) - jobs.c.claimed_at)
 LEFT: Mapping[str, Any] = {
     "worker": None,
@@ -97,12 +96,13 @@ OVERDUE = (
 def submit(
     job_id: UUID,
     generation: Generation,
-    handling: Handling = PLAINLY,
+    handling: Handling = DEFAULT_HANDLING,
     key_id: UUID | None = None,
     max_queued: int | None = None,
 ) -> Submission:
-    """Insert a queued job, its images and its first event. ``key_id``: whose it is. No row where ``max_queued`` jobs
-    are queued already; those that are submitted in the same instant do not see each other.
+    """Insert a queued job, its images and its first event. ``key_id``: the API key that owns it. No row if
+    ``max_queued`` jobs are queued already. Submissions in the same instant do not see each other, so there may be a few
+    more.
 
     The row is a ``Submitted``.
     """
@@ -122,14 +122,13 @@ def submit(
 
 
 def mark_sent(job_ids: Sequence[UUID]) -> ReturningUpdate[UUID]:
-    """Note that the broker took these jobs. Returns the ids of those still queued; no event."""
+    """Record that the broker accepted the messages for these jobs. Returns the ids of those still queued. No event."""
     queued = update(jobs).where(jobs.c.id.in_(job_ids), jobs.c.state == "queued")
     return queued.values(sent_at=func.now()).returning(jobs.c.id)
 
 
 def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
-    """queued -> running under a new attempt, leased to ``worker``: the job that is named. Of several claims of a job
-    one returns a row."""
+    """queued -> running under a new attempt, leased to ``worker``. Of several claims of one job, one returns a row."""
     return _claim().params(job=job_id, worker_name=worker, lease=timedelta(seconds=lease_seconds))
 
 
@@ -139,8 +138,8 @@ def claim_next(
     """Claim the job whose turn it is (``queue_order.first``). Returns a row for each of its images, with the job as it
     is after the claim. ``max_running``: how many jobs of a key without a limit of its own may run.
 
-    No row where the job does not fit in beside what the worker runs. When it is the turn of one that must run alone, no
-    other goes before it: the worker gets free for it.
+    No row if the job cannot run together with what the worker runs. If the next job must run alone, no other job is
+    claimed before it, so that the worker becomes free for it.
     """
     given = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds), **last_try.params(worker)}
     return _claim_next(max_running).params(given)
@@ -149,8 +148,8 @@ def claim_next(
 def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> ReturningUpdate[UUID, bool, bool, bool]:
     """Extend the leases of a worker's jobs (id -> attempt).
 
-    Returns (id, cancel_requested, accept_requested, overdue) of those that are still its own; the leases of the others
-    are lost. No event.
+    Returns (id, cancel_requested, accept_requested, overdue) of the jobs that the worker still holds. The leases of the
+    others are lost. No event.
     """
     mine = tuple_(jobs.c.id, jobs.c.attempt).in_(list(attempts.items()))
     overdue = func.coalesce(jobs.c.deadline_at <= func.now(), false())
@@ -163,8 +162,8 @@ def renew(worker: str, attempts: Mapping[UUID, int], lease_seconds: float) -> Re
 
 
 def release(job_id: UUID, attempt: int) -> Moved:
-    """running -> queued, for a worker that shuts down: no crash is counted, and the job is unsent again.
-    A job whose cancellation was asked for becomes canceled."""
+    """running -> queued, for a worker that shuts down: no crash is counted, and the job is unsent again. If its
+    cancellation was requested, it becomes canceled."""
     canceled = jobs.c.cancel_requested
     return _ending(
         update(jobs).where(held(job_id, attempt)),
@@ -176,7 +175,7 @@ def release(job_id: UUID, attempt: int) -> Moved:
 
 
 def succeed(job_id: UUID, attempt: int, stopped: Stopped) -> Moved:
-    """running -> succeeded, even when cancellation was asked for too late."""
+    """running -> succeeded, even if cancellation was requested meanwhile."""
     return _end(job_id, attempt, state="succeeded", stopped=stopped)
 
 
@@ -191,7 +190,7 @@ def canceled(job_id: UUID, attempt: int) -> Moved:
 
 
 def cancel(job_id: UUID) -> Moved:
-    """queued -> canceled; of a running job its worker is asked to stop. Asking again returns no row."""
+    """queued -> canceled; if the job runs, request that its worker stops. A second request returns no row."""
     queued = jobs.c.state == "queued"
     asked = and_(jobs.c.state == "running", ~jobs.c.cancel_requested)
     return _ending(
@@ -203,8 +202,8 @@ def cancel(job_id: UUID) -> Moved:
 
 
 def accept(job_id: UUID) -> Moved:
-    """Ask the worker of a running job to end it with its newest iterates. Asking again returns no row, nor does a job
-    that was asked to stop. A job that is queued again after a run takes the wish to its next worker."""
+    """Request that the worker of a running job ends it with its newest iterates. A second request returns no row, and
+    so does one after a cancellation. A job that is queued again after a run keeps the request for its next worker."""
     begun = or_(jobs.c.state == "running", and_(jobs.c.state == "queued", jobs.c.started_at.is_not(None)))
     return _move(
         update(jobs).where(jobs.c.id == job_id, begun, ~jobs.c.cancel_requested, ~jobs.c.accept_requested),
@@ -213,15 +212,14 @@ def accept(job_id: UUID) -> Moved:
 
 
 def refine(job_id: UUID, generation: Generation, max_queued: int | None = None) -> Moved:
-    """succeeded -> queued, to go on from its checkpoints as ``generation`` says, which differs from the job's own in
-    when to stop. No row for a job that is exact, or that has lost the checkpoint of an image that is not, nor where
+    """succeeded -> queued, to resume from the checkpoints by ``generation``, which differs from the job's own in when
+    to stop. No row if the job is exact, if the checkpoint of an image that is not exact is missing, or if
     ``max_queued`` jobs are queued already.
 
-    It is accepted anew: its rank is that of a job submitted now, and its deadline, which it has met, is gone.
-    Images that are not exact are unfinished again, and none of their iterates is final: where the job fails or is
-    canceled, the ones that were become so again. The caller has locked the
-    job's row before (``reads.job(...).with_for_update()``): else the checkpoints may be pruned at the same time, and
-    the job would start over.
+    The rank is that of a job submitted now. The deadline is removed, as the job has met it. Images that are not exact
+    are unfinished again, and none of their iterates is final. If the job fails or is canceled then, the iterates that
+    were final become final again. The caller must have locked the job's row (``reads.job(...).with_for_update()``).
+    Otherwise the checkpoints could be pruned at the same time, and the job would start over.
     """
     unfinished = and_(images.c.job_id == job_id, images.c.stopped != "exact")
     saved = select(checkpoints.c.image).where(checkpoints.c.job_id == job_id)
@@ -241,7 +239,7 @@ def refine(job_id: UUID, generation: Generation, max_queued: int | None = None) 
         accept_requested=False,
     )
     here = select(moved.c.id)
-    # What was planned ends where the job had ended.
+    # The plan covered the run that has ended.
     again = {"stopped": None, "predicted_rounds": None, "predicted_evaluations": None}
     open_again = update(images).where(unfinished, images.c.job_id.in_(here)).values(again)
     not_final = update(iterates).where(
@@ -251,8 +249,9 @@ def refine(job_id: UUID, generation: Generation, max_queued: int | None = None) 
 
 
 def rescue(max_crashes: int, limit: int = 100) -> Moved:
-    """Running jobs whose lease ran out: canceled where that was asked for, failed at the ``max_crashes``-th time,
-    else queued again and unsent. At most ``limit`` jobs, those that ran out first; several janitors share the work."""
+    """End the lease of running jobs that has expired: a job is canceled if that was requested, fails at the
+    ``max_crashes``-th time, and is otherwise queued again, unsent. At most ``limit`` jobs, those that expired first.
+    Several janitors can do this at once."""
     expired = (
         select(jobs.c.id)
         .where(jobs.c.state == "running", jobs.c.lease_expires_at < func.now())
@@ -277,8 +276,8 @@ def rescue(max_crashes: int, limit: int = 100) -> Moved:
 
 
 def expire(limit: int = 100) -> Moved:
-    """Jobs whose deadline has passed: failed, but canceled where that was asked for. At most ``limit`` jobs, those that
-    are latest first. One that was accepted is about to end, and may."""
+    """Fail the jobs whose deadline has passed; cancel those whose cancellation was requested. At most ``limit`` jobs,
+    the most overdue first. An accepted job is about to end, and is left alone."""
     late = (
         select(jobs.c.id)
         .where(
@@ -309,7 +308,7 @@ def delete(job_id: UUID) -> ReturningDelete[UUID, Sequence[str]]:
 
 
 def held(job_id: UUID | BindParameter[UUID], attempt: int | BindParameter[int]) -> ColumnElement[bool]:
-    """The fence: true of a job that still runs under ``attempt``. Every write of a worker names it."""
+    """The fence: true if the job still runs under ``attempt``. Every write of a worker has this condition."""
     return and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.attempt == attempt)
 
 
@@ -340,7 +339,7 @@ def _claimed(which: ColumnElement[bool]) -> CTE:
 
 @cache
 def _submission(max_queued: int | None) -> Submission:
-    # Built once: that takes longer than PostgreSQL needs to run it, and a burst of submissions keeps everybody waiting.
+    # Built once: SQLAlchemy needs longer to build it than PostgreSQL to run it, which delays a burst of submissions.
     def given(name: str) -> BindParameter[Any]:
         return bindparam(name, type_=jobs.c[name].type)
 
@@ -383,8 +382,8 @@ def _move(job: Update, **values: Any) -> Moved:
 
 
 def _ending(job: Update, **values: Any) -> Moved:
-    """A move after which the job may have ended. Checkpoints that nothing can go on from go with it, and what was final
-    before a refinement that came to nothing is final again."""
+    """A move that may end the job. It deletes the checkpoints that no run can resume from. If a refinement has failed,
+    the iterates that were final before it become final again."""
     moved = _moved(job, **values)
     return _with_event(moved).add_cte(_spent(moved).cte("spent"), _final_again(moved).cte("final_again"))
 
@@ -399,7 +398,7 @@ def _with_event(job: CTE) -> Moved:
 
 
 def _event(job: CTE) -> tuple[CTE, CTE]:
-    """Tell of the move."""
+    """Record the move."""
     data = func.jsonb_build_object(
         *("state", job.c.state, "stopped", job.c.stopped, "error", job.c.error, "failure", job.c.failure),
         *("cancel_requested", job.c.cancel_requested, "accept_requested", job.c.accept_requested),
@@ -419,12 +418,12 @@ def _spent(job: CTE) -> Delete:
 
 
 def _final_again(job: CTE) -> Update:
-    in_vain = select(job.c.id).where(job.c.state.in_(("failed", "canceled")))
+    fruitless = select(job.c.id).where(job.c.state.in_(("failed", "canceled")))
     before = select(images.c.job_id, images.c.number, images.c.final).where(
-        images.c.job_id.in_(in_vain), images.c.stopped.is_(None), images.c.final.is_not(None)
+        images.c.job_id.in_(fruitless), images.c.stopped.is_(None), images.c.final.is_not(None)
     )
     place = tuple_(iterates.c.job_id, iterates.c.image, iterates.c.iterate)
-    return update(iterates).where(iterates.c.job_id.in_(in_vain), place.in_(before)).values(final=True)
+    return update(iterates).where(iterates.c.job_id.in_(fruitless), place.in_(before)).values(final=True)
 
 
 def _from_now(seconds: float) -> ColumnElement[Any]:

@@ -1,4 +1,4 @@
-"""How fast the queue has moved of late."""
+"""The recent throughput of the queue."""
 
 from datetime import timedelta
 
@@ -11,25 +11,24 @@ JOBS = 100
 
 
 def pace() -> Select[int, float | None, int]:
-    """(jobs, seconds, running): how many of the newest ``JOBS`` jobs that succeeded within ``SECONDS`` there are; for
-    how long at least one of these ran, which with several workers or threads is less than what their runs took
-    together; and how many jobs run now.
+    """(jobs, seconds, running): the number of jobs that succeeded within ``SECONDS``, at most the newest ``JOBS``; how
+    long at least one of these ran (with several workers less than the sum of their runs); how many jobs run now.
 
-    ``seconds / jobs`` is the time from one end to the next while there was something to do. When there were fewer jobs
-    at once than there could have been, that is longer than it need be: it errs to the safe side.
+    ``seconds / jobs`` is the average time between two ends while the queue was busy. If fewer jobs ran at once than
+    possible, it is too long: a safe estimate.
     """
     newest = (
         select(jobs.c.claimed_at.label("began"), jobs.c.finished_at.label("ended"))
         .where(
             jobs.c.finished_at > func.now() - literal(timedelta(seconds=SECONDS)),
-            jobs.c.state == "succeeded",  # others may have waited between their last run and their end
+            jobs.c.state == "succeeded",  # a failed or canceled one may have waited between its last run and its end
             jobs.c.claimed_at.is_not(None),
         )
         .order_by(jobs.c.finished_at.desc())
         .limit(JOBS)
         .subquery()
     )
-    # Time that an earlier one has covered is not counted again. With none before, `greatest` ignores the null.
+    # Time that an earlier job covers is not counted twice. The first job has no `covered`: `greatest` ignores nulls.
     covered = func.max(newest.c.ended).over(order_by=(newest.c.began, newest.c.ended), rows=(None, -1))
     begins = func.greatest(newest.c.began, covered)
     spans = select(func.greatest(func.extract("epoch", newest.c.ended - begins), 0.0).label("seconds")).subquery()

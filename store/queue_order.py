@@ -1,9 +1,9 @@
-"""Whose turn it is: the order in which queued jobs are claimed.
+"""The order in which queued jobs are claimed.
 
-Between owners it is fair: a job of the owner with the fewest running jobs goes first. An owner is an API key; all jobs
-that were submitted without one have one owner. Among those jobs the rank decides: when the job was accepted, moved by
-its priority. So a high job goes before normal ones that were accepted up to ten minutes earlier, and none waits for
-ever: what is old enough has a better rank than anything that comes.
+It is fair between owners: a job of the owner with the fewest running jobs goes first. An owner is an API key; all jobs
+without a key have one common owner. Among the jobs of an owner the rank decides: the time of acceptance, shifted by the
+priority. So a high job goes before normal jobs that were accepted up to ten minutes earlier, and no job waits for ever:
+once it is old enough, it has a better rank than any new one.
 """
 
 from collections.abc import Collection
@@ -37,20 +37,20 @@ from sqlalchemy.orm import aliased
 from contract.words import Priority
 from store.tables import Job, api_keys, jobs
 
-# How much better the rank of a priority is than that of ``normal``.
+# How much earlier than ``normal`` a priority ranks.
 BONUS: dict[Priority, timedelta] = {
     "low": timedelta(minutes=-10),
     "normal": timedelta(0),
     "high": timedelta(minutes=10),
 }
 
-# Jobs of an owner that are looked at for one claim: some may be locked for a moment, as by a cancellation.
+# How many jobs of an owner one claim considers: some may be locked for a moment, for example by a cancellation.
 LOOKAHEAD = 8
 
-# Stands for the owner of the jobs without a key, where it must equal itself.
+# The owner of jobs without a key, in comparisons: null does not equal null.
 _NO_KEY = UUID(int=0)
 
-# Names the lock of ``claims``; any number that nothing else in this database locks.
+# The advisory lock of ``claims``: any number that nothing else in this database locks ("unde" in ASCII).
 _CLAIMS = 0x756E6465
 
 
@@ -60,27 +60,27 @@ def rank(priority: ColumnElement[Priority]) -> ColumnElement[timedelta]:
 
 
 def claims() -> Select[None]:
-    """Lock out other claims until the transaction ends, so that the next one counts what this one has claimed: no
-    owner gets more than its turn or its limit, however many workers ask at once."""
+    """Lock out other claims until the transaction ends, so that the next claim counts this one. No owner gets more than
+    its turn or its limit, however many workers claim at once."""
     return select(func.pg_advisory_xact_lock(_CLAIMS))
 
 
 def first(max_running: int | None = None) -> CTE:
-    """The job whose turn it is, locked; no row where none can be claimed. Jobs whose deadline has passed and those of
-    a key with as many jobs running as may be are passed over, and so are those that somebody else has locked.
-    ``max_running``: the limit of keys that have none of their own."""
+    """The next job to claim, locked; no row if none can be claimed. Skips jobs whose deadline has passed, jobs of a key
+    that has reached its limit, and jobs that another transaction has locked. ``max_running``: the limit of keys without
+    a limit of their own."""
     return _next(max_running).with_for_update(of=jobs, skip_locked=True).cte("first")
 
 
 @dataclass(frozen=True)
 class LastTry:
-    """What a claim says of its worker, so that the last try of a job runs alone.
+    """What a claim must know of its worker, so that the last try of a job runs alone.
 
     Attributes:
-        crashes: a job that has crashed so often runs alone: no such job is claimed while the worker runs others, and no
-            other one while it runs such a job.
-        held: what the worker's process holds, whatever the database says of it. A process that froze for longer than
-            its lease still computes what it has lost until it has noticed.
+        crashes: a job with this many crashes runs alone: it is not claimed while the worker runs other jobs, and no
+            other job is claimed while the worker runs it.
+        held: the jobs that the worker's process computes, whatever their state in the database. A process that froze
+            for longer than its lease still computes jobs that it has lost, until its next heartbeat.
     """
 
     crashes: int
@@ -92,21 +92,21 @@ class LastTry:
 
 
 def fits() -> ColumnElement[bool]:
-    """Whether the worker may run a job beside what it runs: see ``LastTry``, whose ``params`` it takes."""
+    """Whether the worker may run a job together with those that it runs. See ``LastTry``, which has the parameters."""
     crashes, held = bindparam("last_try", type_=Integer()), cast(bindparam("held", type_=ARRAY(Uuid())), ARRAY(Uuid()))
     mine = jobs.alias("mine")
     runs = and_(mine.c.state == "running", mine.c.worker == bindparam("worker_name", type_=jobs.c.worker.type))
     beside = select(mine.c.id).where(
         or_(runs, mine.c.id == any_(held)), or_(jobs.c.crashes >= crashes, mine.c.crashes >= crashes)
     )
-    # What is held may have been deleted, so that no row tells of it.
+    # A job that is held may have been deleted from the database.
     free = or_(jobs.c.crashes < crashes, func.cardinality(held) == 0)
     return and_(free, ~beside.correlate(jobs).exists())
 
 
 def left(worker: str, last_try: LastTry, max_running: int | None = None) -> Select[bool]:
-    """Whether the worker can claim a job, though maybe not before whoever has locked it lets it go. ``max_running``:
-    see ``first``."""
+    """Whether there is a job for the worker, which another transaction may have locked. ``max_running``: see
+    ``first``."""
     return _left(max_running).params(last_try.params(worker))
 
 
@@ -139,25 +139,25 @@ def _next(max_running: int | None) -> Select[UUID]:
     )
 
 
-@cache  # it takes longer to put together than to run
+@cache  # SQLAlchemy needs longer to build it than PostgreSQL to run it
 def line(max_running: int | None = None) -> CTE:
     """(id, position) of every queued job; 1 is the next to be claimed.
 
-    It is the order in which they would be claimed if no running job ended and none was submitted. When jobs end, the
-    turns of their owners come earlier; jobs of a key that has reached its limit are counted after all others.
+    It is the order of claims if no running job ends and none is submitted. When a job ends, the other jobs of its owner
+    move forward. Jobs of a key that has reached its limit come after all others.
     ``max_running``: see ``first``.
     """
     busy = _running()
     waiting = aliased(Job)
     nth = func.row_number().over(partition_by=waiting.key_id, order_by=(waiting.rank_at, waiting.id))
-    # Every claim makes one more of the owner's jobs run, so its n-th one has n - 1 more before it than its first.
+    # Each claim adds a running job to the owner: at its n-th claim it has n - 1 more than at its first.
     running = func.coalesce(busy.c.running, 0) + nth - 1
     turns = (
         select(
             waiting.id,
             waiting.rank_at,
             running.label("running"),
-            # Jobs without a key have no limit, not even that of keys that have none of their own.
+            # Jobs without a key have no limit, not even the default of keys.
             and_(api_keys.c.id.is_not(None), func.coalesce(running >= _most(max_running), false())).label("blocked"),
         )
         .outerjoin(busy, func.coalesce(busy.c.key_id, _NO_KEY) == func.coalesce(waiting.key_id, _NO_KEY))
@@ -175,6 +175,6 @@ def _most(max_running: int | None) -> ColumnElement[int | None]:
 
 
 def _running() -> CTE:
-    """How many jobs of each owner run; no row for one that has none."""
+    """How many jobs of each owner run; no row for an owner without running jobs."""
     running = select(jobs.c.key_id, func.count().label("running")).where(jobs.c.state == "running")
     return running.group_by(jobs.c.key_id).cte("busy")

@@ -1,4 +1,4 @@
-"""What is read of jobs: statements that Session and AsyncSession execute alike.
+"""Reads of jobs: statements for Session and AsyncSession alike.
 
 Statements of one entity are read with ``session.scalars``, the others with ``session.execute`` or ``session.scalar``.
 """
@@ -14,12 +14,12 @@ from contract.words import State
 from store import queue_order
 from store.tables import Event, Image, Iterate, Job
 
-# Moves bypass the session's objects, so a read overwrites those that it already holds.
+# Moves bypass the objects of the session, so reads refresh those that it holds already.
 FRESH = {"populate_existing": True}
 
 
 class Position(NamedTuple):
-    """Where a page of jobs ended: those after it are older."""
+    """The last job of a page. The next page has older ones."""
 
     created_at: datetime
     id: UUID
@@ -31,7 +31,7 @@ def job(job_id: UUID) -> Select[Job]:
 
 
 def owner(job_id: UUID) -> Select[UUID | None]:
-    """The id of the API key whose job this is, None where it was submitted without one; nothing without the job."""
+    """The id of the API key that owns a job, None if it has none; nothing if the job does not exist."""
     return select(Job.key_id).where(Job.id == job_id)
 
 
@@ -67,13 +67,13 @@ def jobs(
 
 def queue_positions(job_ids: Sequence[UUID], max_running: int | None = None) -> Select[UUID, int]:
     """(id, position) of those of these jobs that are queued; 1 is the next to be claimed. See ``queue_order.line``.
-    ``max_running``: jobs that a key without a number of its own may have running."""
+    ``max_running``: how many jobs of a key without a limit of its own may run."""
     line = queue_order.line(max_running)
     return select(line.c.id, line.c.position).where(line.c.id.in_(job_ids))
 
 
 def iterates(job_id: UUID) -> Select[Iterate]:
-    """Every saved iterate of a job with its figures, by image and iterate, without the pictures."""
+    """Every saved iterate of a job, by image and iterate, without the pictures."""
     return (
         select(Iterate)
         .where(Iterate.job_id == job_id)
@@ -104,7 +104,7 @@ def events(job_id: UUID, after: int = 0, limit: int = 1000) -> Select[Event]:
 
 
 def seqs(job_ids: Sequence[UUID]) -> Select[UUID, int]:
-    """(id, seq) of those of these jobs that are there."""
+    """(id, seq) of these jobs, as far as they exist."""
     return select(Job.id, Job.seq).where(Job.id.in_(job_ids))
 
 
@@ -114,16 +114,16 @@ def queue_depth() -> Select[int]:
 
 
 def unsent(grace_seconds: float = 2, limit: int = 1000) -> Select[UUID]:
-    """Queued jobs that the broker never took, oldest first.
+    """Queued jobs for which the broker never accepted a message, oldest first.
 
-    Those changed within ``grace_seconds`` are left to whoever queued them and is about to send them.
+    Skips jobs that changed within ``grace_seconds``: the process that queued them is about to send the message.
     """
     return _queued(limit).where(Job.sent_at.is_(None), Job.updated_at < _ago(grace_seconds))
 
 
 def unsent_or_stale(resend_seconds: float, grace_seconds: float = 2, limit: int = 1000) -> Select[UUID]:
-    """Like ``unsent``, and those that were sent longer ago than ``resend_seconds``: for when the broker's queue is
-    empty, so that their messages must be lost."""
+    """As ``unsent``, and the jobs that were sent longer ago than ``resend_seconds``. If the broker's queue is empty,
+    their messages are lost."""
     never = and_(Job.sent_at.is_(None), Job.updated_at < _ago(grace_seconds))
     return _queued(limit).where(or_(never, Job.sent_at < _ago(resend_seconds)))
 

@@ -1,4 +1,4 @@
-"""Clients of Redis or Valkey, blocking and asyncio, that find out within seconds that it is gone."""
+"""Clients of Redis or Valkey, blocking and asyncio, that notice an outage within seconds."""
 
 # pyright: reportUnknownMemberType=false
 # redis-py leaves the types of some keyword arguments open.
@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 TIMEOUTS: dict[str, Any] = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
-# By itself redis-py tries for many seconds. Once more, at once, is right for a connection that a restart has cut.
+# By default redis-py retries for many seconds. One immediate retry suffices for a connection that a restart has cut.
 RETRIES = 1
 
 

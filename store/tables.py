@@ -53,7 +53,7 @@ class ApiKey(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     prefix: Mapped[str]
-    """The beginning of the key, to recognise it by."""
+    """The first characters of the key, to recognise it by."""
     hash: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[Scope]] = mapped_column(ARRAY(Text))
     requests_per_minute: Mapped[int | None]
@@ -72,7 +72,7 @@ class ApiKey(Base):
 
 
 class Job(Base):
-    """One request and where it stands. ``attempt`` counts claims: a worker writes under the attempt it claimed."""
+    """One request and its state. ``attempt`` counts claims: a worker writes under the attempt that it claimed."""
 
     __tablename__ = "jobs"
 
@@ -94,26 +94,26 @@ class Job(Base):
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     accept_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     failure: Mapped[Failure | None] = mapped_column(Text)
-    """The kind of failure, in a word; None unless the job failed."""
+    """The kind of failure; None unless the job failed."""
     key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id", ondelete="restrict"))
-    """Whose the job is; None where it was submitted without a key."""
+    """The owner; None if the job was submitted without a key."""
     priority: Mapped[Priority] = mapped_column(Text, server_default=text("'normal'"))
     rank_at: Mapped[datetime] = mapped_column(server_default=_now)
-    """Queued jobs run in this order: when the job was accepted, moved by its priority."""
+    """The rank in the queue: when the job was accepted, shifted by its priority."""
     deadline_at: Mapped[datetime | None]
     """A job that has not ended by then fails."""
     webhook: Mapped[dict[str, Any] | None]
-    """A ``contract.fields.StoredWebhook``, dumped; None where nobody is to be told."""
+    """A ``contract.fields.StoredWebhook``, dumped; None without a webhook."""
     request_id: Mapped[str | None]
     """Of the HTTP request that submitted the job, for logs."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     sent_at: Mapped[datetime | None]
-    """When the broker last took the job; None until it did."""
+    """When the broker last accepted a message for the job."""
     started_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
     """When the newest run began."""
     ran_seconds: Mapped[float] = mapped_column(server_default=text("0"))
-    """How long the runs that have ended took together."""
+    """The total duration of the runs that have ended."""
     finished_at: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=_now)
 
@@ -148,7 +148,7 @@ class Job(Base):
 
 
 class Image(Base):
-    """One picture of a job and its progress. The figures are those of ``iterate``, the newest saved one."""
+    """One image of a job and its progress. Its figures are those of ``iterate``, the newest saved one."""
 
     __tablename__ = "images"
 
@@ -160,14 +160,14 @@ class Image(Base):
     rounds: Mapped[int] = mapped_column(server_default=text("0"))
     evaluations: Mapped[int] = mapped_column(server_default=text("0"))
     method: Mapped[SampledBy | None] = mapped_column(Text)
-    """The one that the image is computed by; None until it is planned."""
+    """The method that computes the image; None until it is planned."""
     blocks: Mapped[int | None]
     predicted_rounds: Mapped[int | None]
     predicted_evaluations: Mapped[int | None]
     stopped: Mapped[Stopped | None] = mapped_column(Text)
     error: Mapped[str | None]
     final: Mapped[int | None]
-    """The iterate that was made final last: that of the end before, while the job is refined."""
+    """The iterate that was made final last; while the job is refined, that of its previous end."""
 
     __table_args__ = (
         CheckConstraint("stopped in ('converged', 'exact', 'max_iterations', 'accepted')", name="stopped"),
@@ -175,7 +175,7 @@ class Image(Base):
 
 
 class Iterate(Base):
-    """One saved iterate of an image. ``picture`` is loaded only where it is selected by name."""
+    """One saved iterate of an image. ``picture`` is loaded only if it is selected explicitly."""
 
     __tablename__ = "iterates"
 
@@ -202,7 +202,7 @@ class Iterate(Base):
 
 
 class Checkpoint(Base):
-    """The states of an image that is not exact, from which another worker can go on."""
+    """The states of an image that is not exact, from which another worker can resume."""
 
     __tablename__ = "checkpoints"
 
@@ -217,7 +217,7 @@ class Checkpoint(Base):
 
 
 class Event(Base):
-    """What happened to a job, numbered from 1 without gaps."""
+    """The events of a job, numbered from 1 without gaps."""
 
     __tablename__ = "events"
 
@@ -231,7 +231,7 @@ class Event(Base):
 
 
 class IdempotencyKey(Base):
-    """The job that a request with this ``Idempotency-Key`` has made. It goes with the job."""
+    """The job that a request with this ``Idempotency-Key`` has made. Deleted with the job."""
 
     __tablename__ = "idempotency_keys"
 
@@ -247,7 +247,7 @@ class IdempotencyKey(Base):
 
 
 class Share(Base):
-    """A job that others may look at, who have a link with the token. It goes with the job."""
+    """The share link of a job: others may read it with the token. Deleted with the job."""
 
     __tablename__ = "shares"
 
@@ -257,7 +257,7 @@ class Share(Base):
 
 
 class ServerSecret(Base):
-    """A secret that the server made for itself and keeps."""
+    """A secret that the server generated for itself."""
 
     __tablename__ = "server_secrets"
 
@@ -267,7 +267,7 @@ class ServerSecret(Base):
 
 
 class Delivery(Base):
-    """One event of a job, on its way to the job's webhook."""
+    """The delivery of one event of a job to the job's webhook."""
 
     __tablename__ = "webhook_deliveries"
 
@@ -275,17 +275,17 @@ class Delivery(Base):
     """The ``webhook-id``: the same for every attempt."""
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"))
     seq: Mapped[int]
-    """The event that is told."""
+    """The number of the event."""
     state: Mapped[DeliveryState] = mapped_column(Text, server_default=text("'pending'"))
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     due_at: Mapped[datetime | None] = mapped_column(server_default=_now)
-    """When to try next; None unless pending."""
+    """When the next attempt is due; None unless pending."""
     claimed_until: Mapped[datetime | None]
-    """Until then a sender is at it; None where none is."""
+    """A sender has claimed it until then; None if none has."""
     status: Mapped[int | None]
-    """The HTTP status of the last attempt; None where there was no answer."""
+    """The HTTP status of the last attempt; None if there was no response."""
     error: Mapped[str | None]
-    """What was wrong with the last attempt; None where nothing was."""
+    """Why the last attempt failed; None if it did not."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     attempted_at: Mapped[datetime | None]
 
@@ -298,7 +298,7 @@ class Delivery(Base):
     )
 
 
-# The same tables for statements that no entity fits.
+# The same tables, for statements that return no entities.
 jobs = cast(Table, Job.__table__)
 images = cast(Table, Image.__table__)
 iterates = cast(Table, Iterate.__table__)

@@ -1,7 +1,7 @@
-"""Where webhooks may go: which URLs are taken, and which addresses may be connected to.
+"""Where webhooks may go: which URLs are accepted, and which addresses may be connected to.
 
-A URL is checked when a job is submitted, and again with every attempt, when its name is resolved: what a name resolves
-to may change in between, so the address that is connected to must be the one that was checked.
+A URL is checked when a job is submitted, and at every attempt again, when its name is resolved. A name may resolve to
+another address each time, so the address that is checked must be the one that is connected to.
 """
 
 import re
@@ -16,8 +16,8 @@ import httpx
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# The IANA special-purpose registries (RFC 6890 and its successors). They are written out since what Python calls
-# global depends on its version, and counts multicast in.
+# The IANA special-purpose registries (RFC 6890 and its successors). Python's `is_global` depends on its version, and
+# includes multicast.
 SPECIAL4 = tuple(
     IPv4Network(each)
     for each in (
@@ -44,18 +44,18 @@ class Targets:
     """What a server's webhooks may reach. Without arguments: public addresses, over TLS."""
 
     http: bool = False
-    """Whether plain http will do."""
+    """Whether plain http is allowed."""
     names: frozenset[str] = frozenset()
-    """Names that may be reached wherever they lead, in lower case."""
+    """Names that may be reached whatever they resolve to, in lower case."""
     networks: tuple[Network, ...] = ()
-    """Networks that may be reached though they are not public."""
+    """Networks that may be reached although they are not public."""
 
     @classmethod
     def read(cls, allowed: str, http: bool) -> Self:
-        """From a list of names, addresses and networks, with commas or spaces between.
+        """Parse a list of names, addresses and networks, separated by commas or spaces.
 
         Raises:
-            ValueError: one of them is none of these; the message says which.
+            ValueError: an entry is none of these; the message names it.
         """
         names: list[str] = []
         networks: list[Network] = []
@@ -71,7 +71,7 @@ class Targets:
         return cls(http, frozenset(names), tuple(networks))
 
     def fault(self, url: str) -> str | None:
-        """What is wrong with a URL as far as it tells by itself; the message goes on where the field's name ends."""
+        """What is wrong with a URL before its name is resolved, worded to follow the field's name; or None."""
         try:
             parsed = httpx.URL(url)
         except (httpx.InvalidURL, ValueError):
@@ -93,7 +93,7 @@ class Targets:
         return None
 
     def allow(self, host: str, addresses: Iterable[Address]) -> bool:
-        """Whether a host that has these addresses may be connected to, at whichever of them."""
+        """Whether a host with these addresses may be connected to at any of them."""
         return host.lower().rstrip(".") in self.names or all(map(self._reachable, addresses))
 
     def _reachable(self, address: Address) -> bool:
@@ -110,14 +110,14 @@ def is_public(address: Address) -> bool:
 
 
 def _is_name(host: str) -> bool:
-    """Whether it is a name. What ends in a number is meant to be an address, if a wrong one."""
+    """Whether it is a DNS name. A host that ends in a number is meant as an address, if an invalid one."""
     last = host.rstrip(".").rpartition(".")[2]
     return bool(_NAME.fullmatch(host)) and not last.isdecimal()
 
 
 def literal(host: str) -> Address | None:
-    """The address that a host is by itself, in whichever of the forms that the system takes (``127.1``, ``0x7f000001``,
-    ``0177.0.0.1``, ``2130706433``); loopback for ``localhost``; None for other names."""
+    """The address that a host denotes without resolution, in any form that the system accepts (``127.1``,
+    ``0x7f000001``, ``0177.0.0.1``, ``2130706433``); loopback for ``localhost``; None for other names."""
     plain = host.rstrip(".")
     if plain == "localhost" or plain.endswith(".localhost"):  # RFC 6761, section 6.3
         return IPv4Address("127.0.0.1")

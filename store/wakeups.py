@@ -1,8 +1,8 @@
-"""Messages between processes that say "look again". They carry no state: PostgreSQL is the truth, and a lost message
-costs time only. So publishing never fails; when Redis is gone it is logged.
+"""Messages over Redis that make other processes read PostgreSQL again.
 
-Channel ``JOBS`` tells whoever waits for a job that it has a new event; ``CONTROL`` tells the workers that a job of
-theirs was asked to stop.
+They carry no state, so a lost message only costs time. Publishing never raises; an outage of Redis is logged.
+
+A message on ``JOBS`` means that a job has a new event, one on ``CONTROL`` that a job's flags (cancel, accept) changed.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -32,7 +32,7 @@ class Wakeup(NamedTuple):
 
 
 def publish(client: redis.Redis, job: UUID, seq: int) -> None:
-    """Say on ``JOBS`` that a job has a new event; after the commit that made it."""
+    """Announce a new event of a job on ``JOBS``, after its commit."""
     _publish(client, JOBS, encode(Wakeup(job, seq)))
 
 
@@ -42,7 +42,7 @@ async def publish_async(client: redis.asyncio.Redis, job: UUID, seq: int) -> Non
 
 
 def control(client: redis.Redis, job: UUID) -> None:
-    """Say on ``CONTROL`` that a job's flags changed; after the commit that set them."""
+    """Announce on ``CONTROL`` that a job's flags changed, after the commit."""
     _publish(client, CONTROL, str(job))
 
 

@@ -1,4 +1,4 @@
-"""What webhooks are signed with: ``whsec_`` and base64, as Standard Webhooks writes secrets."""
+"""The secrets that sign webhooks, in the format of Standard Webhooks: ``whsec_`` and base64."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ def key_of(secret: str) -> bytes:
     """The bytes to sign with.
 
     Raises:
-        ValueError: it is not a secret of 24 to 64 bytes, as Standard Webhooks wants it.
+        ValueError: it is not a secret of 24 to 64 bytes, as Standard Webhooks requires.
     """
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
@@ -35,12 +35,12 @@ def key_of(secret: str) -> bytes:
 
 
 def keep(secret: str) -> Insert:
-    """Keep this as the server's secret, unless there is one."""
+    """Store the server's secret, unless there is one."""
     return insert(server_secrets).values(name=NAME, value=secret).on_conflict_do_nothing()
 
 
 def replace(secret: str, name: str | None) -> Insert | Update:
-    """Keep another secret for the key of this name, or for the server (None)."""
+    """Replace the secret of the key with this name, or of the server (None)."""
     if name is not None:
         return update(ApiKey).where(ApiKey.name == name).values(webhook_secret=secret)
     anew = insert(server_secrets).values(name=NAME, value=secret)
@@ -48,5 +48,5 @@ def replace(secret: str, name: str | None) -> Insert | Update:
 
 
 def kept() -> Select[str]:
-    """The server's secret that is kept in the database, or nothing."""
+    """The server's secret as stored in the database, or nothing."""
     return select(server_secrets.c.value).where(server_secrets.c.name == NAME)

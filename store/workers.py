@@ -1,6 +1,6 @@
-"""Which workers and beats are there, in Redis: each announces itself again and again, and is gone when it stops that.
+"""The presence of workers and beats in Redis: each announces itself periodically, and expires when it stops.
 
-Here a Redis that is gone raises ``redis.RedisError`` (or OSError): nobody can tell then who is there.
+Without Redis the presence of others is unknown, so the functions raise ``outages.REDIS_AWAY``.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -17,7 +17,7 @@ Part = Literal["worker", "beat"]
 
 
 def announce(client: redis.Redis, name: str, info: dict[str, Any], seconds: float, part: Part = "worker") -> None:
-    """Be there for ``seconds`` more. ``info`` (JSON values) is shown to whoever asks."""
+    """Announce a process for the next ``seconds``. ``info`` (JSON values) is what ``alive`` returns for it."""
     with client.pipeline(transaction=True) as pipe:
         pipe.sadd(names_of(part), name)
         pipe.set(_key(part, name), json.dumps(info), px=int(seconds * 1000))
@@ -25,7 +25,7 @@ def announce(client: redis.Redis, name: str, info: dict[str, Any], seconds: floa
 
 
 def withdraw(client: redis.Redis, name: str, part: Part = "worker") -> None:
-    """Be gone at once."""
+    """End the announcement of a process now."""
     with client.pipeline(transaction=True) as pipe:
         pipe.srem(names_of(part), name)
         pipe.delete(_key(part, name))
@@ -33,7 +33,7 @@ def withdraw(client: redis.Redis, name: str, part: Part = "worker") -> None:
 
 
 def alive(client: redis.Redis, part: Part = "worker") -> dict[str, dict[str, Any]]:
-    """Those that are there and what they said of themselves, by name."""
+    """The info of every process that is announced, by name."""
     names = _sorted(client.smembers(names_of(part)))
     there, gone = _split(names, client.mget([_key(part, name) for name in names]) if names else [])
     if gone:
@@ -64,7 +64,7 @@ def _sorted(members: set[bytes | str]) -> list[str]:
 
 
 def _split(names: list[str], values: Sequence[bytes | str | None]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Those that are there, and the names of those whose time ran out."""
+    """The info of those that are announced, and the names of those that have expired."""
     pairs = list(zip(names, values, strict=True))
     there = {name: json.loads(value) for name, value in pairs if value is not None}
     return there, [name for name, value in pairs if value is None]

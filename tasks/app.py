@@ -1,4 +1,4 @@
-"""The worker process: `celery --app tasks.app worker`. What Celery calls when, and nothing else."""
+"""The worker process, `celery --app tasks.app worker`: Celery's signals and the task, and nothing else."""
 
 import logging
 import os
@@ -16,16 +16,16 @@ from tasks.queue import WORK, app
 from tasks.run import work
 from tasks.worker import Worker, make_worker
 
-# They say when a message came and that its task "succeeded", whatever became of the job; our own lines tell of that.
-CHATTER = ("celery.worker.strategy", "celery.app.trace")
-ENGINES_SECONDS = 5.0  # how long the end of a worker waits for a round that is running
+# They log each message and that its task "succeeded", whatever happened to the job. Our own lines report that.
+NOISY = ("celery.worker.strategy", "celery.app.trace")
+ENGINES_SECONDS = 5.0  # how long a worker that ends waits for the round in progress
 
 app.add_defaults(lambda: {"worker_pool": "threads", "worker_concurrency": WorkerSettings().concurrency})
 
 
 @dataclass(frozen=True)
 class _Process:
-    """This process, once it is a worker."""
+    """The parts of a worker process."""
 
     worker: Worker
     heartbeat: Heartbeat
@@ -43,12 +43,12 @@ def look_for_work() -> None:
 
 @worker_init.connect
 def _start(sender: Any, **_: Any) -> None:
-    for name in CHATTER:
+    for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     if sender.pool_cls not in ("threads", TaskPool):
         raise SystemExit("the jobs of a worker share its engines: run it with `--pool threads`")
     try:
-        # Two processes may have one node name, and a restarted one has that of its predecessor.
+        # Two processes may have the same node name, and a restarted one has that of its predecessor.
         worker = make_worker(f"{sender.hostname}/{os.getpid()}", sender.concurrency)
     except ValueError as error:
         raise SystemExit(f"the worker cannot start: {error}") from error
@@ -66,7 +66,7 @@ def _be_there(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def _hand_back(**_: Any) -> None:
-    # Called by the signal handler: only tells the threads, which Celery then waits for.
+    # Runs in the signal handler: it only notifies the threads, for which Celery then waits.
     worker = _process[0].worker
     worker.leases.close(worker.settings.soft_shutdown_seconds)
 

@@ -1,6 +1,6 @@
-"""Measures a model of the catalogue in a worker's own engine: `python -m tasks.bench`, a JSON object a line.
+"""`python -m tasks.bench`: measures a model of the catalogue in a worker's engine, and prints a JSON object per line.
 
-`underpaint bench` runs this as a process of its own, and shows its lines as a table: the command never loads torch.
+`underpaint bench` runs this as a process and shows the lines as a table, since the command never loads torch.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Studio:
     """The engine of one model, as a worker has it, without queue and database."""
 
     def __init__(self, card: ModelCard, width: int | None = None, device: str = "auto") -> None:
-        """`width`: evaluations a round; None: what the card says."""
+        """`width`: evaluations per round; None: that of the card."""
         self.card = card
         self.engine = EngineThread(card, width or card.width, device, Metrics())
         self.engine.start()
@@ -64,11 +64,10 @@ class Studio:
         self.engine.join()
 
     def make(self, requests: Sequence[Mapping[str, Any]], *, decode: bool = True) -> list[Pictured]:
-        """The image of each request, all of them at once; what is wanted of them is decoded, as workers do, unless
-        `decode` is false.
+        """Compute the image of each request, all at once, and decode as workers do unless `decode` is false.
 
         Raises:
-            RuntimeError: one failed; the message says why.
+            RuntimeError: one failed, with the reason.
         """
         began = perf_counter()
         mail: list[SimpleQueue[ImageUpdate]] = [SimpleQueue() for _ in requests]

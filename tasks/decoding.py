@@ -1,4 +1,4 @@
-"""Samples to pictures, many in a call: one call for many takes about half of as many calls for one each."""
+"""Decoding of samples in batches: one call for many takes about half the time of one call for each."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -6,16 +6,16 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-# A call takes so many numbers of a sample's channels at the most, (h * w): about one picture of 1024 x 1024 pixels.
+# The most latent pixels (h * w) in one call: those of one picture of 1024 x 1024 pixels.
 TOGETHER = 128 * 128
 
 
 def decode(call: Callable[[Tensor], Tensor], samples: Sequence[Tensor]) -> Iterator[Tensor | Exception]:
-    """The picture (H, W, 3) of each sample (c, h, w), or what decoding it raises.
+    """The picture (H, W, 3) of each sample (c, h, w), or the exception that decoding it raised.
 
     Args:
         call: samples (b, c, h, w) to pictures (b, H, W, 3), see `sampler.Model`.
-        samples: of any sizes; those of one size that lie together share calls.
+        samples: of any sizes; consecutive ones of one size share calls.
     """
     for shape, alike in groupby(samples, lambda sample: sample.shape):
         some, room = list(alike), max(1, TOGETHER // (shape[-2] * shape[-1]))
@@ -30,7 +30,7 @@ def _decode(call: Callable[[Tensor], Tensor], samples: Sequence[Tensor]) -> Iter
         if len(samples) == 1:
             yield error
             return
-        # There may be room for each alone; and whose fault it was shows.
+        # Memory may suffice for each alone, and a faulty sample is identified.
         for sample in samples:
             yield from _decode(call, [sample])
     else:

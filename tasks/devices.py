@@ -13,14 +13,14 @@ log = get_logger(__name__)
 
 
 def load(card: ModelCard, setting: str) -> Model:
-    """A catalogue entry's model, on the devices that the setting names.
+    """Load the model of a catalogue entry onto the devices of the setting.
 
     Raises:
-        Exception: it could not be loaded on any.
+        Exception: it could not be loaded on any of them.
     """
     names, dtype = devices(setting), getattr(torch, card.dtype)
     log.info("loading model %s from %s (%s, %s)", card.id, card.location, ", ".join(names), card.dtype)
-    # What the operator has written into the catalogue is allowed, and no other repository of the hub.
+    # The repository in the operator's catalogue is allowed, and no other one of the hub.
     loads = [partial(load_model, card.location, name, dtype, allowed=(card.location,)) for name in names]
     if len(names) == 1:
         return loads[0]()
@@ -32,7 +32,7 @@ def load(card: ModelCard, setting: str) -> Model:
 
 
 def devices(setting: str) -> list[str]:
-    """The devices' names: every CUDA device, or the CPU, for "auto"; else those that the setting lists."""
+    """The names of the devices: for "auto" every CUDA device, or the CPU without one; else those of the setting."""
     if setting != "auto":
         return [name.strip() for name in setting.split(",")]
     found = torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""Calling workers for queued jobs, and noting it."""
+"""Messages that call workers for queued jobs."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,9 +14,10 @@ log = get_logger(__name__)
 
 
 def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
-    """Call a worker for each of these jobs, until the broker refuses one. Returns for how many it did not.
+    """Send a message for each of these jobs, until the broker refuses one, and mark the jobs as sent. Returns how many
+    messages were sent.
 
-    Never fails: a job that stays unsent, or is sent and not noted, is sent by the janitor.
+    Never raises: the janitor sends messages for jobs that are not marked.
     """
     sent: list[UUID] = []
     for job_id in job_ids:
@@ -35,8 +36,8 @@ def send(sessions: sessionmaker[Session], job_ids: Sequence[UUID]) -> int:
 
 
 def pass_on() -> None:
-    """Have another worker look for work. Never fails: the janitor does so too."""
+    """Send a message so that another worker looks for work. Never raises: the janitor sends messages, too."""
     try:
         enqueue()
     except QueueUnavailable as error:
-        log.warning("nobody was called: %s", error)
+        log.warning("no worker was called: %s", error)

@@ -31,18 +31,18 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImageUpdate:
-    """What is new of one image: the iterates that a round completed, and where the image stands after it.
+    """The news of one image after a round: the iterates that the round completed, and the image's status.
 
     Attributes:
         image: its number in the job.
         iterates: in order; may be empty when only the status changed.
-        checkpoint: to go on from after the newest of `iterates`; None where there are none.
+        checkpoint: to resume from after the newest of `iterates`; None if there are none.
         status: final when this is the image's last update.
-        error: why it failed, in words for the client.
-        newest: the newest iterate of all; None where there is none yet.
-        pictures: (H, W, 3), uint8 on the CPU, by the number of the iterate: those that the batch wants. None from a
-            model with several devices, see `EngineThread.picture`.
-        plan: what is expected of the image; only in the first update of one that was not planned before.
+        error: why it failed, worded for the client.
+        newest: the newest iterate of all; None if there is none yet.
+        pictures: (H, W, 3), uint8 on the CPU, by the number of the iterate: those that the batch wants. Empty for
+            a model with several devices, see `EngineThread.picture`.
+        plan: of the image; only in the first update of an image that was not planned before.
     """
 
     image: int
@@ -57,12 +57,12 @@ class ImageUpdate:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ImageBatch:
-    """Images of one job that an engine is to compute.
+    """Images of one job for an engine to compute.
 
     Attributes:
         images: their numbers.
         begin: called on the engine's thread with its model, the sampler's engine, and how many images of other batches
-            share its rounds or are about to: the prompt, encoded, and a trajectory for each image.
+            share its rounds or are about to. Returns the encoded prompt, and a trajectory for each image.
         deliver: called on the engine's thread with every update; must not block.
         priority: a higher one goes first.
         pictures: which iterates are wanted as pictures: all, those that finish their image, or none.
@@ -96,13 +96,13 @@ class EngineThread(Thread):
 
     @property
     def model(self) -> Model:
-        """The model; it is there once an update with iterates is."""
+        """The model, which is loaded before the first update with iterates."""
         assert self._model is not None
         return self._model
 
     def picture(self, update: ImageUpdate, iterate: Iterate) -> Tensor:
-        """The picture of an iterate of an update: (H, W, 3), uint8 on the CPU. Any thread may ask: a model with several
-        devices decodes for as many threads side by side, while its rounds go on."""
+        """The picture of an iterate of an update: (H, W, 3), uint8 on the CPU. Any thread may call this: a model with
+        several devices decodes for as many threads in parallel, while its rounds go on."""
         if iterate.number in update.pictures:
             return update.pictures[iterate.number]
         with self._metrics.decoding.labels(self._card.id).time():
@@ -110,17 +110,17 @@ class EngineThread(Thread):
 
     @property
     def statistics(self) -> dict[str, int]:
-        """What the engine has done so far: rounds, evaluations, and slots (what its rounds could have held)."""
+        """The engine's counts so far: rounds, evaluations, and slots (how many evaluations the rounds had room for)."""
         return asdict(self._engine.statistics) if self._engine else {}
 
     def add(self, batch: ImageBatch) -> None:
-        """Have the images of a batch computed from the next round on."""
+        """Compute the images of a batch from the next round on."""
         self._coming.add(batch)
         self._requests.put(partial(self._begin, batch))
 
     def cancel(self, batch: ImageBatch) -> Event:
-        """Drop what is left of a batch before the next round; it gets no more updates soon after. Returns what is set
-        when the round that runs is over."""
+        """Drop the rest of a batch before the next round; it gets no updates after that. Returns an event that is set
+        when the round in progress is over."""
         dropped = Event()
 
         def drop() -> None:
@@ -131,14 +131,14 @@ class EngineThread(Thread):
         return dropped
 
     def accept(self, batch: ImageBatch) -> None:
-        """End what is left of a batch with its newest iterates, before the next round; an image that has none yet
-        ends with its first."""
+        """End the rest of a batch with its newest iterates, before the next round; an image without one ends with its
+        first."""
         self._requests.put(partial(self._each, batch, Trajectory.accept))
 
     def hand_back(self, batch: ImageBatch, seconds: float) -> Mapping[int, tuple[int | None, Checkpoint]]:
-        """Drop what is left of a batch before the next round. Returns where its images stand: the number of the
-        newest iterate, and a checkpoint; of those that have begun, and none where the round takes longer than this.
-        Updates were delivered before."""
+        """Drop the rest of a batch before the next round. Returns (number of the newest iterate, checkpoint) for each
+        image that has begun, and nothing if the round takes longer than ``seconds``. All updates are delivered
+        before."""
         reply: SimpleQueue[Mapping[int, tuple[int | None, Checkpoint]]] = SimpleQueue()
         self._requests.put(lambda: reply.put(self._taken(batch)))
         try:
@@ -151,7 +151,7 @@ class EngineThread(Thread):
         self._requests.put(None)
 
     def run(self) -> None:
-        """The thread: rounds while there is something to compute, asleep while there is not."""
+        """The thread: runs rounds while there is something to compute, and sleeps otherwise."""
         self._metrics.show_images(self._card.id, lambda: len(self._seats))
         while self._obey():
             if self._engine is None or not self._seats:
@@ -175,7 +175,7 @@ class EngineThread(Thread):
         return progress
 
     def _obey(self) -> bool:
-        """Do what was asked for since the last round; with nothing to compute, wait for it. False: end."""
+        """Handle the requests since the last round; with nothing to compute, wait for one. False: end."""
         while True:
             if not self._seats:
                 self._metrics.engine_time.turn(self._card.id, "waiting")
@@ -208,7 +208,7 @@ class EngineThread(Thread):
             engine = self._loaded()
             condition, trajectories = batch.begin(self.model, engine, others)
         except Exception as error:
-            # Whatever it was: the thread goes on for the other jobs, and the next batch tries again.
+            # The thread goes on for the other jobs, and the next batch tries again.
             log.exception("model %s: images cannot be started", self._card.id)
             for image in batch.images:
                 batch.fail(image, self._reason(error))
@@ -236,7 +236,7 @@ class EngineThread(Thread):
         return [trajectory for trajectory, (owner, _) in self._seats.items() if owner is batch]
 
     def _answer(self, changed: Sequence[Progress]) -> None:
-        """Tell of what a round has changed, with the pictures that are wanted of it."""
+        """Deliver what a round has changed, with the pictures that are wanted."""
         wanted = [self._wanted(progress) for progress in changed]
         pictures = self._decoded([iterate.sample for iterates in wanted for iterate in iterates])
         for progress, iterates in zip(changed, wanted, strict=True):
@@ -291,7 +291,7 @@ class Engines:
     """The engine threads of this process, each started when its model is first asked for."""
 
     def __init__(self, width: int | None, device: str, metrics: Metrics | None = None) -> None:
-        """`width`: evaluations a round, for every model; None: what its card says. `device`: see WorkerSettings."""
+        """`width`: evaluations per round, for every model; None: that of its card. `device`: see WorkerSettings."""
         self._metrics = metrics or Metrics()
         self._width = width
         self._device = device
@@ -312,7 +312,7 @@ class Engines:
             return {name: thread.statistics for name, thread in self._threads.items()}
 
     def close(self, seconds: float) -> None:
-        """End all engines after their rounds; wait so many seconds for each."""
+        """End all engines after their rounds; wait at most this many seconds for each."""
         with self._lock:
             for thread in self._threads.values():
                 thread.close()

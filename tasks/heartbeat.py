@@ -1,6 +1,6 @@
-"""The heartbeat: one statement renews the leases of all jobs of this process, and tells which are to stop.
+"""The heartbeat: one statement renews the leases of all jobs of this process, and reads which of them must stop.
 
-It needs PostgreSQL and nothing else, so that no outage of Redis costs a lease.
+It only needs PostgreSQL, so that no outage of Redis costs a lease.
 """
 
 from threading import Event, Thread
@@ -17,11 +17,11 @@ log = get_logger(__name__)
 
 
 class Heartbeat(Thread):
-    """Beats every `heartbeat_seconds`, and whenever it is woken. While PostgreSQL is away it just goes on trying: a
-    lease that ran out meanwhile is renewed all the same, unless the janitor has found it."""
+    """Beats every `heartbeat_seconds`, and when it is woken. While PostgreSQL is away it keeps trying: a lease that has
+    expired meanwhile is still renewed, unless the janitor has rescued the job."""
 
     def __init__(self, name: str, leases: Leases, sessions: sessionmaker[Session], settings: JobSettings) -> None:
-        """`name`: of the worker, as its claims have it."""
+        """`name`: of the worker, as in its claims."""
         super().__init__(name="heartbeat", daemon=True)
         self._worker = name
         self._leases = leases
@@ -48,7 +48,7 @@ class Heartbeat(Thread):
             except GaveUp as error:
                 outage.failed(error)
             except Exception:
-                # Without a heartbeat this process would lose every job from now on.
+                # Without a heartbeat this process would lose all its jobs.
                 log.exception("heartbeat failed")
             else:
                 outage.succeeded()
@@ -56,7 +56,7 @@ class Heartbeat(Thread):
             self._wake.clear()
 
     def beat(self) -> None:
-        """Renew all leases; tell the threads of jobs that are lost, canceled, accepted or overdue."""
+        """Renew all leases; notify the threads of jobs that are lost, canceled, accepted or overdue."""
         held = self._leases.all()
         if not held:
             return
@@ -65,7 +65,7 @@ class Heartbeat(Thread):
         renewed = transact(self._sessions, lambda session: session.execute(renew).all(), what="leases")
         asked = {job_id: flags for job_id, *flags in renewed}
         for lease in held:
-            # A job that ended since the list was made is not renewed either; its thread reads no mail any more.
+            # A job that has ended since `held` was read is not renewed either; its thread reads no updates any more.
             if lease.job_id not in asked:
                 lease.end(Stop.LOST)
                 continue

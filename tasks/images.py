@@ -1,4 +1,4 @@
-"""The images of one job: have them computed, and save every iterate as it comes."""
+"""The images of one job: compute them, and save every iterate as it comes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from tasks.pictures import to_png
 from tasks.trajectories import Start, begin
 from tasks.worker import Worker
 
-# How a finished image may have stopped, the most exact first.
+# Why a finished image stopped, the most exact first.
 STOPPED = (Status.EXACT, Status.CONVERGED, Status.ACCEPTED, Status.MAX_ITERATIONS)
 
 log = get_task_logger(__name__)
@@ -30,7 +30,7 @@ log = get_task_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Why the images that have ended did so: `stopped` those that were finished, `errors` those that failed."""
+    """Why the images that have ended did so, by number: `stopped` for finished ones, `errors` for failed ones."""
 
     images: int
     stopped: dict[int, Stopped] = field(default_factory=dict[int, Stopped])
@@ -43,26 +43,26 @@ class Results:
 
     @property
     def least_exact(self) -> Stopped:
-        """The job's reason: of several images the least exact one's."""
+        """Why the job stopped: the reason of its least exact image."""
         return cast(Stopped, max(map(Status, self.stopped.values()), key=STOPPED.index).value)
 
     @property
     def error(self) -> str:
-        """What to tell the client of the images that failed."""
+        """The message for the client about the images that failed."""
         if len(set(self.errors.values())) == 1 and len(self.errors) == self.images:
             return next(iter(self.errors.values()))
         return "; ".join(f"image {image}: {error}" for image, error in sorted(self.errors.items()))
 
 
 class Stored(NamedTuple):
-    """What is stored of a job's images, and of those that have begun the checkpoints to go on from, by number."""
+    """The stored images of a job, and the checkpoints of those that have one, by number."""
 
     images: Sequence[Image]
     checkpoints: Mapping[int, SavedCheckpoint]
 
 
 class Images:
-    """The images of a job that this process holds."""
+    """The images of a job that this process runs."""
 
     def __init__(
         self, worker: Worker, lease: Lease, job: Job, stored: Stored, engine: EngineThread, times: JobTimes
@@ -70,16 +70,16 @@ class Images:
         self._worker = worker
         self._lease = lease
         self._generation = Generation.model_validate(job.generation)
-        # In the engine as in the queue: the better rank goes first, and none waits for ever.
+        # In the engine as in the queue the better (earlier) rank goes first, so that no job waits for ever.
         self._priority = -int(job.rank_at.timestamp() * 1000)
         self._engine = engine
         self._times = times
         self._images, self._checkpoints = stored
-        # One that goes on where another run has ended has shown its first picture already.
+        # A job that resumes after an earlier run may have shown its first picture already.
         self._pictured = self._generation.previews and any(image.iterate is not None for image in stored.images)
 
     def compute(self) -> Results:
-        """Go on with every image from where it stands, until all have ended or the job's thread is to stop.
+        """Resume every image that has not ended, until all have or the job's thread must stop.
 
         Raises:
             LeaseLost, GaveUp: see `Worker.save`.
@@ -117,9 +117,9 @@ class Images:
         return results
 
     def _hand_back(self, batch: ImageBatch, results: Results) -> None:
-        """Save where the images stand between two iterates, so that another worker goes on from there."""
+        """Save the state of the images between two iterates, so that another worker resumes from it."""
         checkpoints = self._engine.hand_back(batch, self._worker.settings.soft_shutdown_seconds / 2)
-        for update in self._lease.updates():  # what was complete before that
+        for update in self._lease.updates():  # those before the checkpoints
             self._take(update, results)
         job_id, attempt = self._lease.job_id, self._lease.attempt
         for image, (iterate, checkpoint) in checkpoints.items():
@@ -127,7 +127,7 @@ class Images:
             self._worker.save(self._lease, lambda session, saved=saved: saves.save_checkpoint(session, *saved))
 
     def _tell(self, image: int, plan: Plan) -> None:
-        """On the engine's thread: what it plans for an image."""
+        """Called on the engine's thread with the plan of an image."""
         self._lease.deliver(ImageUpdate(image, (), None, Status.RUNNING, None, plan=plan))
 
     def _save_plan(self, image: int, plan: Plan) -> None:
@@ -144,7 +144,7 @@ class Images:
         )
 
     def _take(self, update: ImageUpdate, results: Results) -> None:
-        """Save what is new of an image."""
+        """Save an update."""
         if update.plan is not None:
             self._save_plan(update.image, update.plan)
         finished = update.status in STOPPED
@@ -153,7 +153,7 @@ class Images:
             self._save_iterate(update, iterate, update.checkpoint if newest else None, final=newest and finished)
         if finished:
             if not update.iterates and update.newest is not None:
-                # It ended without another iterate: accepted, or refined to what it had reached already.
+                # It ended without a new iterate: accepted, or refined to what it had reached before.
                 self._make_final(update, update.newest)
             stopped = results.stopped[update.image] = cast(Stopped, update.status.value)
             self._finish(update.image, stopped=stopped)
@@ -208,5 +208,5 @@ class Images:
         self._save(lambda s: saves.finish_image(s, job_id, attempt, image, stopped=stopped, error=error))
 
     def _save(self, work: Callable[[Session], int]) -> None:
-        """Do work that returns the number of its event, and wake up who waits for that."""
+        """Do work that returns the number of its event, and announce the event."""
         wakeups.publish(self._worker.redis, self._lease.job_id, self._worker.save(self._lease, work))

@@ -1,8 +1,8 @@
-"""The janitor: finds jobs that were forgotten, and cleans up.
+"""The janitor: rescues jobs of dead workers, resends lost messages, and deletes old data.
 
-It runs inside the process of Celery beat, not as a task of a worker: workers' threads are busy with jobs for minutes, a
-message to them would wait for those (and pile up while the broker is away), and with no worker left there would be
-nobody to notice. Several janitors do no harm: every change is a conditional update, and rows are shared out.
+It runs in the process of Celery beat, not as a task of a worker. The threads of workers are busy with jobs for minutes,
+a message to them would wait for these (and pile up while the broker is away), and if no worker is left, its jobs would
+never be rescued. Several janitors do no harm: every change is a conditional update, and each takes other rows.
 """
 
 import os
@@ -36,13 +36,13 @@ log = get_logger(__name__)
 
 
 class Clock(Scheduler):
-    """Celery beat's scheduler, for tasks that run here and now instead of being sent to a worker."""
+    """Celery beat's scheduler, for tasks that run in this process instead of being sent to a worker."""
 
-    producer: Any = None  # nothing is sent, so the clock needs no broker to tick
+    producer: Any = None  # nothing is sent, so no broker is needed
     _webhooks: Service | None = None
 
     def setup_schedule(self) -> None:
-        """Called once, before the first tick. Webhooks are sent by this process, too."""
+        """Called once, before the first tick. This process also sends webhooks."""
         super().setup_schedule()
         settings = MetricsSettings()
         serve(_metrics().registry, settings.metrics_host, settings.beat_metrics_port)
@@ -71,7 +71,7 @@ def sweep() -> None:
 
 
 class Janitor:
-    """Rescues the jobs of dead workers, sends what the broker has not or no longer, deletes what is too old."""
+    """Rescues the jobs of dead workers, sends messages that the broker does not have, and deletes old data."""
 
     def __init__(
         self,
@@ -98,21 +98,21 @@ class Janitor:
         self._rescue_from = -inf
 
     def sweep(self) -> None:
-        """Do all of it, as far as PostgreSQL and Redis are there, and say that this janitor is."""
+        """Do everything once, as far as PostgreSQL and Redis are available; announce this janitor before and after."""
         self.announce()
         self._sweep()
         self.announce()
 
     def leave(self) -> None:
-        """Be gone at once, for whoever asks which beats are there."""
+        """End the announcement of this process now."""
         try:
             workers.withdraw(self._redis, self._name, "beat")
         except REDIS_AWAY as error:
             log.warning("presence not withdrawn, it expires: %s", error)
 
     def announce(self) -> None:
-        """Tell those who ask which beats there are that this one is, for three heartbeats."""
-        # How long ago, and not when: clocks differ.
+        """Announce this process for the next three heartbeats."""
+        # An age, not a time, since clocks differ.
         ago = None if self._swept == inf else self._now() - self._swept
         info = {"version": version("underpaint"), "swept_seconds_ago": ago}
         try:
@@ -125,7 +125,7 @@ class Janitor:
     def _sweep(self) -> None:
         now = self._now()
         if now - self._swept > 2 * self._settings.heartbeat_seconds:
-            # PostgreSQL was away, or this machine slept, and so it was for the workers: those that live renew first.
+            # PostgreSQL was away, or the machine slept. Workers could not renew either: those that live do so first.
             self._rescue_from = now + self._settings.lease_seconds
         try:
             if now >= self._rescue_from:
@@ -141,7 +141,7 @@ class Janitor:
             self._metrics.swept.set(now)
 
     def rescue(self) -> None:
-        """End the leases that ran out: their jobs are queued again, and fail when that happened too often."""
+        """End expired leases: their jobs are queued again, or fail if that has happened too often."""
         with self._sessions.begin() as session:
             rescued = session.execute(moves.rescue(self._settings.max_crashes)).all()
             ends = session.execute(figures.ends([row.id for row in rescued])).all()
@@ -154,7 +154,7 @@ class Janitor:
         send(self._sessions, [job_id for job_id, _, state, _ in rescued if state == "queued"])
 
     def expire(self) -> None:
-        """Fail the jobs whose deadline has passed, whether they wait or run; the worker of one that runs is told."""
+        """Fail the jobs whose deadline has passed, queued or running, and notify the workers of running ones."""
         with self._sessions.begin() as session:
             expired = session.execute(moves.expire()).all()
             ends = session.execute(figures.ends([row.id for row in expired])).all()
@@ -166,12 +166,12 @@ class Janitor:
             wakeups.publish(self._redis, job_id, seq)
 
     def resend(self) -> None:
-        """Call workers for jobs that the broker was never told of, and for those that wait long after it was."""
+        """Send messages for jobs that were never sent, and for those that are still queued long after they were."""
         try:
-            # While messages wait there, workers will look for work. With none, one that was sent long ago is lost.
+            # While messages are in the queue, workers will look for work. If it is empty, an old message is lost.
             empty = self._redis.llen(QUEUE) == 0
         except REDIS_AWAY:
-            return  # no broker, nothing to send to
+            return  # no broker to send to
         query = reads.unsent_or_stale(self._settings.resend_seconds) if empty else reads.unsent()
         with self._sessions() as session:
             job_ids = session.scalars(query).all()
@@ -180,8 +180,7 @@ class Janitor:
             log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
 
     def prune(self) -> None:
-        """Delete jobs that finished longer ago than they are kept, the previews of others, the checkpoints of
-        those that can be refined no longer, and old idempotency keys."""
+        """Delete jobs, previews, checkpoints and idempotency keys whose retention has passed, then their pictures."""
         with self._sessions.begin() as session:
             pruned = session.execute(retention.prune(self._settings.retention_seconds)).all()
             session.execute(retention.prune_checkpoints(self._settings.checkpoint_retention_seconds))

@@ -1,4 +1,4 @@
-"""The jobs that this process holds, and how their threads are told to stop."""
+"""The leases of the jobs that this process runs, and the signals that stop their threads."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tasks.engines import ImageUpdate
 
-DROP_SECONDS = 1.0  # how often a thread that waits for a round looks whether the process ends
+DROP_SECONDS = 1.0  # how often a thread that waits for a round checks whether the process ends
 
 
 class Stop(StrEnum):
@@ -18,12 +18,12 @@ class Stop(StrEnum):
 
     CANCELED = "canceled"  # the client asked for it
     OVERDUE = "overdue"  # its deadline has passed: it fails, with the pictures that it has
-    SHUTDOWN = "shutdown"  # this process ends: hand the job back
+    SHUTDOWN = "shutdown"  # this process ends: release the job
     LOST = "lost"  # the job is no longer ours: write nothing
 
 
 class Lease:
-    """A job that this process holds under one attempt, and the mailbox of the thread that runs it."""
+    """A job that this process holds under one attempt, and the queue of updates for the thread that runs it."""
 
     def __init__(self, job_id: UUID, attempt: int) -> None:
         self.job_id = job_id
@@ -33,34 +33,35 @@ class Lease:
         self._accept: Callable[[], None] | None = None
         self._mail: SimpleQueue[ImageUpdate | None] = SimpleQueue()
         self.dropped: Event | None = None
-        """Set once no engine computes anything for the job any more; None: none does."""
+        """Set when no engine computes for the job any more; None: none does."""
 
     def deliver(self, update: ImageUpdate) -> None:
         """Hand over what an engine computed."""
         self._mail.put(update)
 
     def end(self, why: Stop) -> None:
-        """Tell the job's thread to stop. The first reason counts; only a lost lease overrides it."""
+        """Make the job's thread stop. The first reason counts; only a lost lease overrides it."""
         if self.stop is None or why is Stop.LOST:
             self.stop = why
             self._mail.put(None)
 
     def accept(self) -> None:
-        """The client takes the newest iterates. May be told again and again."""
+        """The client accepts the newest iterates. May be called repeatedly."""
         self._accepted = True
         if self._accept is not None:
             self._accept()
 
     def when_accepted(self, accept: Callable[[], None]) -> None:
-        """What to do then, from whichever thread says so; at once, where it was said before. May be done twice."""
+        """Set the callback of `accept`. It runs in the thread that calls `accept`, or now if the job was accepted
+        already, and may run twice."""
         self._accept = accept
         if self._accepted:
             accept()
 
     def updates(self) -> Iterator[ImageUpdate]:
-        """What the engine computes, as it comes, until the thread is to stop.
+        """The updates of the engine as they come, until the thread must stop.
 
-        A job that is handed back or overdue still gets what has been computed already: nothing is lost, and nothing
+        A job that is handed back or overdue still gets the updates that were computed before: nothing is lost or
         computed twice.
         """
         while self.stop not in (Stop.CANCELED, Stop.LOST):
@@ -73,7 +74,7 @@ class Lease:
 
 
 class Leases:
-    """All jobs that this process holds. Threads may use it at once, and a signal handler of the main thread may."""
+    """All jobs that this process holds. Safe for threads, and for a signal handler of the main thread."""
 
     def __init__(self) -> None:
         self._held: list[Lease] = []
@@ -83,27 +84,27 @@ class Leases:
 
     @property
     def closing(self) -> bool:
-        """Whether this process takes no more jobs."""
+        """Whether this process claims no more jobs."""
         return self._deadline is not None
 
     @property
     def overdue(self) -> bool:
-        """Whether this process has ended but for those that cannot hand back their jobs."""
+        """Whether the time to hand jobs back has passed."""
         return self._deadline is not None and monotonic() > self._deadline
 
     @contextmanager
     def claiming(self) -> Generator[list[UUID]]:
-        """The jobs that this process holds; while the context lasts, no other thread is in one, so that none is added
-        but what the caller takes."""
+        """The jobs that this process holds. Only one thread at a time can be in this context, so that only the caller
+        adds jobs meanwhile."""
         with self._claims:
             yield [lease.job_id for lease in self.all()]
 
     def take(self, job_id: UUID, attempt: int) -> Lease:
-        """The lease of a job that was claimed just now; it is renewed from now on."""
+        """The lease of a job that was just claimed; the heartbeat renews it from now on."""
         lease = Lease(job_id, attempt)
         with self._lock:
             for older in self._held:
-                if older.job_id == job_id:  # lost, and not noticed yet
+                if older.job_id == job_id:  # lost, but not noticed yet
                     older.end(Stop.LOST)
             self._held.append(lease)
             if self.closing:
@@ -112,8 +113,8 @@ class Leases:
 
     @contextmanager
     def holding(self, lease: Lease) -> Generator[None]:
-        """Hold a lease while the context lasts, and until no engine computes for it: what a round that still runs may
-        do to this process is the doing of that job."""
+        """Hold a lease during the context, and until no engine computes for the job: if the last round kills the
+        process, the job must count as the cause."""
         try:
             yield
         finally:
@@ -123,16 +124,16 @@ class Leases:
                 self._held.remove(lease)
 
     def all(self) -> list[Lease]:
-        """The leases of this moment, in the order of their claims."""
+        """The current leases, in order of their claims."""
         with self._lock:
             return list(self._held)
 
     def holds(self, job_id: UUID) -> bool:
-        """Whether this process runs a job."""
+        """Whether this process holds a job."""
         return any(lease.job_id == job_id for lease in self.all())
 
     def close(self, seconds: float) -> None:
-        """Take no more jobs and hand back those held, within so many seconds."""
+        """Claim no more jobs, and hand back the held ones within this many seconds."""
         with self._lock:
             self._deadline = monotonic() + seconds
             for lease in self._held:

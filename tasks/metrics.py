@@ -1,4 +1,4 @@
-"""What a worker counts and measures: the rounds of its engines, and what becomes of its jobs."""
+"""The metrics of a worker: the rounds of its engines, and the outcomes of its jobs."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from store.metrics import SECONDS, Ends, new_registry
 Doing = Literal["waiting", "preparing", "rounds", "decoding"]
 DOING: tuple[Doing, ...] = ("waiting", "preparing", "rounds", "decoding")
 
-# Powers of two: what GPUs are filled by, and what models have as their width.
+# Powers of two, as the widths of models are.
 EVALUATIONS = tuple(2**n for n in range(10))
 ROUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 ITERATES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
 
 
 class EngineTime(Collector):
-    """What each engine spends its time on. What it is doing now is counted up to the moment of the scrape."""
+    """What each engine spends its time on. The current activity is counted up to the moment of the scrape."""
 
     def __init__(self) -> None:
         self._spent: dict[tuple[str, Doing], float] = {}
@@ -30,7 +30,7 @@ class EngineTime(Collector):
         self._lock = Lock()
 
     def turn(self, model: str, doing: Doing) -> None:
-        """The engine of a model does something else from now on."""
+        """Record that the engine of a model starts another activity."""
         now = perf_counter()
         with self._lock:
             before, since = self._now.get(model, (doing, now))
@@ -151,12 +151,12 @@ class Metrics:
         )
 
     def show_jobs(self, count: Callable[[], int], concurrency: int) -> None:
-        """Ask ``count`` at every scrape how many jobs the worker holds."""
+        """Call ``count`` at every scrape for the number of jobs that the worker holds."""
         self._jobs.set_function(count)
         self._concurrency.set(concurrency)
 
     def show_images(self, model: str, count: Callable[[], int]) -> None:
-        """Ask ``count`` at every scrape how many images the engine of a model is computing."""
+        """Call ``count`` at every scrape for the number of images that the engine of a model computes."""
         self._engine_images.labels(model).set_function(count)
 
     def round(self, model: str, evaluations: int, slots: int, seconds: float) -> None:
@@ -169,10 +169,10 @@ class Metrics:
 
 
 class JobTimes:
-    """What is measured of the images of one job, in one run of it.
+    """Measures the images of one job in one run.
 
     Args:
-        age: seconds since its submission; None where that tells nothing, since it is refined.
+        age: seconds since its submission; None for a refinement, for which that means nothing.
     """
 
     def __init__(self, metrics: Metrics, model: str, method: str, age: float | None) -> None:

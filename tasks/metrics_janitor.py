@@ -1,4 +1,4 @@
-"""What the janitor and the sender of webhooks count, in the process of beat."""
+"""The metrics of beat: of the janitor and of the sender of webhooks."""
 
 from prometheus_client import Counter, Gauge
 

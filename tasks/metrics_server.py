@@ -1,4 +1,4 @@
-"""Where Prometheus reads the metrics of a worker, or of beat: a small HTTP server, if the settings ask for one."""
+"""The HTTP server from which Prometheus reads the metrics of a worker or of beat, if the settings enable it."""
 
 from celery.utils.log import get_logger
 from prometheus_client import CollectorRegistry, start_http_server
@@ -13,7 +13,7 @@ def serve(registry: CollectorRegistry, host: str, port: int | None) -> None:
         port: 0: any free one; None: do not serve.
 
     Raises:
-        SystemExit: it cannot listen there; the message says why, and what to change.
+        SystemExit: it cannot listen there; the message says why and what to change.
     """
     if port is None:
         return

@@ -1,6 +1,6 @@
-"""A worker's presence in Redis: it says that it is there, and listens for jobs whose flags changed.
+"""A worker's presence in Redis: it announces itself, and listens for jobs whose flags changed.
 
-Redis may be away: then nobody sees the worker and it hears nothing, but the heartbeat reads the flags all the same.
+While Redis is away, others do not see the worker and it gets no messages, but the heartbeat still reads the flags.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 class Presence(Thread):
-    """Announces the worker with every heartbeat, and calls `wake` when one of its jobs is asked to stop."""
+    """Announces the worker at every heartbeat, and calls `wake` when the flags of one of its jobs changed."""
 
     def __init__(self, worker: Worker, wake: Callable[[], None]) -> None:
         super().__init__(name="presence", daemon=True)
@@ -32,7 +32,7 @@ class Presence(Thread):
         self._ended = False
 
     def end(self) -> None:
-        """Be gone at once; the thread ends at its next heartbeat."""
+        """End the announcement now; the thread ends at its next heartbeat."""
         self._ended = True
         try:
             workers.withdraw(self._worker.redis, self._worker.name)
@@ -47,7 +47,7 @@ class Presence(Thread):
                 with self._worker.redis.pubsub(ignore_subscribe_messages=True) as messages:
                     messages.subscribe(wakeups.CONTROL)
                     self._announce()
-                    self._wake()  # what was said until now was missed
+                    self._wake()  # messages until now were missed
                     outage.succeeded()
                     self._listen(messages)
             except REDIS_AWAY as error:

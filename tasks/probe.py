@@ -1,7 +1,7 @@
-"""`python -m tasks.probe`: says as JSON which devices a worker would use, and whether they and the models work.
+"""`python -m tasks.probe`: reports as JSON which devices a worker would use, and whether they and the models work.
 
-For `underpaint doctor`, which loads no PyTorch itself. With ``--load`` every model that lies on the disk is loaded, on
-the CPU: on a GPU there may be no room beside a worker's.
+For `underpaint doctor`, which does not load PyTorch. With ``--load`` every model in a local folder is loaded, on the
+CPU: a GPU may have no memory left besides that of a running worker.
 """
 
 import json
@@ -17,7 +17,7 @@ from tasks.devices import devices
 
 
 def main(load: bool) -> None:
-    """Prints what it finds: an error or null by device and by model."""
+    """Print the results: an error or null for each device and each model."""
     names = devices(WorkerSettings().device)
     cards = load_catalog(CatalogSettings().catalog).values() if load else []
     found = {

@@ -1,8 +1,8 @@
-"""What calls the workers: the Celery app's configuration, and how to send a call.
+"""The Celery app's configuration, and the message that calls a worker.
 
-A message says "look for work" and nothing else. PostgreSQL has the queue and says whose turn it is: a worker that was
-called claims jobs until there is none to claim. So a message that is lost, doubled or late is harmless: the janitor
-sends lost ones again, and one too many finds nothing.
+A message means "look for work" and carries nothing else. The queue and its order are in PostgreSQL: a worker that gets
+a message claims jobs until there is none to claim. So a lost, repeated or late message is harmless: the janitor resends
+lost ones, and a worker with a surplus message finds nothing.
 
 The API imports this module, so nothing heavy is imported here: neither torch nor the code that runs a job.
 """
@@ -27,7 +27,7 @@ POOL_SECONDS = 0.4
 
 
 class QueueUnavailable(Exception):
-    """The broker did not take the call within about a second. The job stays queued and unsent: the janitor calls."""
+    """The broker did not accept the message within about a second. The job stays queued and unsent for the janitor."""
 
 
 def _configuration() -> dict[str, Any]:
@@ -35,40 +35,40 @@ def _configuration() -> dict[str, Any]:
         "broker_url": StoreSettings().redis_url,
         "broker_transport_options": TIMEOUTS | {"socket_keepalive": True},  # by default it would wait forever
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # a worker outlives any outage of the broker
+        "broker_connection_max_retries": None,  # a worker survives any outage of the broker
         "task_default_queue": QUEUE,
         "task_ignore_result": True,
-        # A message is acknowledged when it is taken: the leases say who runs what, not the broker.
+        # A message is acknowledged on receipt: leases record which worker runs what, not the broker.
         "task_acks_late": False,
-        # A busy worker must not hold messages that an idle one could follow.
+        # A busy worker must not hold messages that an idle one could handle.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        # The janitor works in the process of beat: see there.
+        # The janitor runs in the process of beat, see there.
         "beat_scheduler": "tasks.janitor:Clock",
         "beat_schedule": {"janitor": {"task": SWEEP, "schedule": JobSettings().heartbeat_seconds}},
     }
 
 
 app = Celery("underpaint", set_as_current=False)
-# A promise, kept when the configuration is first needed: importing this module reads no settings.
+# Evaluated when the configuration is first needed: importing this module reads no settings.
 app.add_defaults(_configuration)
 
 
-@celeryd_init.connect  # a worker warns of things before it sets up its log
+@celeryd_init.connect  # a worker logs warnings before it sets up logging
 @setup_logging.connect
 def _configure_logging(loglevel: int | None = None, **_: Any) -> None:
-    """Of workers and of beat, which both begin with this module."""
+    """Set up logging of workers and beat, which both import this module first."""
     logs.configure(LogSettings(), loglevel)
 
 
 def enqueue() -> None:
-    """Call a worker for one more job. Blocks: for milliseconds, or for about a second where the broker is gone.
+    """Send a message for one job. Blocks for milliseconds, or for about a second if the broker is away.
 
     Raises:
-        QueueUnavailable: the broker is gone; nothing is lost, see there.
+        QueueUnavailable: the broker is away; nothing is lost, see there.
     """
     try:
-        # Not the app's own pool: there callers queue up without bound behind others who wait for a broker that is gone.
+        # Not the app's own pool, in which callers wait without bound behind others while the broker is away.
         pool = producers[app.connection_for_write(transport_options=ONE_TRY)]
         with pool.acquire(block=True, timeout=POOL_SECONDS) as producer:
             app.send_task(WORK, producer=producer, retry=False)

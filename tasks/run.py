@@ -21,14 +21,14 @@ from tasks.metrics import JobTimes
 from tasks.outages import GaveUp, transact
 from tasks.worker import Worker
 
-# A job that is locked just now, as while the API marks as sent what a worker was called for, is free in milliseconds.
+# A job may be locked for some milliseconds, for example while the API marks it as sent.
 LOOKS, FIRST_PAUSE, LONGEST_PAUSE = 100, 0.002, 0.02  # s
 
 log = get_task_logger(__name__)
 
 
 class Ended(NamedTuple):
-    """What `figures.ends` tells."""
+    """A row of `figures.ends`."""
 
     state: State
     stopped: Stopped | None
@@ -37,7 +37,7 @@ class Ended(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A job that this worker runs from now on, and its images."""
+    """A job that this worker has claimed, and its images."""
 
     lease: Lease
     job: Job
@@ -47,7 +47,7 @@ class Claimed(NamedTuple):
 def work(worker: Worker) -> None:
     """Run jobs one after another, until there is none to claim or this process ends.
 
-    Any number of calls, anywhere, at once or later, run each job once: its claim lets one of them through.
+    However many calls there are, in any process, each job runs once, since one of its claims succeeds.
     """
     while not worker.leases.closing:
         try:
@@ -58,11 +58,11 @@ def work(worker: Worker) -> None:
             with logs.bound(job_id=str(lease.job_id), attempt=lease.attempt, worker=worker.name):
                 state = _run(worker, claimed)
             if state == "queued":
-                return  # handed back and sent: whoever takes it goes on with the others
+                return  # handed back and sent: the worker that claims it goes on with the others
         except GaveUp as error:
             log.error("left to the janitor: %s", error)
             return
-    # Whatever this thread would have claimed next, or was called for just now, is somebody else's.
+    # Another worker must claim what this thread would have claimed next.
     pass_on()
 
 
@@ -87,8 +87,8 @@ def _look(worker: Worker) -> Claimed | Literal["locked", "none"]:
 
 def _claim_first(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none"]:
     most = worker.jobs.max_running_per_key
-    # The last try of a job is its own: what brings the worker down then is nobody else's fault. A thread that finds
-    # nothing because of it leaves the job to those that hold the others: they look again when they have ended.
+    # The last try of a job runs alone, so that no other job can bring the worker down. A thread that finds no job
+    # because of that returns; the threads that run the other jobs look again when these have ended.
     last_try = queue_order.LastTry(worker.jobs.max_crashes - 1, held)
 
     def claim(session: Session) -> Sequence[Row[Job, Image]] | Literal["locked", "none"]:
@@ -98,7 +98,7 @@ def _claim_first(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked"
             return rows
         return "locked" if session.scalar(queue_order.left(worker.name, last_try, most)) else "none"
 
-    # None is ours yet: once PostgreSQL is back, the janitor calls again.
+    # Nothing is claimed yet: when PostgreSQL is back, the janitor sends a message.
     found = transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")
     if isinstance(found, str):
         return found
@@ -107,7 +107,7 @@ def _claim_first(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked"
 
 
 def _run(worker: Worker, claimed: Claimed) -> State | None:
-    """Run a job until it has ended, is handed back or is lost. Returns its state; None where it is lost."""
+    """Run a job until it has ended, is handed back or is lost. Returns its state; None if it is lost."""
     lease = claimed.lease
     worker.metrics.claimed.inc()
     log.info("job %s claimed, attempt %d", lease.job_id, lease.attempt)
@@ -127,7 +127,7 @@ def _run(worker: Worker, claimed: Claimed) -> State | None:
 
 
 def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
-    """Compute what is left of the job. Returns the move that ends this run; None where the lease is lost."""
+    """Compute the rest of the job. Returns the move that ends this run; None if the lease is lost."""
     lease, job, images = claimed
     job_id, attempt = lease.job_id, lease.attempt
     try:
@@ -165,7 +165,7 @@ def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
 
 
 def _left(session: Session, job_id: UUID) -> tuple[bool, Mapping[int, saves.SavedCheckpoint]]:
-    """What runs before this one have left: whether the job is refined, and checkpoints."""
+    """The results of earlier runs: whether the job is being refined, and its checkpoints."""
     return bool(session.scalar(figures.refined(job_id))), saves.load_checkpoints(session, job_id)
 
 

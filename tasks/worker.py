@@ -1,4 +1,4 @@
-"""What the jobs of one worker process share."""
+"""What all jobs of one worker process share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker process. `name` is what its claims and its presence say."""
+    """One worker process. `name` is what its claims and its presence name it by."""
 
     name: str
     concurrency: int
@@ -40,7 +40,7 @@ class Worker:
     metrics: Metrics = field(default_factory=Metrics)
 
     def save(self, lease: Lease, work: Callable[[Session], T]) -> T:
-        """Do `work` for a job, however long PostgreSQL is away, unless the job is lost or the process must end.
+        """Do `work` in a transaction, however long PostgreSQL is away, unless the job is lost or the process must end.
 
         Raises:
             GaveUp: see `transact`.
@@ -54,13 +54,13 @@ class Worker:
 
 
 def make_worker(name: str, concurrency: int) -> Worker:
-    """A worker as the settings have it.
+    """A worker with the settings of the environment.
 
     Raises:
-        ValueError: settings or catalogue cannot be used; the message says which and why.
+        ValueError: the settings or the catalogue are invalid; the message says which and why.
     """
     store, settings, jobs = StoreSettings(), WorkerSettings(), JobSettings()
-    # A connection for every job, and one for the heartbeat, which must never wait for those.
+    # A connection for every job, and one for the heartbeat, which must never wait for them.
     database = sync_engine(store.database_url, pool_size=concurrency + 1, ping=False)
     event.listen(database, "connect", partial(_end_idle_transactions, jobs.lease_seconds))
     metrics, leases = Metrics(), Leases()
@@ -81,7 +81,7 @@ def make_worker(name: str, concurrency: int) -> Worker:
 
 
 def _end_idle_transactions(seconds: float, connection: psycopg.Connection, _: object) -> None:
-    """Have PostgreSQL end what a frozen worker has begun: its locks would keep the janitor from its jobs."""
+    """Make PostgreSQL end the transactions of a frozen worker: their locks would keep the janitor from its jobs."""
     connection.autocommit = True
     connection.execute(
         "select set_config('idle_in_transaction_session_timeout', %s, false)", [f"{int(seconds * 1000)} ms"]

@@ -1,4 +1,4 @@
-"""What is sent: the body of a webhook, and its headers as Standard Webhooks wants them."""
+"""The body of a webhook, and its headers by Standard Webhooks."""
 
 import base64
 import hashlib
@@ -14,19 +14,19 @@ from store.webhook_secrets import key_of
 
 
 def body(links: JobLinks, event: Event, images: Sequence[Image]) -> bytes:
-    """An event as JSON, with links instead of pictures. ``images`` are those of the job, for ``done``."""
+    """An event as JSON, with links to pictures. ``images`` are those of the job, for a ``done`` event."""
     job = event.job_id
     data: dict[str, Any] = {"job": str(job), "seq": event.seq, **event.data, "links": {"job": links.job(job)}}
     if event.kind == "iterate":
         data["picture"] = links.picture(job, data["image"], data["iterate"]) if data["etag"] else None
     if event.kind == "done":
         data["images"] = [_image(links, image) for image in images]
-    told = {"type": f"job.{event.kind}", "timestamp": event.created_at.isoformat(), "data": data}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    payload = {"type": f"job.{event.kind}", "timestamp": event.created_at.isoformat(), "data": data}
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def headers(secrets: Sequence[str], delivery: UUID, timestamp: int, sent: bytes) -> dict[str, str]:
-    """The headers that sign a body that is sent at ``timestamp``, in seconds since 1970."""
+    """The headers that sign a body sent at ``timestamp``, in seconds since 1970."""
     signed = b"%s.%d.%s" % (str(delivery).encode(), timestamp, sent)
     signatures = [hmac.digest(key_of(secret), signed, hashlib.sha256) for secret in secrets]
     return {

@@ -1,4 +1,4 @@
-"""Connections to nowhere but where webhooks may go."""
+"""Connections that only reach the addresses that webhooks may reach."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ import httpcore
 
 from store.targets import Address, Targets, literal
 
-# Of the addresses that a name has, so many are tried.
+# How many addresses of a name are tried.
 TRIED = 4
 
 
@@ -19,8 +19,8 @@ class Forbidden(Exception):
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Resolves a host once, checks what comes of it, and connects to an address that was checked, not to the name: a
-    name that is resolved twice may lead somewhere else the second time (DNS rebinding). TLS still verifies the name.
+    """Resolves a host once, checks its addresses, and connects to one of them instead of the name: a second resolution
+    could return another address (DNS rebinding). TLS still verifies the name.
     """
 
     def __init__(self, targets: Targets) -> None:

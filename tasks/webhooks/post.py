@@ -15,34 +15,34 @@ from celery.utils.log import get_logger
 from store.targets import Targets
 from tasks.webhooks.network import CheckedNetwork, Forbidden
 
-# What a receiver answers beside its status is of no use to us; a short answer is read so that it may end in order.
-ANSWER_BYTES = 4096
+# Only the status of a response is used. A short body is read, so that the connection can be closed in order.
+RESPONSE_BYTES = 4096
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an attempt. ``error`` is what the client is told of it; None where it was delivered."""
+    """The result of an attempt. ``error`` is worded for the client; None if it was delivered."""
 
     status: int | None
     error: str | None
     refused: bool = False
-    """Whether nothing was sent, as this server does not allow the address."""
+    """Whether nothing was sent, since this server does not allow the address."""
 
     @property
     def gone(self) -> bool:
-        """Whether the receiver asks to be left alone."""
+        """Whether the receiver wants no more deliveries."""
         return self.status == HTTPStatus.GONE
 
 
 class Poster:
-    """Sends requests, each over a connection of its own. Neither redirects nor proxies are followed."""
+    """Sends requests, each over a new connection. It follows no redirects and uses no proxies."""
 
     def __init__(self, targets: Targets, seconds: float, connections: int, tls: ssl.SSLContext | None = None) -> None:
         self._targets = targets
         self._seconds = seconds
-        # A connection that was kept would lead where its name did a while ago.
+        # A connection that is kept alive would bypass the check of the name's current addresses.
         self._pool = httpcore.AsyncConnectionPool(
             # The authorities of certifi; SSL_CERT_FILE and SSL_CERT_DIR name others.
             ssl_context=tls or httpx.create_ssl_context(),
@@ -60,17 +60,17 @@ class Poster:
         await self._pool.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
-        """POST once. Never fails: what went wrong is in the outcome."""
-        if fault := self._targets.fault(url):  # what is allowed may have changed since it was taken
+        """POST once. Never raises: errors are in the outcome."""
+        if fault := self._targets.fault(url):  # the settings may have changed since the job was submitted
             return Outcome(None, f"the URL {fault}", refused=True)
         try:
             async with asyncio.timeout(self._seconds):
                 return _outcome(await self._status(httpx.URL(url), headers, body))
         except Forbidden as error:
-            # Where the name leads is not the client's to know: it may be the inside of our network.
+            # The client must not learn what the name resolves to: it may be inside our network.
             log.warning("a webhook was not sent: %s", error)
-            told = "the name leads to a private or special address, which this server does not allow"
-            return Outcome(None, told, refused=True)
+            error_text = "the name leads to a private or special address, which this server does not allow"
+            return Outcome(None, error_text, refused=True)
         except (TimeoutError, httpcore.TimeoutException):
             return Outcome(None, f"there was no answer within {self._seconds:g} s")
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
@@ -93,7 +93,7 @@ class Poster:
             read = 0
             async for part in response.aiter_stream():
                 read += len(part)
-                if read >= ANSWER_BYTES:
+                if read >= RESPONSE_BYTES:
                     break
             return response.status
 

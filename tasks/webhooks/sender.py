@@ -1,7 +1,7 @@
-"""The sender: takes deliveries that are due out of the outbox, and tries them.
+"""The sender: claims deliveries that are due from the outbox, and attempts them.
 
-Any number of senders work together. A sender that dies between an attempt and its commit leaves a claim that runs out,
-and the delivery is tried again under the same ``webhook-id``: at least once.
+Any number of senders work together. If a sender dies between an attempt and its commit, the claim expires, and the
+delivery is attempted again under the same ``webhook-id``: at least once.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tasks.webhooks.post import Outcome, Poster
 POLL_SECONDS = 1.0
 AT_ONCE = 64
 AT_ONCE_TO_A_HOST = 4
-# How much longer a claim lasts than an attempt may: for the database, before and after it.
+# How much longer a claim lasts than an attempt may take: time for the database before and after.
 SLACK_SECONDS = 15.0
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 5.0, 4.0, 6 * 3600.0
 
@@ -36,12 +36,12 @@ log = get_logger(__name__)
 
 def pause(attempts: int) -> float:
     """Seconds from the end of attempt number ``attempts`` (from 1) to the next: 5 s, 20 s, 80 s, 5 min, 21 min,
-    85 min, 6 h, each a quarter more or less, so that what has failed together does not come back together."""
+    85 min, 6 h, each up to a quarter longer or shorter, so that deliveries that fail together are spread."""
     return min(FIRST_PAUSE * GROWTH ** (attempts - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
 
 
 class Sender:
-    """Sends what is due until it is told to stop."""
+    """Sends deliveries that are due, until it is canceled."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class Sender:
         self._poster = poster
         self._metrics = metrics
         self._busy: Counter[str] = Counter()
-        """Attempts that are being made, by host."""
+        """Attempts in progress, by host."""
         self._done = asyncio.Event()
         self._outage = Outage(log, "webhooks wait: PostgreSQL is away: %s", "webhooks: PostgreSQL is back")
 
     async def run(self) -> None:
-        """Send until canceled; attempts that are being made are given up then, and made again by the next sender."""
+        """Send until canceled; attempts in progress are dropped then, and repeated by the next sender."""
         async with asyncio.TaskGroup() as attempts:
             while True:
                 self._done.clear()
@@ -84,7 +84,7 @@ class Sender:
         return claimed
 
     async def _news(self) -> None:
-        """Return when there may be something to claim: after a while, or when an attempt has ended."""
+        """Wait until there may be something to claim: for a while, or until an attempt has ended."""
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._done.wait()
@@ -98,7 +98,7 @@ class Sender:
                 await self._settle(claimed, await self._poster.post(*sent))
         except DATABASE_AWAY as error:
             log.warning("delivery %s is made again later: PostgreSQL is away: %s", claimed.id, reason(error))
-        except Exception:  # of one delivery: the others go on, and this one when its claim has run out
+        except Exception:  # others go on, and this one is attempted again when its claim has expired
             log.exception("delivery %s could not be made", claimed.id)
         finally:
             self._busy[claimed.host] -= 1
@@ -106,7 +106,7 @@ class Sender:
             self._done.set()
 
     async def _message(self, claimed: deliveries.Claimed) -> tuple[str, dict[str, str], bytes] | None:
-        """The URL, the headers and the body; None for a job that was deleted a moment ago."""
+        """The URL, the headers and the body; None if the job has just been deleted."""
         async with self._sessions() as session:
             event: Event | None = await session.scalar(deliveries.event(claimed.job_id, claimed.seq))
             if event is None:
@@ -118,7 +118,7 @@ class Sender:
         return webhook.url, message.headers(secrets.split(), claimed.id, int(time.time()), body), body
 
     async def _kept(self) -> str:
-        """The secret that is kept in the database, made when it is first needed."""
+        """The server's secret from the database, created when it is first needed."""
         async with self._sessions.begin() as session:
             if found := await session.scalar(webhook_secrets.kept()):
                 return found
@@ -126,20 +126,20 @@ class Sender:
             return (await session.scalars(webhook_secrets.kept())).one()
 
     async def _settle(self, claimed: deliveries.Claimed, outcome: Outcome) -> None:
-        told = {"status": outcome.status, "error": outcome.error}
+        result = {"status": outcome.status, "error": outcome.error}
         async with self._sessions.begin() as session:
             if outcome.error is None:
-                settling = deliveries.settle(claimed.id, claimed.attempts, state="delivered", **told)
+                settling = deliveries.settle(claimed.id, claimed.attempts, state="delivered", **result)
             elif outcome.gone or claimed.attempts >= self._settings.webhook_attempts:
-                settling = deliveries.settle(claimed.id, claimed.attempts, state="failed", **told)
+                settling = deliveries.settle(claimed.id, claimed.attempts, state="failed", **result)
             else:
                 again = {"seconds": pause(claimed.attempts), "max_age_seconds": self._settings.webhook_max_age_seconds}
-                settling = deliveries.retry(claimed.id, claimed.attempts, **again, **told)
+                settling = deliveries.retry(claimed.id, claimed.attempts, **again, **result)
             settled = (await session.execute(settling)).one_or_none()
             if outcome.gone:
                 for statement in deliveries.disable(claimed.job_id, outcome.error or ""):
                     await session.execute(statement)
-        if settled:  # else the claim ran out, and another sender counts its own attempt
+        if settled:  # else the claim has expired, and another sender counts its attempt
             self._metrics.webhook_attempts.labels(_counted(outcome, settled.state)).inc()
         if outcome.error is not None:
             log.warning(
@@ -148,7 +148,7 @@ class Sender:
 
 
 def _counted(outcome: Outcome, state: DeliveryState) -> str:
-    """What the metric calls an attempt after which the delivery is in this state."""
+    """The metric's name for the outcome of an attempt after which the delivery is in this state."""
     if outcome.refused:
         return "refused"
     if outcome.gone:

@@ -1,4 +1,4 @@
-"""The sender in a thread with an event loop of its own, beside whatever else the process does."""
+"""Runs the sender in a thread with its own event loop."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -26,16 +26,16 @@ class Service:
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        # A daemon: an end that nobody announced must not wait for it. What it leaves is done by the next one.
+        # A daemon, so that a process that ends without `stop` does not wait for it. The next sender does the rest.
         self._thread = Thread(target=lambda: asyncio.run(self._main()), name="webhooks", daemon=True)
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; may be called again."""
+        """End the thread. May be called repeatedly."""
         if self._running:
             loop, stop = self._running
             if self._thread.is_alive():
@@ -45,7 +45,7 @@ class Service:
     async def _main(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        # Names are resolved in threads. A name server that does not answer keeps one for longer than we wait.
+        # Names are resolved in threads. A name server that does not answer blocks one for longer than an attempt.
         names = ThreadPoolExecutor(2 * AT_ONCE, thread_name_prefix="names")
         loop.set_default_executor(names)
         self._running = loop, stop
