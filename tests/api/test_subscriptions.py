@@ -246,7 +246,8 @@ def test_a_client_that_leaves_is_forgotten_at_once(postgres_url: str, redis_url:
             request = Request({"type": "http"}, receive)
             wait = Wait(30, preferred=False)
             held = asyncio.create_task(subscriptions.until_enough(job, request, wait, "it", look, lambda _: False))
-            await asyncio.sleep(HELD)
+            while not looks:
+                await asyncio.sleep(0.01)
             assert list(subscriptions._subscriptions) == [job]
             left.set()
             async with asyncio.timeout(20):
