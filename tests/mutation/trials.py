@@ -19,7 +19,7 @@ from tests.mutation.mutants import Mutant
 PROMPT = 10  # s; a test that fails sooner has met no limit of time, which a busy machine may make it meet
 # The tests that mirror a package, and those of its users. Of the latter those run that name the mutated module.
 TESTS = {
-    "contract": (["tests/contract"], ["tests/api", "tests/store", "tests/client", "tests/docs"]),
+    "contract": (["tests/contract", "tests/store/test_catalog.py"], ["tests/docs", "tests/api", "tests/client"]),
     "sampler": (["tests/sampler"], ["tests/tasks"]),
     "store": (["tests/store"], ["tests/tasks", "tests/api"]),
     "tasks": (["tests/tasks"], ["tests/service", "tests/cli"]),
@@ -35,12 +35,10 @@ def tests_about(mutant: Mutant, seconds: dict[str, float], near: bool) -> list[s
     path = Path(mutant.file)
     module = path.parent.name if path.stem in ("__init__", "base") else path.stem
     word = re.compile(rf"(\b|_){module}s?(\b|_)")
-    named = {test for test in seconds if word.search(Path(test).stem) or word.search(Path(test).read_text())}
-    mirror = [each for each in seconds if each.startswith(tuple(own))]
-    about = sorted((each for each in mirror if each in named), key=seconds.__getitem__)
-    rest = [each for each in seconds if each not in about and (each in mirror or each in named)]
-    rest = [each for each in rest if each.startswith((*own, *users))]
-    return about if near and about else about + sorted(rest, key=seconds.__getitem__)
+    quick = sorted((test for test in seconds if test.startswith((*own, *users))), key=seconds.__getitem__)
+    named = [test for test in quick if word.search(test) or word.search(Path(test).read_text())]
+    mirror = [test for test in quick if test.startswith(tuple(own)) and test not in named]
+    return named if near and named else named + mirror
 
 
 class Copy:
