@@ -1,4 +1,4 @@
-"""What a round costs by its width, on this device and with this model: as it was seen, and before that as a guess."""
+"""The cost of a round by its width, on one device with one model: measured, and a guess before that."""
 
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -8,54 +8,54 @@ from threading import Lock
 
 from sampler import tuning
 
-# What a round costs by its width, in rounds of one evaluation.
+# The cost of a round by its width, in units of a round of one evaluation.
 Curve = Callable[[int], float]
 
 
 def flat(_: int) -> float:
-    """A device with room: a round costs the same whatever its width."""
+    """A device with room: a round costs the same at every width."""
     return 1.0
 
 
 def has_room(cost: Curve, width: int) -> bool:
-    """Whether a round of this width takes hardly longer than one of a single evaluation."""
+    """Whether a round of this width takes hardly longer than a round of one evaluation."""
     return cost(width) <= tuning.ROOM
 
 
 def guess(width: int) -> float:
-    """What is expected where nothing was seen yet."""
+    """The cost before any round was measured."""
     return 1 + tuning.FURTHER_EVALUATION * (width - 1)
 
 
 class RoundCost:
-    """Notes how long rounds take. Any thread may call it."""
+    """Measured times of rounds. Thread-safe."""
 
     def __init__(self) -> None:
         self._seconds: dict[Hashable, dict[int, deque[float]]] = {}
-        self._met: set[tuple[Hashable, int]] = set()
+        self._warm: set[tuple[Hashable, int]] = set()
         self._lock = Lock()
 
     def note(self, shape: Hashable, width: int, seconds: float) -> None:
-        """A round of `width` evaluations of samples of a shape took so long. The first of its kind does not count: it
-        may have waited for memory or for a kernel to be chosen."""
+        """Note the time of a round of `width` evaluations of one kind of sample. The first one of a width does not
+        count: it may have allocated memory or chosen kernels."""
         with self._lock:
-            if (shape, width) not in self._met:
-                self._met.add((shape, width))
+            if (shape, width) not in self._warm:
+                self._warm.add((shape, width))
                 return
             self._seconds.setdefault(shape, {}).setdefault(width, deque(maxlen=tuning.RECENT_ROUNDS)).append(seconds)
 
     def curve(self, shape: Hashable) -> Curve:
-        """What a round of such samples costs, by all that is known now."""
+        """The cost of rounds of such samples, from the measurements so far."""
         with self._lock:
-            seen = {width: median(seconds) for width, seconds in self._seconds.get(shape, {}).items()}
-        return fit(seen) if seen else guess
+            measured = {width: median(seconds) for width, seconds in self._seconds.get(shape, {}).items()}
+        return fit(measured) if measured else guess
 
 
-def fit(seen: dict[int, float]) -> Curve:
-    """The curve through what was seen: width to seconds. Straight between two widths, and never falling; from the
-    outermost ones on it has the slope of the line through both, or, where there is only one, of the guess."""
-    widths = sorted(seen)
-    seconds = list(accumulate((seen[width] for width in widths), max))
+def fit(measured: dict[int, float]) -> Curve:
+    """The curve through measured seconds by width: linear between two widths, never falling. Beyond the outermost
+    widths it has the slope of the line through these two; with only one measured width, that of the guess."""
+    widths = sorted(measured)
+    seconds = list(accumulate((measured[width] for width in widths), max))
     first, last = widths[0], widths[-1]
     slope = (
         tuning.FURTHER_EVALUATION * seconds[0] / guess(first)

@@ -1,4 +1,4 @@
-"""The Denoiser: what the engine needs of a model."""
+"""The protocols of models: `Denoiser` for the engine, `Model` for its callers."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from sampler.solvers import Solver
 
 
 class Condition(Protocol):
-    """What a sample is conditioned on: prompt, guidance and the like; made and understood by its model alone."""
+    """The conditioning of a sample: prompt, guidance and the like. Only its model makes and reads it."""
 
     @property
     def signature(self) -> Hashable:
@@ -23,7 +23,7 @@ class Denoiser(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where samples are wanted."""
+        """The device of samples."""
         ...
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Any]) -> Tensor:
@@ -41,7 +41,7 @@ class Denoiser(Protocol):
 
 
 class Model(Denoiser, Protocol):
-    """A whole model: the network, and what it takes to get from a prompt to a trajectory and back to a picture."""
+    """A whole model: the network, and the way from a prompt to a trajectory and back to a picture."""
 
     def solver(
         self,
@@ -57,13 +57,13 @@ class Model(Denoiser, Protocol):
 
         Args:
             steps: as a diffusers pipeline counts them; "heun" takes two evaluations for each but the last.
-            name: "ddim", "ddpm", "euler", "heun" or "dpm++"; None is what the model's own scheduler does.
-            height, width: of the picture, in pixels, which some flow models' grids depend on; None is the model's own.
+            name: "ddim", "ddpm", "euler", "heun" or "dpm++"; None for the solver of the model's own scheduler.
+            height, width: of the picture, in pixels; some flow models' grids depend on it. None for the model's own.
             seed: of the noise that stochastic solvers add.
             eta: how much noise "ddim" adds, from 0 (none) to 1.
 
         Raises:
-            ValueError: `steps` out of range, or a solver that this model has not.
+            ValueError: `steps` out of range, or a solver that this model does not have.
         """
         ...
 
@@ -81,9 +81,9 @@ class Model(Denoiser, Protocol):
         """Encode a prompt.
 
         Args:
-            options: settings of guidance that only some models take: `guidance_rescale` (0 to 1, 0 is off; see
-                `sampler.models.conditions.rescale`) and `true_cfg_scale` (above 1: classifier-free guidance, where
-                `guidance_scale` is an input of the network).
+            options: guidance settings that only some models take: `guidance_rescale` (0 to 1, 0 is off; see
+                `sampler.models.conditions.rescale`) and `true_cfg_scale` (above 1: classifier-free guidance of a model
+                whose `guidance_scale` is an input of the network).
 
         Raises:
             ValueError: an option that this model does not take.

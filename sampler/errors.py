@@ -1,13 +1,13 @@
-"""What can go wrong in the sampler, said so that the reader knows what to change."""
+"""The errors of the sampler. Their messages tell what to change."""
 
 
 class UnsupportedModel(ValueError):
-    """A model that cannot be loaded or sampled; the message says why and what would do."""
+    """A model that cannot be loaded or sampled; the message gives the reason and what works."""
 
 
 class InvalidCheckpoint(ValueError):
-    """Bytes that are no checkpoint, or one of another version, method or grid."""
+    """Not a checkpoint, or a checkpoint of another version, method or grid."""
 
 
 class ReplicasFailed(RuntimeError):
-    """No process that holds the model could do what was asked, however often it was replaced."""
+    """Every process that held the model failed, and so did its replacements."""

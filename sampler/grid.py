@@ -1,10 +1,9 @@
 """The grid: the N + 1 time points of the serial sampler, and the blocks that Parareal cuts it into.
 
-Every noise process is put in the frame in which its network reads the state, `x = alpha * x0 + sigma * eps`:
-variance-preserving models as they are, flow matching with alpha = 1 - sigma, and Karras-style models (where diffusers
-keeps `x0 + s * eps` and hands the network `x / sqrt(s^2 + 1)`) with alpha = 1 / sqrt(s^2 + 1), sigma = s * alpha. That
-change of frame is linear at each point, so it changes neither a solver nor Parareal, and the state is always what the
-network is given.
+Every noise process uses the frame of its network's input, `x = alpha * x0 + sigma * eps`: variance-preserving models
+as they are, flow matching with alpha = 1 - sigma, and Karras-style models (diffusers stores `x0 + s * eps` and passes
+`x / sqrt(s^2 + 1)` to the network) with alpha = 1 / sqrt(s^2 + 1), sigma = s * alpha. This change of frame is linear at
+each point, so it changes neither a solver nor Parareal, and the state is always the network's input.
 """
 
 from collections.abc import Sequence
@@ -24,17 +23,17 @@ class Grid:
     """N + 1 time points from pure noise (point 0) to the image (point N); `x = alpha * x0 + sigma * eps` at each.
 
     A step leaves point i with `alpha[i], sigma[i]` and lands on point j > i with `alpha_to[j - 1], sigma_to[j - 1]`.
-    The two agree for most schedules. They differ where a scheduler's own step does not land on the time point that it
+    The two agree for most schedules. They differ if a scheduler's own step does not land on the time point that it
     visits next (diffusers' DDIM with "trailing" or "linspace" spacing), and keeping both is what makes our serial
     sampler equal to that scheduler's.
 
     Attributes, all float64 on the CPU:
-        timestep: (n,) what the network is told at points 0 .. N-1.
+        timestep: (n,) the network's timestep at points 0 .. N-1.
         alpha, sigma: (n,) on departure from points 0 .. N-1.
         alpha_to, sigma_to: (n,) on arrival at points 1 .. N.
         noise: the state at point 0 is this times unit noise (diffusers' `init_noise_sigma`, in our frame).
-        departs, arrives: the pairs (alpha, sigma) and (alpha_to, sigma_to) as numbers, in the same order: arithmetic on
-            a few of them takes a tenth of the time of operations on tensors.
+        departs, arrives: the pairs (alpha, sigma) and (alpha_to, sigma_to) as floats, in the same order: arithmetic on
+            a few floats takes a tenth of the time of operations on tensors.
     """
 
     timestep: Tensor
@@ -76,11 +75,11 @@ def ddim_grid(scheduler: Any, steps: int) -> Grid:
     trained = _trained(scheduler, steps)
     visit: Any = copy(scheduler)
     visit.set_timesteps(steps)
-    # With "leading" spacing and a steps_offset, N close to the training timesteps would start past the last of them
-    # (where diffusers fails): the first point then stays on the last trained timestep.
+    # With "leading" spacing and a steps_offset, N close to the training timesteps would start past the last of them,
+    # and diffusers fails: the first point then stays on the last trained timestep.
     # For some N "trailing" lists one timestep too many, below 0, by a rounding error.
     departs: Tensor = visit.timesteps[:steps].to(torch.int64).clamp(max=trained - 1)
-    # What DDIMScheduler.step calls prev_timestep; before the first timestep lies final_alpha_cumprod.
+    # DDIMScheduler.step calls it prev_timestep; below the first timestep it uses final_alpha_cumprod.
     arrives = departs - trained // steps
     alpha_bar: Tensor = scheduler.alphas_cumprod.double()
     final: Tensor = scheduler.final_alpha_cumprod.double()
@@ -106,8 +105,8 @@ def ddpm_grid(scheduler: Any, steps: int) -> Grid:
 def sigma_grid(scheduler: Any, steps: int, **schedule: Any) -> Grid:
     """The grid of a diffusers scheduler that keeps a list of `sigmas`: Euler, flow matching, DPM-Solver multistep.
 
-    Spacing, Karras, exponential and other sigmas, shift and final sigma are all the scheduler's own, which is read and
-    not changed. Source: `set_timesteps`, `init_noise_sigma` and `scale_model_input` of diffusers 0.42.
+    Spacing, Karras, exponential and other sigmas, shift and final sigma are the scheduler's own. It is read, not
+    changed. Source: `set_timesteps`, `init_noise_sigma` and `scale_model_input` of diffusers 0.42.
 
     Args:
         scheduler: an `EulerDiscreteScheduler`, `FlowMatchEulerDiscreteScheduler` or `DPMSolverMultistepScheduler`.

@@ -1,4 +1,4 @@
-"""What every trajectory is: evaluations offered, outputs taken back, iterates, a status, a checkpoint."""
+"""The base of all trajectories: evaluations offered, outputs taken back, iterates, a status, a checkpoint."""
 
 import json
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from sampler.errors import InvalidCheckpoint
 
 
 class Status(StrEnum):
-    """Where a trajectory stands; all but `running` are final."""
+    """The status of a trajectory; all but `running` are final."""
 
     RUNNING = "running"
     CONVERGED = "converged"
@@ -30,12 +30,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One forward pass of the network that could run now.
+    """One forward pass of the network that can run now.
 
     Attributes:
-        key: names it within its trajectory.
+        key: its name within its trajectory.
         x: (c, h, w) float32, the sample to evaluate.
-        timestep: what the network is told.
+        timestep: of the network.
     """
 
     key: Hashable
@@ -45,13 +45,13 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Iterate:
-    """A whole image, as one Parareal iterate estimates it.
+    """A whole image, as one iterate estimates it.
 
     Attributes:
-        number: p; 0 is the coarse solution.
-        sample: (c, h, w) float32, the last boundary, in the model's latent space.
-        residual: RMS of the change since the iterate before over the RMS of the sample; None for the first.
-        rounds, evaluations: what the trajectory had spent when the iterate was complete.
+        number: p; 0 is the first preview.
+        sample: (c, h, w) float32, in the model's latent space.
+        residual: RMS of the change since the previous iterate over the RMS of the sample; None for the first.
+        rounds, evaluations: of the trajectory until the iterate was complete.
     """
 
     number: int
@@ -66,14 +66,15 @@ CHECKPOINT_VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything a trajectory needs to go on: named tensors and a description that JSON can carry."""
+    """Everything that a trajectory needs to go on: named tensors, and a description that JSON can carry. Its `edges`
+    are the grid points between which the method works; the last one is N."""
 
     tensors: dict[str, Tensor]
     description: dict[str, Any]
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file (the description in its metadata). Copied by numpy, so that a thread which only asks
-        for this gets no helpers from PyTorch, which would slow down those of the others."""
+        """As a safetensors file, with the description in its metadata. numpy copies the tensors: a thread that calls
+        PyTorch gets a pool of its own there, which slows down the engine's."""
         return save(
             {name: tensor.cpu().numpy().copy() for name, tensor in self.tensors.items()},
             metadata={"underpaint": json.dumps(self.description)},
@@ -84,7 +85,7 @@ class Checkpoint:
         """The checkpoint that `to_bytes` wrote.
 
         Raises:
-            InvalidCheckpoint: these bytes are no checkpoint of ours.
+            InvalidCheckpoint: the bytes are not a checkpoint.
         """
         try:
             length = int.from_bytes(data[:8], "little")
@@ -94,11 +95,15 @@ class Checkpoint:
             raise InvalidCheckpoint(f"not an Underpaint checkpoint: {error}") from error
 
     def on(self, device: torch.device | str, methods: Sequence[str], steps: int) -> "Checkpoint":
-        """This checkpoint with its tensors on a device, if it is of this version, of one of the `methods` and
-        of this number of steps.
+        """This checkpoint with its tensors on a device.
+
+        Args:
+            device: the device.
+            methods: that can resume from it.
+            steps: N of the grid.
 
         Raises:
-            InvalidCheckpoint: it is of another.
+            InvalidCheckpoint: it is of another version, method or number of steps.
         """
         about = self.description
         if about.get("version") != CHECKPOINT_VERSION or about.get("method") not in methods:
@@ -109,14 +114,14 @@ class Checkpoint:
 
 
 class Trajectory(ABC):
-    """One sample on its way from noise to image: a state machine without thread, device, clock or callback.
+    """One sample between noise and image: a state machine without thread, device, clock or callback.
 
-    A driver asks what it `offers()` to evaluate, evaluates as many of those as it likes, first ones first, and hands
-    the outputs to `take()`, until `status` is final.
+    A driver evaluates any number of the evaluations that `offers()` yields, first ones first, and passes their outputs
+    to `take()`, until `status` is final.
 
     Attributes:
-        method: its name, in checkpoints too.
-        newest: the newest iterate that is complete.
+        method: the name of the method, also in checkpoints.
+        newest: the newest complete iterate; None before the first.
         rounds, evaluations: spent so far.
     """
 
@@ -132,11 +137,11 @@ class Trajectory(ABC):
 
     @abstractmethod
     def offers(self) -> Iterator[Evaluation]:
-        """The evaluations that could run in the next round, most urgent first; none once the status is final. Each is
-        made when it is asked for, and that may take a while: a driver asks for no more than it has room for."""
+        """The evaluations that can run in the next round, most urgent first; none once the status is final. Making one
+        may take a while, so a driver takes no more than it has room for."""
 
     def ready(self) -> list[Evaluation]:
-        """All that `offers`."""
+        """All that `offers` yields."""
         return list(self.offers())
 
     @abstractmethod
@@ -144,7 +149,7 @@ class Trajectory(ABC):
         """Take back one round's outputs.
 
         Args:
-            evaluations: some of those that were offered.
+            evaluations: some of the offered ones.
             outputs: (b, c, h, w) float32, in their order; finite.
 
         Returns:
@@ -156,7 +161,7 @@ class Trajectory(ABC):
         """A snapshot to go on from, cheap to take: it shares the tensors."""
 
     def accept(self) -> None:
-        """The newest iterate is good enough: end with it (with the first one, where none is complete yet)."""
+        """End with the newest iterate; with the first one, if none is complete yet."""
         self._accepted = True
         if self.newest is not None:
             self._end(Status.ACCEPTED)
@@ -172,7 +177,7 @@ class Trajectory(ABC):
         self._end(Status.FAILED)
 
     def _checkpoint(self, tensors: dict[str, Tensor], **description: Any) -> Checkpoint:
-        """A checkpoint of what a method adds to what all trajectories have."""
+        """A checkpoint: the method's tensors and description, and those of all trajectories."""
         newest = self.newest
         return Checkpoint(
             tensors if newest is None else tensors | {"newest": newest.sample},
@@ -186,7 +191,7 @@ class Trajectory(ABC):
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Take back what all trajectories have; `checkpoint` has been checked."""
+        """Restore what all trajectories have. `checkpoint` has been checked."""
         about = checkpoint.description
         self.rounds, self.evaluations = about["spent"]
         if about["newest"]:

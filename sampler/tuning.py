@@ -8,13 +8,13 @@ ROOM = 1.25
 # The median of this many recent rounds counts as the time of a round.
 RECENT_ROUNDS = 15
 
-# A parallel plan must be expected to take at most this share of the serial path's time: where it converges badly, it
-# loses more than the rest.
+# A parallel plan must be expected to take at most this share of the serial path's time: if it converges badly, it loses
+# more than the rest.
 WORTHWHILE = 0.85
 # With the wish "cost": the evaluations that a plan may take, over the fewest of any plan.
 AFFORDABLE = 1.05
 
-# The coarse grid of the first preview, where its evaluations delay the image: at most this share of the serial
+# The coarse grid of the first preview, if its evaluations delay the image: at most this share of the serial
 # sampler's evaluations, and no coarse grid in fewer blocks than these.
 PREVIEW_SHARE = 1 / 15
 FEWEST_BLOCKS = 4

@@ -1,4 +1,4 @@
-"""What all families share: a diffusers pipeline, its noise process, its autoencoder."""
+"""The base of all families: a diffusers pipeline, its noise process, its autoencoder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import diffusers
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.conditions import Inputs, Prompt, guided_output
@@ -18,7 +18,7 @@ from sampler.solvers import Solver
 
 
 class DiffusersModel(ABC):
-    """A diffusers pipeline as the sampler sees it. A family says how to encode, and how to call its network."""
+    """A diffusers pipeline as a `sampler.denoiser.Model`. A family defines how to encode and to call its network."""
 
     network: ClassVar[str]  # the pipeline's attribute
     without: ClassVar[dict[str, Any]] = {}  # components (and options) that are not to be loaded
@@ -41,7 +41,7 @@ class DiffusersModel(ABC):
         made.set_progress_bar_config(disable=True)
         made.to(device)
         vae = getattr(made, "vae", None)
-        # Convolutions are faster so, on CPUs and GPUs alike; networks without any do not mind.
+        # The faster layout for convolutions, on CPUs and GPUs alike; without effect on other layers.
         for network in (getattr(made, cls.network), vae):
             if network is not None:
                 network.to(memory_format=torch.channels_last)
@@ -54,7 +54,7 @@ class DiffusersModel(ABC):
         """Where the network runs."""
         return self._place[0]
 
-    # diffusers goes through all modules each time that it is asked for these, which takes longer than a solver's step.
+    # Cached: diffusers goes through all modules on each access, which takes longer than a solver's step.
 
     @cached_property
     def _place(self) -> tuple[torch.device, torch.dtype]:
@@ -130,11 +130,11 @@ class DiffusersModel(ABC):
         """The network: x (b, c, h, w) in its dtype, timestep (b,) float32, inputs (b, ...); to (b, c, h, w)."""
 
     def _schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
-        """What a flow model's pipeline passes to its scheduler's `set_timesteps`, for this size in pixels."""
+        """What a flow model's pipeline passes to its scheduler's `set_timesteps`, for a size in pixels."""
         return {}
 
     def _tokens(self, height: int | None, width: int | None) -> int:
-        """How many tokens a transformer makes of a picture; None is the pipeline's own size."""
+        """The number of tokens of a picture in a transformer; None for the pipeline's own size."""
         side = self.pipeline.default_sample_size * self.scale
         return ((height or side) // self.multiple) * ((width or side) // self.multiple)
 
@@ -168,7 +168,7 @@ def dynamic_shift(config: Any, tokens: int, max_shift: float) -> float:
     Args:
         config: the scheduler's.
         tokens: of the image, as the transformer counts them.
-        max_shift: where the config says none.
+        max_shift: for a config without one.
     """
     low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     bottom, top = config.get("base_shift", 0.5), config.get("max_shift", max_shift)

@@ -1,4 +1,4 @@
-"""What families share of conditions: encoded prompts that batch together, and classifier-free guidance over them."""
+"""Conditions of all families: encoded prompts that share a batch, and classifier-free guidance over them."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Prompt:
     """A prompt (or a class), encoded.
 
     Attributes:
-        positive: what the network is given by name, each (1, ...).
-        negative: the same for the negative prompt; None where guidance is off.
+        positive: the network's inputs by name, each (1, ...).
+        negative: the same for the negative prompt; None if guidance is off.
         guidance_scale: above 1 guides; as in diffusers, 1 and below does not and costs half.
         rescale: guidance rescale, from 0 (off) to 1.
     """

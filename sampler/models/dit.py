@@ -3,7 +3,7 @@
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, refuse
@@ -11,7 +11,7 @@ from sampler.models.conditions import Inputs, Prompt
 
 
 class DiT(DiffusersModel):
-    """A `DiTPipeline` as the sampler sees it; the prompt is a class: its number, or its name where it has one."""
+    """A `DiTPipeline` as a `sampler.denoiser.Model`; the prompt is a class: its number, or its name if it has one."""
 
     network = "transformer"
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, dynamic_shift, refuse
@@ -14,7 +14,7 @@ from sampler.models.conditions import Inputs, Prompt
 
 
 class Flux(DiffusersModel):
-    """A `FluxPipeline` as the sampler sees it; samples are the latents before they are packed, (16, h, w)."""
+    """A `FluxPipeline` as a `sampler.denoiser.Model`; samples are the latents before they are packed, (16, h, w)."""
 
     network = "transformer"
 
@@ -40,7 +40,7 @@ class Flux(DiffusersModel):
         """Encode a prompt.
 
         Args:
-            guidance_scale: told to the network, where it takes one; costs nothing.
+            guidance_scale: an input of the network, if it takes one; costs nothing.
             true_cfg_scale: above 1, classifier-free guidance against `negative_prompt`; costs a second row.
         """
         refuse(options)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 
-# The pipeline that a model names, and where its family is: a module beside this one, and the class in it.
+# The pipeline that a model names, and its family: a module in this package, and a class in it.
 FAMILIES = {
     "DDIMPipeline": ("unconditional", "Unconditional"),
     "DDPMPipeline": ("unconditional", "Unconditional"),
@@ -50,7 +50,7 @@ def load_model(
     Args:
         source: a folder that holds `model_index.json`; or a hub repository ("owner/name"), which is downloaded into the
             hub's cache unless it is there.
-        device: where the network runs.
+        device: of the network.
         dtype: of the network; states are float32 whatever it is.
         allowed: the hub repositories that may be downloaded.
 
@@ -84,7 +84,7 @@ def _family(pipeline: str) -> "type[DiffusersModel]":
     module, name = FAMILIES[pipeline]
     family = getattr(import_module(f"sampler.models.{module}"), name)
     shown = logging.get_verbosity()
-    logging.set_verbosity_error()  # of the parts that a pipeline may have, it tells which packages they would want
+    logging.set_verbosity_error()  # it lists packages that optional parts of a pipeline need
     try:
         getattr(diffusers, pipeline)
     finally:
@@ -93,7 +93,7 @@ def _family(pipeline: str) -> "type[DiffusersModel]":
 
 
 def _folder(source: str | Path, allowed: Collection[str]) -> Path:
-    """Where the model lies, downloaded if need be (and allowed)."""
+    """The folder of the model, downloaded if needed (and allowed)."""
     folder = Path(source)
     if folder.is_absolute() or folder.is_dir() or str(source) not in allowed:
         return folder

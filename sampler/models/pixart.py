@@ -3,7 +3,7 @@
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, refuse
@@ -13,9 +13,9 @@ WORDS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 
 
 class PixArt(DiffusersModel):
-    """A `PixArtAlphaPipeline` or `PixArtSigmaPipeline` as the sampler sees it, at the size that is asked for.
+    """A `PixArtAlphaPipeline` or `PixArtSigmaPipeline` as a `sampler.denoiser.Model`, at the size that is asked for.
 
-    (The pipelines themselves round the size to a table's, unless told `use_resolution_binning=False`.)
+    (The pipelines themselves round the size to a table's, unless `use_resolution_binning=False` is set.)
     """
 
     network = "transformer"

@@ -5,7 +5,7 @@ from typing import Any
 
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
 from sampler.errors import UnsupportedModel
@@ -37,16 +37,16 @@ PREDICTIONS: dict[str, Prediction] = {
 
 
 class Process:
-    """The noise process of a model: what its scheduler says of the grid and of the network's output."""
+    """The noise process of a model: the grid and the network's prediction type, as its scheduler defines them."""
 
     def __init__(self, scheduler: Any) -> None:
         """Read a scheduler, which is not changed.
 
         Raises:
-            UnsupportedModel: it cannot be sampled; the message says what would do.
+            UnsupportedModel: it cannot be sampled; the message tells what can.
         """
         self.scheduler = scheduler
-        # Nobody changes one, and to make one takes longer than all else that begins a picture.
+        # Schedulers are not changed, and making one takes longer than everything else at the start of a picture.
         self._made_as = cache(self._as)
         config, kind = scheduler.config, type(scheduler).__name__
         self.flow = is_flow(scheduler)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, refuse
@@ -17,7 +17,7 @@ TEXTS = 64
 
 
 class StableDiffusion(DiffusersModel):
-    """A `StableDiffusionPipeline` as the sampler sees it."""
+    """A `StableDiffusionPipeline` as a `sampler.denoiser.Model`."""
 
     network = "unet"
     without = {"safety_checker": None, "requires_safety_checker": False}  # noqa: RUF012

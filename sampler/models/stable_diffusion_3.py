@@ -1,11 +1,11 @@
-"""Stable Diffusion 3 and 3.5: flow matching, a transformer, two CLIP encoders and (where it is there) T5."""
+"""Stable Diffusion 3 and 3.5: flow matching, a transformer, two CLIP encoders and optionally T5."""
 
 from typing import Any
 
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, dynamic_shift, refuse
@@ -13,7 +13,7 @@ from sampler.models.conditions import Inputs, Prompt
 
 
 class StableDiffusion3(DiffusersModel):
-    """A `StableDiffusion3Pipeline` as the sampler sees it."""
+    """A `StableDiffusion3Pipeline` as a `sampler.denoiser.Model`."""
 
     network = "transformer"
 

@@ -3,7 +3,7 @@
 import torch
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, refuse
@@ -11,7 +11,7 @@ from sampler.models.conditions import Inputs, Prompt
 
 
 class StableDiffusionXL(DiffusersModel):
-    """A `StableDiffusionXLPipeline` as the sampler sees it."""
+    """A `StableDiffusionXLPipeline` as a `sampler.denoiser.Model`."""
 
     network = "unet"
 
@@ -24,7 +24,7 @@ class StableDiffusionXL(DiffusersModel):
         guidance_rescale: float = 0.0,
         **options: float,
     ) -> Prompt:
-        """Encode a prompt. Without a negative one the pipeline takes zeros for it, where the model is made so."""
+        """Encode a prompt. Without a negative prompt the pipeline uses zeros, if the model is configured so."""
         refuse(options)
         guided = guidance_scale > 1
         with torch.inference_mode():

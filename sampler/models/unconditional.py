@@ -1,7 +1,7 @@
 """Unconditional models over pixels: DDPM and DDIM pipelines with a UNet."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# (diffusers says little of its types)
+# (diffusers is hardly typed)
 from torch import Tensor
 
 from sampler.models.base import DiffusersModel, refuse
@@ -9,7 +9,7 @@ from sampler.models.conditions import Inputs, Prompt
 
 
 class Unconditional(DiffusersModel):
-    """A `DDPMPipeline` or `DDIMPipeline` as the sampler sees it; prompts and guidance mean nothing here."""
+    """A `DDPMPipeline` or `DDIMPipeline` as a `sampler.denoiser.Model`; prompts and guidance mean nothing here."""
 
     network = "unet"
 

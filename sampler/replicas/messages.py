@@ -1,4 +1,4 @@
-"""What the two sides of a replica say to each other."""
+"""The messages between the two sides of a replica."""
 
 import io
 import pickle
@@ -15,7 +15,7 @@ class Unfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Portion:
     """A replica's share of a round.
 
     Attributes:
@@ -36,7 +36,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What came of a call: a value, or an exception that goes on at the caller's."""
 
     value: Any = None
@@ -67,7 +67,7 @@ def unpack(data: bytes, device: torch.device | str) -> Any:
         return torch.load(io.BytesIO(data), map_location=device, weights_only=False)
 
 
-def failed(error: Exception) -> Answer:
+def failed(error: Exception) -> Reply:
     """The answer that carries an exception, with its traceback as a note.
 
     One that only a fresh process gets over becomes `Unfit`; one that cannot be pickled a RuntimeError of its words.
@@ -81,7 +81,7 @@ def failed(error: Exception) -> Answer:
     except Exception:
         error = RuntimeError(words)
     error.add_note(f"In the replica:\n{trace}")
-    return Answer(error=error)
+    return Reply(error=error)
 
 
 def _unfit(error: Exception) -> bool:

@@ -47,7 +47,7 @@ class Replicas:
 
         Raises:
             ValueError: no factory.
-            Exception: what the first factory raised, where none succeeded.
+            Exception: what the first factory raised, if none succeeded.
         """
         if not factories:
             raise ValueError("replicas need at least one device")
@@ -75,7 +75,7 @@ class Replicas:
 
     @property
     def device(self) -> torch.device:
-        """Where samples are wanted: the CPU, from where the replicas take them to their devices."""
+        """The device of samples: the CPU. The replicas copy them to their devices."""
         return torch.device("cpu")
 
     @property
@@ -159,7 +159,7 @@ class Replicas:
 
     def decode(self, samples: Tensor) -> Tensor:
         """See `Model.decode`; may be called on any thread."""
-        return self._call("decode", samples.clone())  # without what else lies in its storage
+        return self._call("decode", samples.clone())  # without the rest of its storage
 
     def close(self) -> None:
         """End all processes; what is being computed fails."""
@@ -169,7 +169,7 @@ class Replicas:
                 replica.close()
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """What the first replica that is ready says; if it is lost over it, another one."""
+        """The result from the first ready replica, or from another one if that is lost."""
         in_a_row = 0
         while True:
             replica = self._available()[0]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.multiprocessing import get_context
 
 from sampler.denoiser import Model
-from sampler.replicas.messages import Answer, Share, Unfit, pack, unpack
+from sampler.replicas.messages import Portion, Reply, Unfit, pack, unpack
 from sampler.replicas.serving import serve
 
 CONDITIONS = 32
@@ -26,7 +26,7 @@ NO_ANSWER = "it gave no answer in time"
 
 
 class Lost(Exception):
-    """The replica is of no more use; the message says why."""
+    """The replica is unusable; the message tells why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Limits:
 
 
 class Replica:
-    """A process with the model on one device. Once lost it stays so: whoever uses it gets another one.
+    """A process with the model on one device. Once lost it stays lost; the pool replaces it.
 
     One thread at a time may run rounds; any may call.
     """
@@ -111,7 +111,7 @@ class Replica:
         self._buffer[0, : x.numel()].view(x.shape).copy_(x)
         new, dropped = self._send_once(conditions)
         numbers = [condition.number for condition in conditions]
-        share = Share(x.shape, timesteps, numbers, new, dropped, self._buffer if grown else None)
+        share = Portion(x.shape, timesteps, numbers, new, dropped, self._buffer if grown else None)
         self._due = monotonic() + self._limits.answer
         # Without conditions it fits into the pipe, which is empty; a thread that watches costs more than the sending.
         with self._watched(self._limits.answer if new else None):
@@ -126,7 +126,7 @@ class Replica:
         """
         with self._watched(None):
             self._wait(self._rounds, self._due - monotonic())
-            answer: Answer = self._rounds.recv()
+            answer: Reply = self._rounds.recv()
         self._owes = False
         self._value(answer)
         return self._buffer[1, : shape.numel()].view(shape)
@@ -144,14 +144,14 @@ class Replica:
         with self._calling, self._watched(self._limits.answer):
             self._calls.send_bytes(request)
             self._wait(self._calls, self._limits.answer)
-            answer: Answer = unpack(self._calls.recv_bytes(), "cpu")
+            answer: Reply = unpack(self._calls.recv_bytes(), "cpu")
         return self._value(answer)
 
     def _load(self) -> None:
         try:
             with self._watched(None):
                 self._wait(self._rounds, self._limits.start)
-                answer: Answer = self._rounds.recv()
+                answer: Reply = self._rounds.recv()
             self._value(answer)
         except Exception as error:
             self.kill("its model could not be loaded")
@@ -171,7 +171,7 @@ class Replica:
         excess = max(0, len(self._conditions) - max(CONDITIONS, used))
         return new, [self._conditions.popitem(last=False)[0] for _ in range(excess)]
 
-    def _value(self, answer: Answer) -> Any:
+    def _value(self, answer: Reply) -> Any:
         try:
             return answer.result()
         except Unfit as error:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from sampler.denoiser import Model
-from sampler.replicas.messages import Answer, Share, failed, pack, unpack
+from sampler.replicas.messages import Portion, Reply, failed, pack, unpack
 
 
 def serve(
     factory: Callable[[], Model],
     threads: int | None,
-    rounds: "Connection[Answer, Share]",
+    rounds: "Connection[Reply, Portion]",
     calls: "Connection[Any, Any]",
 ) -> None:
     """The process: answer that the model is loaded (or why not), then shares of rounds and, beside them, calls.
@@ -33,7 +33,7 @@ def serve(
     except Exception as error:
         rounds.send(failed(error))
         return
-    rounds.send(Answer())
+    rounds.send(Reply())
     Thread(target=_serve_calls, args=(model, calls), daemon=True).start()
     _serve_rounds(model, rounds)
 
@@ -46,7 +46,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _serve_rounds(model: Model, pipe: "Connection[Answer, Share]") -> None:
+def _serve_rounds(model: Model, pipe: "Connection[Reply, Portion]") -> None:
     conditions: dict[int, Any] = {}
     buffer = torch.empty(2, 0)
     while True:
@@ -70,7 +70,7 @@ def _serve_rounds(model: Model, pipe: "Connection[Answer, Share]") -> None:
             if output.shape != share.shape:
                 raise ValueError(f"the model returned shape {tuple(output.shape)} for samples {tuple(share.shape)}")
             outputs.copy_(output)
-            answer = Answer()
+            answer = Reply()
         except Exception as error:
             answer = failed(error)
         pipe.send(answer)
@@ -84,7 +84,7 @@ def _serve_calls(model: Model, pipe: "Connection[Any, Any]") -> None:
             return
         try:
             value = getattr(model, name)(*args, **kwargs)
-            answer = Answer((value.signature, pack(value)) if name == "encode" else value)
+            answer = Reply((value.signature, pack(value)) if name == "encode" else value)
         except Exception as error:
             answer = failed(error)
         pipe.send_bytes(pack(answer))

@@ -1,4 +1,4 @@
-"""Solvers: pure batched maps over one step of the grid, given the network's output where the step starts."""
+"""Solvers: pure batched maps over one step of the grid, given the network's output at its start."""
 
 from sampler.solvers.base import Prediction, Solver, predictions
 from sampler.solvers.ddim import DDIM

@@ -16,13 +16,13 @@ class Heun:
     On a grid from `sampler.grid.doubled`. It solves dy/ds = slope, in y = x / alpha and s = sigma / alpha with slope
     eps; for a velocity in y = x and s = sigma with slope eps - x0.
 
-    An odd point is where Euler's step ends, the even one after it where the corrected step does; the state is (x, the
-    sample before Euler's step), of which the second entry is read at odd points only. From an even point
+    Euler's step ends at an odd point, the corrected step at the even point after it. The state is (x, the sample before
+    Euler's step); the second entry is read at odd points only. From an even point
     `y' = y + (s' - s) slope(y)`, from an odd one `y'' = y + (s' - s) (slope(y) + slope(y')) / 2`, the first slope being
     known from y and y'. The last step of all is Euler's.
 
-    A coarse step is Euler's too: from an even point straight to `end`, from an odd one after the correction. Where
-    `end` is odd its second entry is the sample at the point before.
+    A coarse step is Euler's too: from an even point straight to `end`, from an odd one after the correction. If
+    `end` is odd, its second entry is the sample at the point before.
 
     Attributes:
         grid: the time points, 2 N - 1 steps.

@@ -16,8 +16,8 @@ from sampler.solvers.base import Prediction, arrival, broadcastable, departure, 
 class Stochastic:
     """Ancestral sampling: `x' = alpha' x0 + direction eps + spread z` (Song, Meng, Ermon 2021, eq. 12, eta > 0).
 
-    z of the grid step from point j is drawn from (seed, j) alone, in whatever order steps are taken. A coarse step is
-    what the fine steps would give if x0 stayed as it is: with r_j = direction_j / sigma_j, from point a to point b
+    z of the grid step from point j depends on (seed, j) alone, not on the order of steps. A coarse step is the result
+    of the fine steps for a constant x0: with r_j = direction_j / sigma_j, from point a to point b
 
         x_b = alpha_b x0 + (prod r_j) sigma_a eps + sum_j spread_j (prod_{k > j} r_k) z_j,    a <= j, k < b.
 
@@ -57,7 +57,7 @@ class Stochastic:
         return (alpha_to * x0 + direction * eps + torch.stack([noise for _, noise in spans])).unsqueeze(1)
 
     def _span(self, start: int, end: int, x: Tensor) -> tuple[float, Tensor]:
-        """What multiplies eps over the steps from `start` to `end`, and their summed noise (c, h, w)."""
+        """The factor of eps over the steps from `start` to `end`, and their summed noise (c, h, w)."""
         ratio = self.direction[start:end] / self.grid.sigma[start:end]
         # after[j] = the product of the ratios of the steps that follow step j
         after = torch.cat([ratio[1:], torch.ones(1).double()]).flip(0).cumprod(0).flip(0)
@@ -68,10 +68,10 @@ class Stochastic:
         return float(self.direction[start] * after[0]), noise.to(x)
 
 
-@lru_cache(maxsize=128)  # a window takes the same steps round after round
+@lru_cache(maxsize=128)  # a window repeats the same steps in successive rounds
 def step_noise(seed: int, point: int, shape: torch.Size) -> Tensor:
-    """Unit normal noise of the grid step from `point`, the same on every device and in any order of steps. Shared: not
-    to be written to."""
+    """Unit normal noise of the grid step from `point`, the same on every device and in any order of steps. Shared: do
+    not write to it."""
     generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, point]))
     return torch.tensor(generator.standard_normal(tuple(shape), dtype=np.float32))
 
@@ -86,7 +86,7 @@ def ddpm_variance(scheduler: Any, grid: Grid) -> tuple[Tensor, Tensor]:
     """Direction and spread of a diffusers `DDPMScheduler`, on its `ddpm_grid`.
 
     Raises:
-        ValueError: a variance that the network would predict.
+        ValueError: the network predicts the variance.
     """
     small = _posterior(grid).clamp(min=1e-20)
     large = 1 - (grid.alpha / grid.alpha_to).square()

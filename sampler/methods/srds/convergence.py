@@ -1,7 +1,7 @@
 """How fast the iterates of SRDS converge: as observed in an engine, and before that as a rule of thumb."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sampler.methods.srds import tuning
 
@@ -15,8 +15,8 @@ class Convergence:
         contraction: each later residual over the one before.
     """
 
-    first: float = tuning.FIRST_RESIDUAL
-    contraction: float = tuning.CONTRACTION
+    first: float = field(default_factory=lambda: tuning.FIRST_RESIDUAL)
+    contraction: float = field(default_factory=lambda: tuning.CONTRACTION)
 
     def observe(self, number: int, residual: float, previous: float | None) -> None:
         """Iterate `number` had this residual, and the iterate before it the residual `previous`."""
