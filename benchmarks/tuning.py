@@ -1,8 +1,9 @@
 """What each tuned constant of the sampler is worth: `python -m benchmarks.tuning`.
 
-Multiplies and divides each constant by two (of a factor near 1, what it differs from 1 by), and samples a fixed set of
-problems: the tree of modes (`benchmarks.problems`) and the shipped model, N, widths, tolerances, SRDS, the window and
-`auto` with several costs and wishes. Everything is counted, nothing timed, so the table does not depend on the machine.
+Multiplies and divides each constant by two (of a factor near 1, its distance from 1), and samples a fixed set of
+problems: two trees of modes (`benchmarks.problems`) at N = 40, widths 4 and 16, with SRDS, the window and `auto` at
+several costs and wishes. `--full` has N = 25 and 100, and the shipped model. Everything is counted, nothing timed, so
+the table does not depend on the machine. Put the result beside the constant in its `tuning.py`.
 
 Columns: sums over the set against those without the change, of rounds, evaluations, time (by the cost of rounds that
 each sample was planned with) and rounds until the first iterate; and the geometric mean of the ratio of the image's
