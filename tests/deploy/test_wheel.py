@@ -42,6 +42,7 @@ def test_every_package_of_ours_is_in_the_wheel() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # s; it installs, starts everything and paints, which takes long on a busy machine
 def test_a_clean_environment_paints_a_picture_with_the_sdist(built: tuple[Path, Path], tmp_path: Path) -> None:
     """The dependencies are this environment's, to be quick; our code comes from the sdist alone."""
     wheel, sdist = built
