@@ -8,8 +8,6 @@ from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,8 +18,12 @@ from api.live import sse
 from api.problems import Problem
 from api.surface import Surfaces
 from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
+from store.outages import DATABASE_AWAY
+from store.pictures import PicturesUnavailable
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+AWAY = (*DATABASE_AWAY, PicturesUnavailable)
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def register(app: FastAPI, surfaces: Surfaces) -> None:
             return sse.come_back()
         return surfaces.render(request.scope["path"], problem)
 
-    known = (HTTPException, RequestValidationError, InvalidFields, OperationalError, InterfaceError, PoolTimeout)
+    known = (HTTPException, RequestValidationError, InvalidFields, *AWAY)
     for kind in (*known, Exception):
         app.add_exception_handler(kind, answer)
 
@@ -56,7 +58,7 @@ def problem_of(request: Request, error: Exception) -> Problem:
         case HTTPException(status_code=HTTPStatus.BAD_REQUEST):  # FastAPI could not read the body as text
             unread = FieldProblem("body", Code.VALUE, "cannot be read: it must be JSON, in UTF-8")
             return problems.InvalidRequest.of([unread])
-        case OperationalError() | InterfaceError() | PoolTimeout():
+        case _ if isinstance(error, AWAY):
             log.error("the database cannot be reached: %s", error)
             return problems.DatabaseGone(problems.DatabaseGone.example, headers={"Retry-After": "5"})
         case _:  # uvicorn logs it with its stack trace

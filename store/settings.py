@@ -1,6 +1,6 @@
 """Settings, read from environment variables that begin with ``UNDERPAINT_``.
 
-Each class holds what one kind of process needs; a process builds the classes that it uses, once, at its start.
+Each class has the settings of one purpose. A process reads the classes that it uses once, at its start.
 """
 
 from ipaddress import ip_address
@@ -17,7 +17,7 @@ SHIPPED_CATALOG = Path(__file__).resolve().parent.parent / "models" / "catalog.t
 
 
 def _split(given: object) -> object:
-    """``a, b`` as a list."""
+    """Split ``a, b`` into a list."""
     return [each.strip() for each in given.split(",") if each.strip()] if isinstance(given, str) else given
 
 
@@ -34,44 +34,44 @@ class StoreSettings(_Settings):
     """PostgreSQL, as a URL. ``postgresql://`` means psycopg 3, for blocking and asyncio code alike."""
 
     redis_url: str = Field(default="redis://localhost:6379/0", repr=False)
-    """Redis or Valkey, as a URL: the Celery broker, wake-ups, hot previews and worker presence."""
+    """Redis or Valkey, as a URL: the Celery broker, wake-ups, the cache of previews and the presence of workers."""
 
 
 class JobSettings(_Settings):
     """The life of a job."""
 
     lease_seconds: PositiveFloat = 15
-    """How long a claim or a heartbeat keeps a job with its worker, in seconds."""
+    """How long a claim or a heartbeat reserves a job for its worker, in seconds."""
 
     heartbeat_seconds: PositiveFloat = 3
     """Time between two heartbeats of a worker, in seconds; below half of ``lease_seconds``."""
 
     max_crashes: PositiveInt = 3
-    """A job whose lease ran out this many times fails instead of being queued again. Its last try runs alone on its
-    worker, so that no job fails for another one that brings workers down; with 1 every job runs alone."""
+    """A job whose lease expired this many times fails instead of being queued again. Its last try runs alone on its
+    worker, so that no job fails because of another one that crashes workers; with 1 every job runs alone."""
 
     resend_seconds: PositiveFloat = 30
-    """A job that was sent this long ago and is still queued, while the broker's queue is empty, is sent again."""
+    """If the broker's queue is empty, the message for a job that is still queued this long after it is sent again."""
 
     retention_seconds: PositiveFloat = 7 * 86400
     """Finished jobs and their pictures are deleted after this many seconds."""
 
     preview_retention_seconds: PositiveFloat = 86400
     """The pictures of a finished job that are neither final nor the newest of their image are deleted after this many
-    seconds; their figures stay."""
+    seconds. Their figures stay."""
 
     checkpoint_retention_seconds: PositiveFloat = 86400
-    """A job that has succeeded can be refined for this many seconds: then its checkpoints are deleted."""
+    """A job that has succeeded can be refined for this many seconds. Then its checkpoints are deleted."""
 
     idempotency_seconds: PositiveFloat = 86400
-    """An ``Idempotency-Key`` is kept for this many seconds, and no longer than its job."""
+    """An ``Idempotency-Key`` is remembered for this many seconds, at most as long as its job exists."""
 
     preview_cache_seconds: PositiveInt = 600
-    """How long the pictures of a job stay hot in Redis after its newest one, in whole seconds."""
+    """How long the pictures of a job stay in the cache in Redis after its newest one, in whole seconds."""
 
     max_running_per_key: PositiveInt | None = None
-    """Jobs of one key that run at once, where it was given no number of its own; further ones wait. By default as many
-    as there is room for. Workers and API must agree on it: else the places in the queue are wrong."""
+    """How many jobs of a key run at once, if the key has no limit of its own; further ones wait. By default there is no
+    limit. Workers and API need the same value, or else queue positions are wrong."""
 
     @model_validator(mode="after")
     def _heartbeat_fits_lease(self) -> Self:
@@ -84,29 +84,29 @@ class JobSettings(_Settings):
 
 
 class LogSettings(_Settings):
-    """What a process tells of itself on stderr."""
+    """The log of a process on stderr."""
 
     log_format: Literal["text", "json"] = "text"
-    """``json``: one JSON object a line, for machines that read logs."""
+    """``json``: one JSON object per line, for log collectors."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The least grave lines to write."""
+    """The lowest level to write."""
 
 
 class MetricsSettings(_Settings):
-    """Where Prometheus finds the metrics of worker and beat, and what it must know to read those of the API."""
+    """Where Prometheus reads the metrics of worker and beat, and the token for those of the API."""
 
     metrics_host: str = "127.0.0.1"
-    """Address at which worker and beat serve their metrics, to whoever can reach it."""
+    """Address at which worker and beat serve their metrics, without authentication."""
 
     worker_metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port of a worker's metrics; 0 lets the system choose; by default they are not served."""
+    """Port of a worker's metrics; with 0 the system chooses one; by default they are not served."""
 
     beat_metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of beat's metrics; as for the worker."""
 
     metrics_token: str | None = Field(default=None, repr=False)
-    """Whoever reads ``/metrics`` of the API must send this as a bearer token."""
+    """The bearer token that requests for ``/metrics`` of the API must have."""
 
 
 class CatalogSettings(_Settings):
@@ -123,20 +123,20 @@ class ApiSettings(_Settings):
     """Address to listen on."""
 
     port: int = Field(default=8000, ge=0, le=65535)
-    """Port to listen on; 0 lets the system choose."""
+    """Port to listen on; with 0 the system chooses one."""
 
     published: str | None = None
-    """Where the port of a container is published, as ``ADDRESS:PORT``: what counts then, in place of ``host``, when a
-    server without keys asks whether others can reach it."""
+    """Where the port of a container is published, as ``ADDRESS:PORT``. A server without keys uses it instead of
+    ``host`` to decide whether others can reach it."""
 
     allow_open: bool = False
-    """Serve everybody who can reach the server while it has no keys, for instance behind a proxy that sees to who
-    they are. Else such a server serves this machine only."""
+    """Serve everybody who can reach the server while it has no keys, for instance behind a proxy that authenticates
+    users. Otherwise a server without keys only serves this machine."""
 
     hosts: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
-    """Names that a server without keys answers to, with commas between, besides localhost, addresses, its ``host`` and
-    that of ``public_url``; ``*`` for all. Pages of other sites can have names of their own lead to it. With
-    ``allow_open`` it answers to all."""
+    """Names that a server without keys accepts in requests, separated by commas, besides localhost, addresses, its
+    ``host`` and that of ``public_url``; ``*`` for all. This protects against pages of other sites whose names resolve
+    to the server. With ``allow_open`` all names are accepted."""
 
     max_body_bytes: PositiveInt = 65536
     """Larger request bodies are refused with 413."""
@@ -145,32 +145,31 @@ class ApiSettings(_Settings):
     """Requests whose header fields have more bytes than this are refused with 431."""
 
     requests_per_minute: PositiveInt = 1200
-    """What a key may send, where it was given no rate of its own: more is refused with 429."""
+    """Requests per minute of a key that has no rate of its own; more are refused with 429."""
 
     max_queued_per_key: PositiveInt = 1000
-    """Jobs of one key that may be queued at once, where it was given no number of its own: more are refused with
-    429."""
+    """How many jobs of a key may be queued at once, if the key has no limit of its own; more are refused with 429."""
 
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
-    """Origins whose pages may use the API from a browser, with commas between: ``https://app.example.org``, or ``*``
-    for all. By default none but its own."""
+    """Origins whose pages may use the API from a browser, separated by commas: ``https://app.example.org``, or ``*``
+    for all. By default only its own."""
 
     max_queued: PositiveInt = 10_000
-    """Jobs that may wait at once; with so many waiting, further ones are refused with 429."""
+    """How many jobs may be queued at once; more are refused with 429."""
 
     public_url: str | None = None
-    """The address that clients see, for links; by default the one that the request came to."""
+    """The address that links use; by default the one that the request was sent to."""
 
     @property
     def exposed(self) -> bool:
-        """Whether others than this machine may reach the server, and it may not serve them without a key."""
+        """Whether other machines can reach the server, and must not use it without a key."""
         return not self.allow_open and not is_loopback(
             self.host if self.published is None else _address(self.published)
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on ``host``, an address or a name."""
+    """Whether only this machine can reach a server that listens on ``host``, an address or a name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -178,7 +177,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _address(published: str) -> str:
-    """The address in ``ADDRESS:PORT``; every address where there is only a port."""
+    """The address in ``ADDRESS:PORT``; all addresses if there is only a port."""
     host = published.rpartition(":")[0].strip("[]")
     return host or "0.0.0.0"
 
@@ -190,28 +189,28 @@ class WorkerSettings(_Settings):
     """Jobs that one worker runs at once."""
 
     width: PositiveInt | None = None
-    """Evaluations that one round may hold; by default what the catalogue says of the model."""
+    """Evaluations that one round may hold; by default the number in the catalogue."""
 
     device: str = "auto"
-    """``auto`` (every CUDA device, or else the CPU), ``cpu``, ``cuda``, ``cuda:N``, or several with commas between:
+    """``auto`` (every CUDA device, or else the CPU), ``cpu``, ``cuda``, ``cuda:N``, or several, separated by commas:
     each gets a process with the model, and rounds are split over them."""
 
     soft_shutdown_seconds: PositiveFloat = 20
-    """How long a worker that was told to stop may take to hand its jobs back, in seconds."""
+    """How long a worker that stops may take to hand its jobs back, in seconds."""
 
 
 class WebhookSettings(_Settings):
     """Webhooks: where they may go (the API checks it when a job is submitted, beat when it sends), and how."""
 
     webhook_allow: str = ""
-    """Names, addresses and networks that webhooks may reach though they are private, with commas between."""
+    """Names, addresses and networks that webhooks may reach although they are private, separated by commas."""
 
     webhook_http: bool = False
-    """Whether webhooks may go over plain http, where anybody on the way can read them."""
+    """Whether webhooks may use plain http, which others on the network can read."""
 
     webhook_secret: str | None = Field(default=None, repr=False)
-    """What signs the webhooks of jobs whose API key has no secret of its own: ``whsec_`` and base64. Several, with
-    spaces between, all sign. By default one is made and kept in the database."""
+    """The secret that signs the webhooks of jobs whose API key has none of its own: ``whsec_`` and base64. Several,
+    separated by spaces, all sign. By default one is generated and stored in the database."""
 
     webhook_timeout_seconds: PositiveFloat = 15
     """How long one attempt may take, in seconds."""
@@ -220,7 +219,7 @@ class WebhookSettings(_Settings):
     """A delivery that has failed this many times is not tried again."""
 
     webhook_max_age_seconds: PositiveFloat = 86400
-    """Nor is one that fails when its event is older than this many seconds."""
+    """A delivery whose event is older than this many seconds is not tried again."""
 
     @field_validator("webhook_allow")
     @classmethod
@@ -237,5 +236,5 @@ class WebhookSettings(_Settings):
 
     @property
     def targets(self) -> Targets:
-        """What webhooks may reach."""
+        """The targets that webhooks may reach."""
         return Targets.read(self.webhook_allow, self.webhook_http)

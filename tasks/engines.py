@@ -22,9 +22,9 @@ from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, 
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
 from store.catalog import ModelCard
-from tasks.decoding import decode
 from tasks.devices import load
 from tasks.metrics import Metrics
+from tasks.pictures import decode
 
 log = get_logger(__name__)
 

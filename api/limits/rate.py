@@ -11,11 +11,12 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
-import redis
 import redis.asyncio
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+from store.outages import REDIS_AWAY
 
 WINDOW = 60  # s
 TIMEOUT = 0.5  # s that a request waits for Redis
@@ -70,7 +71,7 @@ class Rates:
             async with asyncio.timeout(TIMEOUT):
                 allowed = await self._limiter.hit(limit, name)
                 free_at, left = await self._limiter.get_window_stats(limit, name)
-        except (redis.RedisError, OSError) as error:  # a TimeoutError is an OSError
+        except REDIS_AWAY as error:
             self._again_at = time.monotonic() + PAUSE
             log.warning("requests are not counted while Redis is away: %r", error)
             return None

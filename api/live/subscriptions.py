@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
-import redis
 import redis.asyncio
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,12 +25,12 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from api.http.prefer import Wait
 from api.live.single_flight import SingleFlight
 from store import reads, wakeups
+from store.outages import REDIS_AWAY
 
 POLL_SECONDS = 2.0
 PING_SECONDS = 5.0  # of silence, after which the subscriber checks whether Redis still answers
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s, between attempts to connect while Redis is away
 
-AWAY = (redis.RedisError, OSError)
 
 How = Literal["stream", "held"]
 """A client waits with an open stream, or for a response that is held."""
@@ -191,7 +190,7 @@ class Subscriptions:
                         elif message["type"] == "subscribe":
                             self._connected(again=pause > FIRST_PAUSE)
                             pause = FIRST_PAUSE
-            except AWAY as error:
+            except REDIS_AWAY as error:
                 if pause == FIRST_PAUSE:
                     log.warning("news of jobs come late while Redis is away: %s", error)
                 await asyncio.sleep(random.uniform(pause / 2, pause))

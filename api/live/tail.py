@@ -5,12 +5,11 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from uuid import UUID
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.live.subscriptions import POLL_SECONDS, Subscriptions
 from store import reads
+from store.outages import DATABASE_AWAY
 from store.tables import Event
 
 SILENCE = 15.0  # s without an event, after which a comment shows clients and proxies that the stream lives
@@ -27,7 +26,7 @@ async def follow(subscriptions: Subscriptions, job: UUID, after: int = 0) -> Asy
             try:
                 # Events never change, so that the query and the check for a deleted job need no common transaction.
                 events = await subscriptions.single_flight.run(("events", job, after), _events(job, after), single=True)
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
+            except DATABASE_AWAY as error:
                 log.warning("a stream of job %s waits for PostgreSQL: %s", job, error)
                 await asyncio.sleep(POLL_SECONDS)
                 yield None

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
-import redis
 import redis.asyncio
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from store import figures, workers
+from store.outages import REDIS_AWAY
 
 FRESH_SECONDS = 5.0
 TIMEOUT = 3.0  # s: a scrape must not fail because the database does not answer
@@ -77,7 +77,7 @@ class Shared(Collector):
         try:
             async with asyncio.timeout(TIMEOUT):
                 return len(await workers.alive_async(self._redis)), len(await workers.alive_async(self._redis, "beat"))
-        except (redis.RedisError, OSError) as error:
+        except REDIS_AWAY as error:
             log.warning("no metrics of the workers, Redis does not answer: %r", error)
             return None
 

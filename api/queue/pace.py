@@ -7,12 +7,12 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import anyio
-import redis
 import redis.asyncio
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from store import pace, workers
+from store.outages import REDIS_AWAY
 
 FRESH_SECONDS = 2.0  # for which all requests of this process share a measurement
 REDIS_TIMEOUT = 0.3  # s: no response waits longer than this for an estimate
@@ -83,6 +83,6 @@ class Pacer:
 
     async def _alive(self) -> list[dict[str, Any]]:
         """The workers that announce themselves; none if Redis does not answer."""
-        with anyio.move_on_after(REDIS_TIMEOUT), contextlib.suppress(redis.RedisError, OSError):
+        with anyio.move_on_after(REDIS_TIMEOUT), contextlib.suppress(*REDIS_AWAY):
             return list((await workers.alive_async(self._redis)).values())
         return []

@@ -18,6 +18,7 @@ from store.queue_order import LastTry
 from store.settings import SHIPPED_CATALOG
 from store.tables import Checkpoint, Event, Image, Iterate, Job, jobs
 from tests.store.conftest import Driver
+from tests.until import PATIENCE
 
 STATES = ("queued", "running", "succeeded", "failed", "canceled")
 
@@ -106,9 +107,11 @@ def test_claim_leases_the_job_by_the_clock_of_the_database(driver: Driver):
     job_id = driver.submit()
     driver.do(moves.claim(job_id, "worker", 15))
     job = driver.job(job_id)
-    left = driver.session.scalar(select(func.extract("epoch", Job.lease_expires_at - func.now())))
-    assert left
-    assert 13 < left <= 15
+    assert job.lease_expires_at
+    assert job.claimed_at
+    assert job.lease_expires_at - job.claimed_at == timedelta(seconds=15)
+    since = driver.session.scalar(select(func.extract("epoch", func.now() - Job.claimed_at)))
+    assert 0 <= (since or -1) < PATIENCE
     assert (job.worker, job.attempt, job.finished_at) == ("worker", 1, None)
     assert job.started_at
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.decoding import TOGETHER, decode
+from tasks.pictures import TOGETHER, decode
 
 LARGE = round(TOGETHER**0.5)
 
