@@ -62,3 +62,16 @@ def test_a_default_is_the_cards_or_the_tables() -> None:
     assert (FIELDS["images"].default, FIELDS["priority"].default, FIELDS["seed"].default) == (1, "normal", None)
     assert (FIELDS["tolerance"].unused, FIELDS["blocks"].unused) == (0, None)
     assert FIELDS["tolerance"].default is None
+
+
+@pytest.mark.parametrize(
+    ("field", "taken", "refused"),
+    [("tolerance", (0, 0.5, 1), (-0.1, 1.1, "0.1")), ("max_iterations", (1, 2.0, 2**31 - 1), (0, 2**31, 1.5))],
+)
+def test_bounds_of_a_refinement(field: str, taken: tuple[Any, ...], refused: tuple[Any, ...]) -> None:
+    assert (RefineRequest().tolerance, RefineRequest().max_iterations) == (None, None)
+    for value in taken:
+        assert getattr(RefineRequest.model_validate({field: value}), field) == value
+    for value in refused:
+        with pytest.raises(ValueError, match=field):
+            RefineRequest.model_validate({field: value})
