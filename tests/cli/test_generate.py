@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from cli.files import PictureFiles
-from tests.cli.running import COMMAND, environment, run, until
+from tests.cli.running import COMMAND, environment, run
+from tests.until import until
 
 LONG = ["--steps", "1000", "--tolerance", "0", "--images", "4"]  # minutes, unless it is stopped
 

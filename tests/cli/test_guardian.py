@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from cli.up.guardian import Process, Record
-from tests.cli.running import until
+from tests.until import until
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.running import COMMAND, Running, environment, run, until
+from tests.cli.running import COMMAND, Running, environment, run
+from tests.until import until
 from underpaint import Underpaint
 
 DRAFT = ("--steps", "9", "--blocks", "3", "--method", "srds", "--max-iterations", "0", "--seed", "7")

@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.cli.running import Running, Up, processes_of, run, until
+from tests.cli.running import Running, Up, processes_of, run
+from tests.until import until
 
 
 def refused(*options: str, **settings: str) -> str:

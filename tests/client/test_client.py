@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from contract.fields import Generation
 from store import moves, tables
 from tests.api.worker import Worker, png
-from tests.cli.running import until
 from tests.client.proxy import Proxy, page
+from tests.until import until
 from underpaint import (
     AsyncUnderpaint,
     BadAddress,

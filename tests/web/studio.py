@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from tests.cli.running import until
+from tests.until import until
 
 TIMEOUT = 200_000  # ms; less than the timeout of pytest, since its message says what was expected
 
