@@ -40,9 +40,9 @@ const isText = (field) => field.type === "string" && field.options === null;
 /** Whether the model leaves no choice, as of the size of pictures. */
 const hasOneValue = (field) => isNumber(field) && field.minimum !== null && field.minimum === field.maximum;
 
-function optionsOf({ type, options, default: initial, placeholder }) {
+function optionsOf({ type, options, default: initial }) {
   const choices = type === "boolean" ? [{ value: "true", title: "Yes" }, { value: "false", title: "No" }] : options;
-  return choices && initial === null ? [{ value: "", title: placeholder ?? "Default" }, ...choices] : choices;
+  return choices && initial === null ? [{ value: "", title: "Default" }, ...choices] : choices;
 }
 
 function numberAttributes({ type, minimum, maximum, multiple_of: multiple, placeholder }) {

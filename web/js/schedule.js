@@ -69,7 +69,7 @@ export class Schedule {
     const what = method === "window" ? "A window slides along the steps, from noise to picture." : "One step after the other, from noise to picture.";
     text(this.hint, what);
     this.legends(["exact", "Rounds done"], working && ["busy", "The work goes on here"], ["open", "Expected"]);
-    text(this.source, method === "window" ? "Derived from the rounds of the saved iterates and those that the planner expects; the position of the window in between is not known." : "The serial sampler saves only its finished picture.");
+    text(this.source, method === "window" ? "Derived from the rounds of the saved iterates and those that the planner expects; the position of the window in between is not known." : "The serial sampler saves a rough picture after its first round, and the finished one.");
     this.draw(`${rounds} of about ${expected} rounds.`, 14, cells);
   }
 
