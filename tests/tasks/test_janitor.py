@@ -1,6 +1,7 @@
 """What the janitor finds and does; its clock is seen at work in test_processes."""
 
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -225,9 +226,14 @@ def test_pictures_outside_the_database_go_with_their_rows(
     assert len(pictures.kept()) > len(etags) + 1
 
     settings = SETTINGS.model_copy(update={"preview_retention_seconds": 1800})
+    final = PictureId(new, jobs.iterates(new)[-1].etag or "")
+    orphan = PictureId(new, sha256(b"left by a crash").hexdigest())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "sweep", lambda: 0)
+        Janitor(sessions, pictures, valkey, settings).sweep()
+    assert pictures.kept() == {final, orphan}
     Janitor(sessions, pictures, valkey, settings).sweep()
-    final = jobs.iterates(new)[-1]
-    assert pictures.kept() == {PictureId(new, final.etag or "")}
+    assert pictures.kept() == {final}
 
 
 def test_old_idempotency_keys_are_forgotten_and_the_jobs_stay(jobs: Jobs, janitor: Janitor) -> None:
