@@ -1,4 +1,4 @@
-"""The engine: continuous batching. Each round it packs ready evaluations of many trajectories into one network call."""
+"""The engine: continuous batching. Each round it packs ready evaluations of many trajectories into one model call."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field

@@ -6,28 +6,20 @@ from typing import Any
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 # (diffusers is hardly typed)
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+import diffusers
 
 from sampler.errors import UnsupportedModel
-from sampler.grid import ddim_grid, ddpm_grid, doubled, is_flow, sigma_grid
-from sampler.solvers import DDIM, DPMSolver, Heun, Prediction, Solver, Stochastic
-from sampler.solvers.stochastic import ddim_variance, ddpm_variance
+from sampler.grid import is_flow
+from sampler.solvers import SOLVERS, Prediction, Solver, SolverRequest
 
-OWN = {
-    "DDIMScheduler": "ddim",
-    "EulerDiscreteScheduler": "euler",
-    "FlowMatchEulerDiscreteScheduler": "euler",
-    "DPMSolverMultistepScheduler": "dpm++",
-    "HeunDiscreteScheduler": "heun",
-}
+# The solver of a model by its scheduler's class.
+OWN = {scheduler: name for name, kind in SOLVERS.items() for scheduler in kind.schedulers}
 # Variance-preserving models whose scheduler has no solver here: sampled as DDIM, from the same noise schedule.
 AS_DDIM = {
     "DDIMParallelScheduler", "DDPMParallelScheduler", "DDPMScheduler", "DEISMultistepScheduler",
     "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "KDPM2DiscreteScheduler",
     "LMSDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler",
 }  # fmt: skip
-FLOW_SOLVERS = ("euler", "heun", "dpm++")
-SOLVERS = ("ddim", "ddpm", *FLOW_SOLVERS)
 PREDICTIONS: dict[str, Prediction] = {
     "epsilon": "epsilon",
     "v_prediction": "v_prediction",
@@ -65,61 +57,33 @@ class Process:
                 raise UnsupportedModel(f"{option} is not supported: set it to false in the scheduler")
         if config.get("rescale_betas_zero_snr") and self.prediction == "epsilon":
             raise UnsupportedModel("a schedule that starts at zero signal needs v_prediction, not epsilon")
-        if self.default == "dpm++":
-            _check_dpm(config)
+        if check := SOLVERS[self.default].check:
+            check(config)
+
+    @property
+    def clip(self) -> float | None:
+        """Bound on |x0|, diffusers' `clip_sample`; None for no bound."""
+        config = self.scheduler.config
+        return float(config.get("clip_sample_range", 1.0)) if config.get("clip_sample") else None
 
     @property
     def solvers(self) -> tuple[str, ...]:
         """The names that `solver` takes."""
-        return FLOW_SOLVERS if self.flow else SOLVERS
+        return tuple(name for name, kind in SOLVERS.items() if kind.flow or not self.flow)
 
     def solver(self, steps: int, name: str | None, seed: int, eta: float, **schedule: Any) -> Solver:
         """See `sampler.denoiser.Model.solver`; `schedule` goes to the scheduler's `set_timesteps`."""
         name = name or self.default
         if name not in self.solvers:
             raise ValueError(f"this model has no solver {name}: choose one of {', '.join(self.solvers)}")
-        if not 0 <= eta <= 1 or (eta and name != "ddim"):
+        kind = SOLVERS[name]
+        if not 0 <= eta <= 1 or (eta and not kind.eta):
             raise ValueError(f"eta must be from 0 to 1, and 0 for every solver but ddim, not {eta} for {name}")
-        if name == "ddim":
-            scheduler = self._made_as(DDIMScheduler)
-            grid, clip = ddim_grid(scheduler, steps), self._clip()
-            if eta == 0:
-                return DDIM(grid, self.prediction, clip)
-            return Stochastic(grid, *ddim_variance(grid, eta), seed, self.prediction, clip)
-        if name == "ddpm":
-            scheduler = self._made_as(DDPMScheduler)
-            grid = ddpm_grid(scheduler, steps)
-            variance = ddpm_variance(scheduler, grid)
-            return Stochastic(grid, *variance, seed, self.prediction, self._clip(), consistent=True)
-        if name == "dpm++":
-            scheduler = self.scheduler if self.flow else self._made_as(DPMSolverMultistepScheduler)
-            config = scheduler.config
-            _check_dpm(config)
-            lower = (
-                config.get("final_sigmas_type", "zero") == "zero"
-                or bool(config.get("euler_at_final"))
-                or (bool(config.get("lower_order_final")) and steps < 15)
-            )
-            order = 1 if config.get("solver_order") == 1 else 2
-            return DPMSolver(sigma_grid(scheduler, steps, **schedule), self.prediction, order, lower_order_final=lower)
-        scheduler = self.scheduler if self.flow else self._made_as(EulerDiscreteScheduler)
-        grid = sigma_grid(scheduler, steps, **schedule)
-        return Heun(doubled(grid), self.prediction) if name == "heun" else DDIM(grid, self.prediction)
+        return kind.make(self, SolverRequest(steps, seed, eta, schedule))
 
-    def _as(self, kind: Any) -> Any:
-        """The same noise process as a scheduler of another class."""
-        return kind.from_config(self.scheduler.config)
+    def scheduler_as(self, name: str) -> Any:
+        """The model's scheduler as diffusers' class `name`; for flow matching always the model's own scheduler."""
+        return self.scheduler if self.flow else self._made_as(name)
 
-    def _clip(self) -> float | None:
-        config = self.scheduler.config
-        return float(config.get("clip_sample_range", 1.0)) if config.get("clip_sample") else None
-
-
-def _check_dpm(config: Any) -> None:
-    """Refuse what DPM-Solver++(2M) is not."""
-    wanted = {
-        "algorithm_type": ("dpmsolver++",), "solver_order": (1, 2), "solver_type": ("midpoint",),
-    }  # fmt: skip
-    for option, values in wanted.items():
-        if config.get(option, values[0]) not in values:
-            raise UnsupportedModel(f"{option} {config[option]} is not supported: set it to {values[-1]}")
+    def _as(self, name: str) -> Any:
+        return getattr(diffusers, name).from_config(self.scheduler.config)

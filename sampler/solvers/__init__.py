@@ -1,9 +1,31 @@
 """Solvers: pure batched maps over one step of the grid, given the network's output at its start."""
 
-from sampler.solvers.base import Prediction, Solver, predictions
-from sampler.solvers.ddim import DDIM
-from sampler.solvers.dpm import DPMSolver
-from sampler.solvers.heun import Heun
-from sampler.solvers.stochastic import Stochastic
+from collections.abc import Mapping
 
-__all__ = ["DDIM", "DPMSolver", "Heun", "Prediction", "Solver", "Stochastic", "predictions"]
+from sampler.solvers.base import Prediction, Solver, SolverKind, SolverRequest, predictions
+from sampler.solvers.ddim import DDIM, make_ddim, make_euler
+from sampler.solvers.dpm import DPMSolver, check_dpm, make_dpm
+from sampler.solvers.heun import Heun, make_heun
+from sampler.solvers.stochastic import Stochastic, make_ddpm
+
+__all__ = [
+    "SOLVERS",
+    "DDIM",
+    "DPMSolver",
+    "Heun",
+    "Prediction",
+    "Solver",
+    "SolverKind",
+    "SolverRequest",
+    "Stochastic",
+    "predictions",
+]
+
+# By the name that a request gives. A new solver is a file and a row here.
+SOLVERS: Mapping[str, SolverKind] = {
+    "ddim": SolverKind(make_ddim, ("DDIMScheduler",), flow=False, eta=True),
+    "ddpm": SolverKind(make_ddpm, flow=False),
+    "euler": SolverKind(make_euler, ("EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")),
+    "heun": SolverKind(make_heun, ("HeunDiscreteScheduler",)),
+    "dpm++": SolverKind(make_dpm, ("DPMSolverMultistepScheduler",), check=check_dpm),
+}

@@ -1,7 +1,8 @@
 """The protocol of solvers, and the meaning of a network's output."""
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +45,70 @@ class Solver(Protocol):
             The states at `end`, (b, m, c, h, w) float32.
         """
         ...
+
+
+class NoiseProcess(Protocol):
+    """What a solver is made from: a model's noise process, as its diffusers scheduler defines it."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the network's output means."""
+        ...
+
+    @property
+    def clip(self) -> float | None:
+        """Bound on |x0|, diffusers' `clip_sample`; None for no bound."""
+        ...
+
+    def scheduler_as(self, name: str) -> Any:
+        """The model's scheduler as diffusers' class `name`; for flow matching always the model's own scheduler."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SolverRequest:
+    """The solver that a model is asked for.
+
+    Attributes:
+        steps: N.
+        seed: of the noise that a stochastic solver adds.
+        eta: how much noise DDIM adds in every step, from 0 to 1.
+        schedule: arguments of the scheduler's `set_timesteps`, beside the number of steps.
+    """
+
+    steps: int
+    seed: int
+    eta: float
+    schedule: dict[str, Any]
+
+
+class Factory(Protocol):
+    """Makes a solver for a noise process.
+
+    Raises:
+        UnsupportedModel: the scheduler has an option that the solver does not have.
+    """
+
+    def __call__(self, process: NoiseProcess, request: SolverRequest) -> Solver: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SolverKind:
+    """A row in the table of solvers.
+
+    Attributes:
+        make: makes the solver.
+        schedulers: diffusers' classes whose models are sampled by it unless a request names another.
+        flow: whether it also solves flow matching, and not variance-preserving processes alone.
+        eta: whether it takes `eta`.
+        check: raises UnsupportedModel if a scheduler's config has an option that the solver does not have.
+    """
+
+    make: Factory
+    schedulers: tuple[str, ...] = ()
+    flow: bool = True
+    eta: bool = False
+    check: Callable[[Any], None] | None = None
 
 
 def predictions(

@@ -4,8 +4,34 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, broadcastable, ddim_step, departure, levels, predictions
+from sampler.grid import Grid, ddim_grid, sigma_grid
+from sampler.solvers.base import (
+    NoiseProcess,
+    Prediction,
+    Solver,
+    SolverRequest,
+    arrival,
+    broadcastable,
+    ddim_step,
+    departure,
+    levels,
+    predictions,
+)
+from sampler.solvers.stochastic import Stochastic, ddim_variance
+
+
+def make_ddim(process: NoiseProcess, request: SolverRequest) -> Solver:
+    """`DDIMScheduler` of diffusers; see `Factory`."""
+    grid = ddim_grid(process.scheduler_as("DDIMScheduler"), request.steps)
+    if request.eta == 0:
+        return DDIM(grid, process.prediction, process.clip)
+    return Stochastic(grid, *ddim_variance(grid, request.eta), request.seed, process.prediction, process.clip)
+
+
+def make_euler(process: NoiseProcess, request: SolverRequest) -> Solver:
+    """`EulerDiscreteScheduler` or `FlowMatchEulerDiscreteScheduler` of diffusers; see `Factory`."""
+    scheduler = process.scheduler_as("EulerDiscreteScheduler")
+    return DDIM(sigma_grid(scheduler, request.steps, **request.schedule), process.prediction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,47 @@
 """DPM-Solver++(2M): second order at one evaluation a step, from the step before."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, broadcastable, departure, x0_from
+from sampler.errors import UnsupportedModel
+from sampler.grid import Grid, sigma_grid
+from sampler.solvers.base import (
+    NoiseProcess,
+    Prediction,
+    SolverRequest,
+    arrival,
+    broadcastable,
+    departure,
+    x0_from,
+)
+
+
+def make_dpm(process: NoiseProcess, request: SolverRequest) -> "DPMSolver":
+    """`DPMSolverMultistepScheduler` of diffusers; see `Factory`."""
+    scheduler = process.scheduler_as("DPMSolverMultistepScheduler")
+    config = scheduler.config
+    check_dpm(config)
+    lower = (
+        config.get("final_sigmas_type", "zero") == "zero"
+        or bool(config.get("euler_at_final"))
+        or (bool(config.get("lower_order_final")) and request.steps < 15)
+    )
+    order = 1 if config.get("solver_order") == 1 else 2
+    grid = sigma_grid(scheduler, request.steps, **request.schedule)
+    return DPMSolver(grid, process.prediction, order, lower_order_final=lower)
+
+
+def check_dpm(config: Any) -> None:
+    """Refuse a scheduler that is not DPM-Solver++(2M); see `SolverKind`."""
+    wanted = {
+        "algorithm_type": ("dpmsolver++",), "solver_order": (1, 2), "solver_type": ("midpoint",),
+    }  # fmt: skip
+    for option, values in wanted.items():
+        if config.get(option, values[0]) not in values:
+            raise UnsupportedModel(f"{option} {config[option]} is not supported: set it to {values[-1]}")
 
 
 @dataclass(frozen=True, slots=True)

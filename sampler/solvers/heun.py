@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, broadcastable, departure, predictions
+from sampler.grid import Grid, doubled, sigma_grid
+from sampler.solvers.base import NoiseProcess, Prediction, SolverRequest, arrival, broadcastable, departure, predictions
+
+
+def make_heun(process: NoiseProcess, request: SolverRequest) -> "Heun":
+    """`HeunDiscreteScheduler` of diffusers, on the grid of its Euler scheduler; see `Factory`."""
+    scheduler = process.scheduler_as("EulerDiscreteScheduler")
+    return Heun(doubled(sigma_grid(scheduler, request.steps, **request.schedule)), process.prediction)
 
 
 @dataclass(frozen=True, slots=True)

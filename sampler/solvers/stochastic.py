@@ -8,8 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sampler.grid import Grid
-from sampler.solvers.base import Prediction, arrival, broadcastable, departure, predictions
+from sampler.grid import Grid, ddpm_grid
+from sampler.solvers.base import NoiseProcess, Prediction, SolverRequest, arrival, broadcastable, departure, predictions
+
+
+def make_ddpm(process: NoiseProcess, request: SolverRequest) -> "Stochastic":
+    """`DDPMScheduler` of diffusers; see `Factory`."""
+    scheduler = process.scheduler_as("DDPMScheduler")
+    grid = ddpm_grid(scheduler, request.steps)
+    variance = ddpm_variance(scheduler, grid)
+    return Stochastic(grid, *variance, request.seed, process.prediction, process.clip, consistent=True)
 
 
 @dataclass(frozen=True, slots=True)

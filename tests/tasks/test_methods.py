@@ -1,12 +1,27 @@
-"""The methods of requests and of the sampler are the same."""
+"""The methods, their parameters and the solvers of requests are those of the sampler."""
 
 from typing import get_args
 
-from contract.words import Method, SampledBy
+import pytest
+
+from contract.table import FIELDS
+from contract.words import Method, SampledBy, Solver
 from sampler.methods import METHODS
 from sampler.planner import AUTO
+from sampler.solvers import SOLVERS
 
 
 def test_every_method_of_the_sampler_can_be_asked_for_and_no_other() -> None:
     assert set(get_args(SampledBy)) == set(METHODS)
     assert set(get_args(Method)) == {AUTO, *METHODS}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_request_may_have_the_parameters_that_its_method_takes(method: str) -> None:
+    particular = {name: field.about.methods for name, field in FIELDS.items() if field.about.methods is not None}
+    taken = {name for name, methods in particular.items() if method in methods and set(methods) != {AUTO}}
+    assert taken == METHODS[method].parameters
+
+
+def test_every_solver_of_the_sampler_can_be_asked_for_and_no_other() -> None:
+    assert set(get_args(Solver)) == set(SOLVERS)
