@@ -197,6 +197,18 @@ def attempt(client: httpx.Client, retries: int, **headers: str) -> httpx.Respons
     return client.post(PATH, json=HEART, headers={"X-Stainless-Retry-Count": str(retries), **headers})
 
 
+def test_a_retry_joins_the_job_of_its_own_key(holder: Callable[..., httpx.Client], worker: Worker) -> None:
+    made: list[tuple[httpx.Client, str]] = []
+    for name in ("one", "two"):
+        client = holder(name)
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(PATH, json=HEART, headers={"X-Stainless-Retry-Count": "0"}, timeout=3)
+        made.append((client, first_job(client)))
+    for client, job in made:
+        worker.run(job)
+        assert attempt(client, 1).headers["underpaint-job"] == job
+
+
 def test_who_has_the_pictures_asks_for_others(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
     made: list[str] = []
     for retries in (0, 1, 1):
