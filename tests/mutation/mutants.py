@@ -92,6 +92,13 @@ def equivalent(source: str) -> Iterator[tuple[Position, Position, str]]:
             parts.append((node, ""))
         if isinstance(node, ast.Constant) and isinstance(node.value, int) and abs(node.value) > 10:
             parts.append((node, "Number"))  # one more or less of many matters little
+        if isinstance(node, ast.keyword) and node.arg in ("strict", "daemon"):
+            parts.append((node.value, ""))  # a check of our own, and a matter of the process's end
+        if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__"):
+            parts.append((node.test, ""))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]  # before it, * and ** mark parameters
+            yield (node.lineno, node.col_offset), (first.lineno, first.col_offset), "Operator_(Mul|Pow)_"
         for part, pattern in parts:
             if part is not None:
                 yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset), pattern
