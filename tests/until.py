@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 90.0  # s; nothing takes this long unless it is broken
+PATIENCE = 300.0  # s; nothing takes this long unless it is broken, even with three suites on two cores
 PAUSE = 0.02  # s
 
 T = TypeVar("T")

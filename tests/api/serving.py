@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from tests.until import PATIENCE, until
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -36,16 +37,16 @@ def serving(log: Path, **settings: str) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(PATIENCE)
     assert process.returncode == -signal.SIGTERM, log.read_text()  # uvicorn ends in order, then by the signal
 
 
 def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
+    def started() -> bool:
+        assert process.poll() is None, f"the API did not start:\n{log.read_text()}"
         try:
-            httpx.get(f"{address}/healthz", timeout=1, trust_env=False)
-            return
+            return httpx.get(f"{address}/healthz", timeout=1, trust_env=False).is_success
         except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"the API did not start:\n{log.read_text()}")
+            return False
+
+    until(started, why=lambda: f"the API did not start:\n{log.read_text()}")

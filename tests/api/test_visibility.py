@@ -9,20 +9,24 @@ import httpx
 import pytest
 
 from api.app import create_app
+from api.http import problem_json
+from api.surfaces import SURFACES
 from tests.api.problem import problem
 from tests.api.sse import parse
 from tests.api.worker import Worker
 
 Holder = Callable[..., httpx.Client]
 
+# The surfaces that serve anybody.
+OPEN = {"operations", "page"}
 VALUES = {"image": "0", "iterate": "latest"}
 OTHER = "00000000-0000-4000-8000-000000000000"  # for ids of what belongs to a job
 
 
 def operations() -> Iterator[tuple[str, str]]:
-    """Method and path of everything that is served below ``/v1``: a new route cannot be forgotten here."""
+    """Method and path of everything that needs a key: a new route of any surface cannot be forgotten here."""
     for path, methods in create_app().openapi()["paths"].items():
-        if path.startswith("/v1/"):
+        if SURFACES.of(path).name not in OPEN:
             yield from ((method.upper(), path) for method in methods)
 
 
@@ -54,8 +58,8 @@ def submitted(client: httpx.Client) -> str:
 
 def test_the_document_has_every_route() -> None:
     app = create_app()
-    found = {path for path in paths(app.routes) if path.startswith("/v1")}
-    assert found == {path for path in app.openapi()["paths"] if path.startswith("/v1")}
+    found = {path for path in paths(app.routes) if SURFACES.of(path).name not in OPEN}
+    assert found == {path for path in app.openapi()["paths"] if SURFACES.of(path).name not in OPEN}
     assert len(OF_A_JOB) >= 8
 
 
@@ -106,7 +110,7 @@ def test_nothing_is_served_without_a_key(holder: Holder, keyed_address: str, met
             response = ask(nobody, method, filled(path, job), headers=headers)
             assert response.status_code == 401
             assert response.headers["www-authenticate"].startswith('Bearer realm="underpaint"')
-            if not path.startswith("/v1/images"):  # OpenAI's routes have its shape of errors
+            if SURFACES.of(path).render is problem_json.render:  # other surfaces have errors of another shape
                 problem(response, 401, "unauthorized")
 
 

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from contract.table import FIELDS
+from contract.table import FIELDS, GENERATION
 from contract.words import Method, SampledBy, Solver
 from sampler.methods import METHODS
 from sampler.planner import AUTO
@@ -25,3 +25,8 @@ def test_a_request_may_have_the_parameters_that_its_method_takes(method: str) ->
 
 def test_every_solver_of_the_sampler_can_be_asked_for_and_no_other() -> None:
     assert set(get_args(Solver)) == set(SOLVERS)
+
+
+def test_a_request_for_a_flow_model_may_name_the_solvers_that_solve_flow_matching() -> None:
+    refused = set(GENERATION["solver"].about.not_for or {})
+    assert refused == {name for name, kind in SOLVERS.items() if not kind.flow}

@@ -12,7 +12,7 @@ from tests.api.serving import serving
 from tests.api.worker import Worker
 from tests.web.studio import Studio, in_state, sees
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 def made(database: Engine, name: str, **limits: int) -> str:

@@ -14,7 +14,7 @@ from tests.api.serving import serving
 from tests.api.worker import Worker, png
 from tests.web.studio import LONG, SHORT, Studio, film, in_state, paint, sees, set_up
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 def test_previews_replace_each_other(studio: Studio, page: Page) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from api.http.problem_json import respond
-from api.problems import BadRequest, InvalidRequest, Problem
+from api.problems import BadRequest, GenerationCanceled, GenerationFailed, InvalidRequest, Problem
 from contract.problems import Code
 
 MEDIA_TYPE = "application/json"
@@ -34,9 +34,12 @@ def render(_: str, problem: Problem) -> Response:
 
 
 def translated(problem: Problem) -> Problem:
-    """The problem as this surface knows it: an invalid request is a bad request."""
+    """The problem as this surface knows it: an invalid request is a bad request, and a job that has ended without
+    pictures is not worth a retry."""
     if type(problem) is InvalidRequest:
         return BadRequest(problem.detail, problem.errors, problem.headers)
+    if isinstance(problem, GenerationCanceled | GenerationFailed):
+        return type(problem)(problem.detail, headers={**(problem.headers or {}), **NO_RETRY})
     return problem
 
 

@@ -11,10 +11,10 @@ from api.http.body import JsonBody, is_json
 from api.http.headers import IdempotencyKey
 from api.jobs.lookup import wait_for_end
 from api.links import Links
+from api.pictures.outcome import encoded, outcome
 from api.services import Services, WithLinks, WithServices
 from api.surfaces.openai import documents, schemas
 from api.surfaces.openai.attempts import Attempt
-from api.surfaces.openai.outcome import encoded, outcome
 from api.surfaces.openai.request import Wanted, read
 from api.surfaces.openai.stream import ImageStream
 

@@ -15,10 +15,10 @@ from api.errors import problem_of
 from api.jobs import control
 from api.live.tail import follow
 from api.pictures.lookup import Found
+from api.pictures.outcome import encoded, outcome
 from api.services import Services
 from api.surfaces.openai import errors, schemas
 from api.surfaces.openai.attempts import Attempt
-from api.surfaces.openai.outcome import encoded, outcome
 from api.surfaces.openai.partials import Partials
 from api.surfaces.openai.request import Wanted
 from store.tables import Event

@@ -1,4 +1,4 @@
-"""The outcome of a job, for a client that waits for its pictures."""
+"""The pictures of a job that has ended, for a client that waited for them."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from api.pictures import formats as pictures
 from api.pictures.lookup import Found, find_picture, read_picture
 from api.problems import GenerationCanceled, GenerationFailed
 from api.services import Services
-from api.surfaces.openai.errors import NO_RETRY
 from store import reads, tables
 
 
@@ -32,14 +31,14 @@ async def outcome(services: Services, job: UUID) -> Outcome:
 
     Raises:
         NoSuchJob: it was deleted meanwhile.
-        GenerationFailed, GenerationCanceled: it has no pictures. A retry would not help.
+        GenerationFailed, GenerationCanceled: it has no pictures.
     """
     async with services.reading.begin() as session:
         row = await existing(session, job)
         if row.state == "failed":
-            raise GenerationFailed(f"The job {job} failed: {row.error}.", headers=NO_RETRY)
+            raise GenerationFailed(f"The job {job} failed: {row.error}.")
         if row.state != "succeeded":
-            raise GenerationCanceled(f"The job {job} was canceled: ask again for another.", headers=NO_RETRY)
+            raise GenerationCanceled(f"The job {job} was canceled: ask again for another.")
         images = list((await session.scalars(reads.images([job]))).all())
         found = [await find_picture(session, job, image.number, image.iterate) for image in images]
     return Outcome(row, images, found)
