@@ -44,9 +44,14 @@ class InvalidFields(ValueError):
         super().__init__("; ".join(f"{each.field} {each.message}" for each in problems))
 
 
-def out_of_range(field: str, low: float, high: float) -> FieldProblem:
-    """A number outside [low, high]."""
-    allowed = f"must be {low:.12g}" if low == high else f"must be from {low:.12g} to {high:.12g}"
+def out_of_range(field: str, low: float | None, high: float | None) -> FieldProblem:
+    """A number outside [low, high]; None is no bound."""
+    if high is None:
+        allowed = f"must be at least {low:.12g}"
+    elif low is None:
+        allowed = f"must be at most {high:.12g}"
+    else:
+        allowed = f"must be {low:.12g}" if low == high else f"must be from {low:.12g} to {high:.12g}"
     return FieldProblem(field, Code.RANGE, allowed)
 
 

@@ -70,7 +70,8 @@ def out_of_limits(row: RequestFieldInfo, value: Any, limits: Limits) -> FieldPro
     if value is None:
         return None
     bounds = row.bounds(limits)
-    if bounds.least is not None and bounds.most is not None and not bounds.least <= value <= bounds.most:
+    too_low = bounds.least is not None and value < bounds.least
+    if too_low or (bounds.most is not None and value > bounds.most):
         return out_of_range(row.name, bounds.least, bounds.most)
     if bounds.multiple_of is not None and value % bounds.multiple_of:
         return not_multiple(row.name, bounds.multiple_of)
