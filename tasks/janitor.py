@@ -16,6 +16,7 @@ from typing import Any
 
 import redis
 from celery.beat import ScheduleEntry, Scheduler
+from celery.platforms import signals
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -40,14 +41,35 @@ class Clock(Scheduler):
 
     producer: Any = None  # nothing is sent, so no broker is needed
     _webhooks: Service | None = None
+    _ending = False
 
     def setup_schedule(self) -> None:
         """Called once, before the first tick. This process also sends webhooks."""
         super().setup_schedule()
+        signals.update(SIGTERM=self.end, SIGINT=self.end)
         settings = MetricsSettings()
         serve(_metrics().registry, settings.metrics_host, settings.beat_metrics_port)
         self._webhooks = Service(StoreSettings(), WebhookSettings(), _metrics())
         self._webhooks.start()
+
+    def end(self, signum: int, frame: object) -> None:
+        """End beat, on a signal. It interrupts a sweep that waits for PostgreSQL.
+
+        Celery's own handler closes the scheduler as well. Inside a signal handler that can wait for a lock which the
+        interrupted sweep holds.
+
+        Raises:
+            SystemExit: always. Beat closes the scheduler then.
+        """
+        self._ending = True
+        raise SystemExit
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        """See `Scheduler.tick`. Code that a signal interrupts may swallow SystemExit (a finalizer, a callback from C):
+        beat ends here then."""
+        if self._ending:
+            raise SystemExit
+        return super().tick(*args, **options)
 
     def close(self) -> None:
         """Called when beat ends."""

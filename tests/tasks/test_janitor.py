@@ -1,5 +1,6 @@
 """What the janitor finds and does; its clock is seen at work in test_processes."""
 
+import signal
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from store.pictures import PictureId, open_pictures, redis_cache
 from store.redis_clients import sync_redis
 from store.settings import JobSettings
 from store.tables import IdempotencyKey, Iterate, Job
+from tasks.janitor import Clock as Beat
 from tasks.janitor import Janitor
 from tasks.queue import QUEUE, app, enqueue
 from tests.store.folder_pictures import FolderPictures
@@ -249,3 +251,11 @@ def test_old_idempotency_keys_are_forgotten_and_the_jobs_stay(jobs: Jobs, janito
     assert jobs.do(idempotency.made(old)) is None
     assert jobs.do(idempotency.made(fresh)).job_id == job
     assert jobs.get(job).state == "queued"
+
+
+def test_a_signal_that_was_swallowed_ends_beat_at_the_next_tick() -> None:
+    beat = Beat(app, lazy=True)
+    with pytest.raises(SystemExit):
+        beat.end(signal.SIGTERM, None)
+    with pytest.raises(SystemExit):
+        beat.tick()
