@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
+import anyio
 import redis.asyncio
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
@@ -109,13 +110,15 @@ class Subscriptions:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen for news while the context lasts."""
-        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._poll())]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # A task group of anyio cancels until the tasks end. `Task.cancel` does so once, and in Python 3.11
+        # `asyncio.wait_for`, with which the Redis client sends, may swallow that.
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            tasks.start_soon(self._poll)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
 
     @contextmanager
     def subscribe(self, job: UUID, how: How = "stream") -> Iterator[Subscription]:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import redis
 from fastapi import Request
+from redis.asyncio.client import PubSub
 from sqlalchemy import Engine
 
 from api.http.prefer import MAX_WAIT, Wait, preferred
@@ -257,6 +258,34 @@ def test_a_client_that_leaves_is_forgotten_at_once(postgres_url: str, redis_url:
         await engine.dispose()
 
     asyncio.run(leave())
+
+
+def test_listening_ends_although_a_cancellation_is_swallowed(
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swallowed = asyncio.Event()
+
+    class Messages(PubSub):
+        """Swallows one cancellation, as `asyncio.wait_for` of Python 3.11 does if it comes with the result."""
+
+        async def subscribe(self, *channels: Any, **handlers: Any) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed.set()
+            await super().subscribe(*channels, **handlers)
+
+    async def listen() -> None:
+        engine, client = async_engine(postgres_url), async_redis(redis_url)
+        monkeypatch.setattr(client, "pubsub", lambda: Messages(client.connection_pool))
+        async with asyncio.timeout(20):
+            async with Subscriptions(client, *[async_sessions(engine)] * 3).running():
+                await asyncio.sleep(0)
+            assert swallowed.is_set()
+        await client.aclose()
+        await engine.dispose()
+
+    asyncio.run(listen())
 
 
 NEVER = 10_000.0  # s
