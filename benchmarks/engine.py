@@ -11,18 +11,20 @@ from contextlib import AbstractContextManager
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from benchmarks.clock import Diffusers, warm
 from benchmarks.report import about, machine, middle, shown, table, write
+from contract.methods import REFERENCE
+from contract.words import Method
 from store.catalog import load_catalog
 from store.settings import SHIPPED_CATALOG
 from tasks.bench import Studio
 
 JOBS = 16
-METHODS = ("serial", "srds", "window", "auto")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 TEXT = """# The engine, and several jobs at once
 
@@ -111,7 +113,7 @@ def together(steps: Sequence[int], pairs: int) -> list[dict[str, Any]]:
     diffusers = Diffusers(studio)
     found: list[dict[str, Any]] = []
     for n in steps:
-        prompts = [request["prompt"] for request in requests(studio, JOBS, n, "serial")]
+        prompts = [request["prompt"] for request in requests(studio, JOBS, n, REFERENCE)]
         rows = {method: {"steps": n, "method": method, "batch": [], "alone": []} for method in METHODS}
         for pair in range(pairs):
             alone = sum(diffusers.serial(prompt, 100 + each, n) for each, prompt in enumerate(prompts))

@@ -9,13 +9,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
 from cli.errors import CommandError
+from contract.words import Method
 
-HEAD = "    N  method  tolerance  first preview   image  rounds  evaluations     error"
+WIDTH = max(map(len, get_args(Method)))
+HEAD = f"    N  {'method':<{WIDTH}}  tolerance  first preview   image  rounds  evaluations     error"
 NOTE = "Times are shares of the serial sampler's; error is relative to its image. Medians; the worst error."
 
 
@@ -42,9 +44,9 @@ def bench(arguments: Sequence[str], output: Path | None) -> None:
 
 def row(figures: dict[str, Any]) -> str:
     """A row of the table under `HEAD`."""
-    if figures["method"] == "serial":
-        return f"{figures['steps']:>5}  serial  {figures['seconds']:.3g} s"
+    if "seconds" in figures:
+        return f"{figures['steps']:>5}  {figures['method']:<{WIDTH}}  {figures['seconds']:.3g} s"
     return (
-        "{steps:>5}  {method:<7} {tolerance:>9g}  {first:>13.0%}  {all:>6.0%}  {rounds:>6g}  {evaluations:>11g}"
-        "  {error:>8.1e}".format(**figures)
+        "{steps:>5}  {method:<{name}}  {tolerance:>9g}  {first:>13.0%}  {all:>6.0%}  {rounds:>6g}  {evaluations:>11g}"
+        "  {error:>8.1e}".format(name=WIDTH, **figures)
     )

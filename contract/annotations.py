@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from contract.words import Method
-
 
 @dataclass(frozen=True, kw_only=True)
 class RequestField:
@@ -27,7 +25,6 @@ class RequestField:
         placeholder: what an empty input of a form means.
         default: of a request, if the model that holds the field has none. MODEL: that of the model card.
         unused: the value it resolves to when the method or the model does not take it; by default its default.
-        methods: the methods that take it; None for all.
         kinds: the kinds of model that take it (see ``contract.fields.Terms``); None for all.
         not_for: kinds of model that do not take a value, by the value.
         only_with: values of other fields without which it is not taken, by the field's name.
@@ -47,7 +44,6 @@ class RequestField:
     placeholder: str | None = None
     default: Any = None
     unused: Any = None
-    methods: tuple[Method, ...] | None = None
     kinds: tuple[str, ...] | None = None
     not_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     only_with: Mapping[str, str] = field(default_factory=dict[str, str])

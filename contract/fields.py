@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from contract.annotations import MODEL, RequestField, Text, whole
+from contract.methods import METHODS
 from contract.words import EventKind, Method, Priority, Solver, Wish
 
 MAX_SEED = 2**32 - 1
@@ -71,13 +72,11 @@ class Generation(BaseModel):
         Method,
         RequestField(
             label="Method",
-            help="SRDS refines all blocks in parallel; the window needs fewer rounds; serial is the plain sampler.",
-            description="`srds` refines all of the picture's blocks in parallel and gives a whole picture with every "
-            "iterate; `window` slides along the steps, in fewer rounds and evaluations, and takes no `blocks` or "
-            "`max_iterations`; `serial` is the plain sampler, which takes no `tolerance` either. `auto` chooses among "
-            "them, and how wide, by what a model call costs where the job runs: it is the fastest, but the same seed "
-            "gives the same picture within the tolerance only.",
-            options={"auto": "Automatic", "srds": "SRDS", "window": "Window", "serial": "Serial"},
+            help="; ".join(f"{row.title} {row.summary}" for row in METHODS.values()) + ".",
+            description="; ".join(f"`{name}` {row.description}" for name, row in METHODS.items()) + ". `auto` chooses "
+            "among them, and how wide, by what a model call costs where the job runs: it is the fastest, but the same "
+            "seed gives the same picture within the tolerance only.",
+            options={"auto": "Automatic", **{name: row.title for name, row in METHODS.items()}},
             default=MODEL,
         ),
     ]
@@ -213,7 +212,6 @@ class Generation(BaseModel):
             "chooses.",
             maximum="max_steps",
             placeholder="planned",
-            methods=("auto", "srds"),
         ),
     ] = None
     tolerance: Annotated[
@@ -228,7 +226,6 @@ class Generation(BaseModel):
             "position, relative to the noise there.",
             default=MODEL,
             unused=0.0,
-            methods=("auto", "srds", "window"),
         ),
     ]
     max_iterations: Annotated[
@@ -241,7 +238,6 @@ class Generation(BaseModel):
             "default only `tolerance` stops. A finished job can be refined later.",
             maximum="max_steps",
             placeholder="no limit",
-            methods=("auto", "srds"),
         ),
     ] = None
     wish: Annotated[
@@ -267,15 +263,6 @@ class Generation(BaseModel):
         if self.seed + self.images - 1 > MAX_SEED:
             raise ValueError(f"seed must be at most {MAX_SEED + 1 - self.images} for {self.images} images")
         return self
-
-    @property
-    def windowed(self) -> bool:
-        """Whether this may be sampled through the window, which knows neither blocks nor a number of iterates.
-
-        With method auto and tolerance 0 it is SRDS if the worker's rounds have room.
-        """
-        free = self.blocks is None and self.max_iterations is None
-        return self.method == "window" or (self.method == "auto" and free)
 
     def seed_of(self, image: int) -> int:
         """The seed of image ``image``, counted from 0."""

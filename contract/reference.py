@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from contract.table import GENERATION, HANDLING, WEBHOOK, RequestFieldInfo
+from contract.words import Method
 
 _HEAD = """\
 # Fields of a request
@@ -45,7 +46,7 @@ def _notes(row: RequestFieldInfo) -> Iterator[str]:
         yield "*Default:* the model's."
     elif row.default is not None:
         yield f"*Default:* {_json(row.default)}."
-    if row.about.methods is not None:
+    if row.methods != get_args(Method):
         yield f"*Methods:* {_names(row.methods)}."
     if row.about.kinds is not None:
         yield f"*Models:* {_names(row.about.kinds)}."

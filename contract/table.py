@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from contract.annotations import MODEL, RequestField
 from contract.fields import Generation, Handling, Limits, RefineRequest, Webhook
+from contract.methods import methods_of
 from contract.words import Method
 
 JsonType = Literal["string", "integer", "number", "boolean", "array", "object"]
@@ -78,7 +79,7 @@ class RequestFieldInfo:
     @property
     def methods(self) -> tuple[Method, ...]:
         """The methods that take it."""
-        return get_args(Method) if self.about.methods is None else self.about.methods
+        return methods_of(self.name)
 
     @property
     def refinable(self) -> bool:

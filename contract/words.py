@@ -22,11 +22,11 @@ Scope = Literal["submit", "read", "admin"]
 DeliveryState = Literal["pending", "delivered", "failed"]
 """Of one event on its way to a webhook."""
 
-Method = Literal["auto", "srds", "window", "serial"]
-"""How a picture is sampled, as a request names it."""
-
 SampledBy = Literal["srds", "window", "serial"]
-"""How a picture is sampled once it is planned."""
+"""How a picture is sampled once it is planned. ``contract.methods`` has a row for each."""
+
+Method = Literal["auto", SampledBy]
+"""How a picture is sampled, as a request names it."""
 
 Solver = Literal["ddim", "euler", "heun", "dpm++", "ddpm"]
 """The numerical method that takes the steps of the grid."""

@@ -43,10 +43,10 @@ def sample(
         height, width: of the picture, in pixels.
         steps: N of the grid.
         solver, eta: see `Model.solver`; every method runs with every solver.
-        method: "srds", "window" or "serial", whose iterates are the same on every machine; or "auto", which chooses
-            by what rounds cost here, see `sampler.planner`.
-        blocks: B of "srds"; None lets the method choose.
-        tolerance, max_iterations: when to stop, see `Parareal` and `Window`.
+        method: one of `sampler.methods.METHODS`, whose iterates are the same on every machine; or "auto", which
+            chooses by what rounds cost here, see `sampler.planner`.
+        blocks: B of a method that takes it, such as "srds"; None lets the method choose.
+        tolerance, max_iterations: when to stop, see the trajectory of the method.
         wish: what "auto" saves, "latency" or "cost" (evaluations).
         round_width: evaluations a round.
         engine: an engine over this model that has made pictures before and knows what rounds cost; its width is used

@@ -1,11 +1,21 @@
-"""What a job computes when it is refined: its own request, but for when to stop."""
+"""What a job computes when it is refined: its own request, except for when to stop."""
 
 from collections.abc import Sequence
 
 from contract.fields import Generation, RefineRequest
+from contract.methods import METHODS
 from contract.problems import Code, FieldProblem, InvalidFields
 from contract.table import GENERATION
+from contract.words import Method, SampledBy
 from store.tables import Image
+
+
+def unrefinable_methods(images: Sequence[Image]) -> list[SampledBy]:
+    """The methods of a job's images that are not exact, if none of these images can be refined: all have converged, by
+    methods that leave nothing to continue from. Otherwise empty."""
+    if all(image.stopped == "converged" and not _refines(image) for image in images):
+        return _methods(images)
+    return []
 
 
 def refined(generation: Generation, images: Sequence[Image], wanted: RefineRequest) -> Generation:
@@ -17,30 +27,49 @@ def refined(generation: Generation, images: Sequence[Image], wanted: RefineReque
         wanted: a tolerance that is None is the job's own; max_iterations that is None is no limit.
 
     Raises:
-        InvalidFields: there would be nothing to compute, or the job's method does not take this.
+        InvalidFields: there would be nothing to compute, or the method of an image does not take this.
     """
-    if unfit := [name for name in _not_taken(generation) if getattr(wanted, name) is not None]:
-        message = f"must be left out: the job's method is {generation.method}"
-        raise InvalidFields([FieldProblem(name, Code.CONFLICT, message) for name in unfit])
-
-    # Left to itself, the method would be chosen anew, and the checkpoint be of no use to it.
-    method = "srds" if generation.method == "auto" and not generation.windowed else generation.method
+    methods = _methods(images)
+    if problems := _not_taken(wanted, methods):
+        raise InvalidFields(problems)
     new = generation.model_copy(
         update={
-            "method": method,
+            "method": _method(generation, methods),
             "tolerance": generation.tolerance if wanted.tolerance is None else wanted.tolerance,
             "max_iterations": wanted.max_iterations,
         }
     )
-    if not generation.windowed and not any(_goes_on(new, image) for image in images):
+    if not any(_goes_on(new, image) for image in images):
         raise InvalidFields(_too_little(new, images))
     return new
 
 
-def _not_taken(generation: Generation) -> list[str]:
-    """The fields of a refinement that the job's method does not take."""
-    method = "window" if generation.windowed else generation.method
-    return [name for name, row in GENERATION.items() if row.refinable and method not in row.methods]
+def _methods(images: Sequence[Image]) -> list[SampledBy]:
+    return sorted({image.method for image in images if image.method is not None})
+
+
+def _refines(image: Image) -> bool:
+    return image.method is not None and METHODS[image.method].refines
+
+
+def _not_taken(wanted: RefineRequest, methods: Sequence[SampledBy]) -> list[FieldProblem]:
+    """The fields of a refinement that a method of the images does not take."""
+    return [
+        FieldProblem(name, Code.CONFLICT, f"must be left out: the job's method is {method}")
+        for name, row in GENERATION.items()
+        if row.refinable and getattr(wanted, name) is not None
+        for method in methods
+        if method not in row.methods
+    ]
+
+
+def _method(generation: Generation, methods: Sequence[SampledBy]) -> Method:
+    """The job's method. Without the limits of its request, `auto` could choose another one for an image that starts
+    over, so it then becomes the method that it chose."""
+    limited = generation.blocks is not None or generation.max_iterations is not None
+    if generation.method == "auto" and limited and len(methods) == 1:
+        return methods[0]
+    return generation.method
 
 
 def _goes_on(generation: Generation, image: Image) -> bool:
@@ -52,8 +81,8 @@ def _reached(generation: Generation, image: Image) -> bool:
 
 
 def _converged(generation: Generation, image: Image) -> bool:
-    # 0 goes on until the image is exact.
-    return image.residual is not None and 0 < generation.tolerance >= image.residual
+    # Tolerance 0 goes on until the image is exact. Other methods than those that refine do not stop at a residual.
+    return _refines(image) and image.residual is not None and 0 < generation.tolerance >= image.residual
 
 
 def _too_little(generation: Generation, images: Sequence[Image]) -> list[FieldProblem]:

@@ -20,6 +20,7 @@ from uuid import uuid4
 from torch import Tensor
 
 from contract.fields import Generation
+from contract.methods import METHODS, REFERENCE
 from sampler import Iterate, Status
 from store.catalog import ModelCard, load_catalog
 from store.settings import CatalogSettings, WorkerSettings
@@ -105,7 +106,8 @@ class Studio:
 
 def cases(card: ModelCard) -> list[dict[str, Any]]:
     """What is measured beside the serial sampler: each method as the card has it, and `auto` to the exact image."""
-    return [{"method": "srds"}, {"method": "window"}, {"method": "auto"}, {"method": "auto", "tolerance": 0.0}]
+    named = [{"method": method} for method in METHODS if method != REFERENCE]
+    return [*named, {"method": "auto"}, {"method": "auto", "tolerance": 0.0}]
 
 
 def compare(studio: Studio, steps: int, pairs: int) -> list[dict[str, Any]]:
@@ -122,7 +124,7 @@ def compare(studio: Studio, steps: int, pairs: int) -> list[dict[str, Any]]:
         runs: list[tuple[Pictured, Pictured, float]] = []
         for pair in range(pairs):
             request = {"prompt": prompts[pair % len(prompts)], "seed": pair, "steps": steps}
-            (serial,) = studio.make([request | {"method": "serial"}])
+            (serial,) = studio.make([request | {"method": REFERENCE}])
             (other,) = studio.make([request | case])
             error = float((other.sample - serial.sample).norm() / serial.sample.norm())
             runs.append((serial, other, error))
@@ -139,7 +141,7 @@ def compare(studio: Studio, steps: int, pairs: int) -> list[dict[str, Any]]:
                 "error": max(error for *_, error in runs),
             }
         )
-    return [{"steps": steps, "method": "serial", "seconds": median(seconds), "rounds": steps}, *found]
+    return [{"steps": steps, "method": REFERENCE, "seconds": median(seconds), "rounds": steps}, *found]
 
 
 def main() -> None:

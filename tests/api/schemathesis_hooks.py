@@ -6,7 +6,10 @@ from uuid import uuid4
 import schemathesis
 from schemathesis import Case, HookContext
 
-TAKES_NO = {"serial": ("blocks", "tolerance", "max_iterations"), "window": ("blocks", "max_iterations")}
+from contract.methods import METHODS
+from contract.table import FIELDS
+
+TAKES_NO = {method: [name for name, row in FIELDS.items() if method not in row.methods] for method in METHODS}
 
 
 @schemathesis.hook

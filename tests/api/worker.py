@@ -8,7 +8,7 @@ from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from contract.words import Stopped
+from contract.words import SampledBy, Stopped
 from store import moves, saves
 from store.pictures import open_pictures
 from store.saves import Saved
@@ -32,8 +32,8 @@ class Worker:
     def claim(self, job: str) -> None:
         self._attempts[job] = self._move(moves.claim(UUID(job), "by hand", 60))
 
-    def start(self, job: str, image: int = 0) -> None:
-        plan: Any = {"method": "srds", "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
+    def start(self, job: str, image: int = 0, method: SampledBy = "srds") -> None:
+        plan: Any = {"method": method, "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
         with Session(self._engine) as session:
             saves.start_image(session, UUID(job), self._attempts[job], image, **plan)
 

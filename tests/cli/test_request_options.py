@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cli.errors import REFUSED
 from cli.main import app
 from contract.table import FIELDS, RequestFieldInfo
+from contract.words import Method
 
 SCALARS = {name: row for name, row in FIELDS.items() if row.type not in ("array", "object") and name != "prompt"}
 JOB = "00000000-0000-4000-8000-000000000000"
@@ -113,7 +114,7 @@ def test_refine_has_only_what_can_be_refined(post: Callable[..., dict[str, Any]]
     ("line", "words"),
     [
         ("underpaint generate --met", ["--method"]),
-        ("underpaint generate --method s", ["srds", "serial"]),
+        ("underpaint generate --method s", [name for name in get_args(Method) if name.startswith("s")]),
         ("underpaint refine --tol", ["--tolerance"]),
         ("underpaint jobs --state s", ["succeeded"]),
         ("underpaint keys create ann --scope ", ["submit", "read", "admin"]),

@@ -36,22 +36,6 @@ def test_the_seed_of_every_image_is_in_range(seed: int, images: int, fits: bool)
 
 
 @pytest.mark.parametrize(
-    ("fields", "windowed"),
-    [
-        ({"method": "window"}, True),
-        ({"method": "auto"}, True),
-        ({"method": "auto", "tolerance": 0.0}, True),
-        ({"method": "auto", "blocks": 5}, False),
-        ({"method": "auto", "max_iterations": 2}, False),
-        ({"method": "srds"}, False),
-        ({"method": "serial"}, False),
-    ],
-)
-def test_what_counts_blocks_or_iterates_does_not_go_through_the_window(fields: dict[str, Any], windowed: bool) -> None:
-    assert Generation.model_validate({**STORED, **fields}).windowed == windowed
-
-
-@pytest.mark.parametrize(
     "fields",
     [
         {"seed": -1},

@@ -1,10 +1,11 @@
 """The fields of a model as data: what it takes, within its limits."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from contract.form import FormField, form
+from contract.methods import METHODS
 from contract.words import Method
 from store.catalog import Catalog
 
@@ -38,16 +39,21 @@ def test_a_text_has_its_length_and_a_choice_its_options(fields: dict[str, FormFi
 
 
 @pytest.mark.parametrize(
-    ("name", "methods"),
+    ("name", "taken", "not_taken"),
     [
-        ("blocks", ["auto", "srds"]),
-        ("max_iterations", ["auto", "srds"]),
-        ("tolerance", ["auto", "srds", "window"]),
-        ("steps", ["auto", "srds", "window", "serial"]),
+        ("blocks", {"auto", "srds"}, {"serial"}),
+        ("max_iterations", {"auto", "srds"}, {"serial"}),
+        ("tolerance", {"auto", "srds"}, {"serial"}),
+        ("steps", set(get_args(Method)), set()),
     ],
 )
-def test_it_names_the_methods_that_take_it(fields: dict[str, FormField], name: str, methods: list[Method]) -> None:
-    assert fields[name].methods == methods
+def test_it_names_the_methods_that_take_it(
+    fields: dict[str, FormField], name: str, taken: set[Method], not_taken: set[Method]
+) -> None:
+    methods = set(fields[name].methods)
+    assert (taken - methods, not_taken & methods) == (set(), set())
+    particular = {method for method, row in METHODS.items() if name in row.takes}
+    assert methods == {"auto", *(particular or METHODS)}
 
 
 def test_it_names_what_may_be_refined(fields: dict[str, FormField]) -> None:

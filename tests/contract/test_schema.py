@@ -63,21 +63,6 @@ def test_limits_are_the_widest(catalog: Catalog) -> None:
     assert shown(schema, "width")["multipleOf"] == 4
 
 
-@pytest.mark.parametrize(
-    ("fields", "windowed"),
-    [
-        ({"method": "window"}, True),
-        ({"method": "auto"}, True),
-        ({"method": "auto", "blocks": 4}, False),
-        ({"method": "auto", "max_iterations": 2}, False),
-        ({"method": "srds"}, False),
-        ({"method": "serial"}, False),
-    ],
-)
-def test_what_may_go_through_the_window(catalog: Catalog, fields: dict[str, Any], windowed: bool) -> None:
-    assert catalog.resolve({"prompt": "x", **fields}).windowed is windowed
-
-
 def test_a_generation_is_checked_when_it_is_read_and_cannot_be_changed(catalog: Catalog) -> None:
     stored = catalog.resolve({"prompt": "x", "images": 2, "seed": MAX_SEED - 1}).model_dump()
     assert Generation.model_validate(stored).seed_of(1) == MAX_SEED

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sampler import Checkpoint, Parareal, Status
 from sampler.cost import flat, guess
+from sampler.methods import METHODS
 from sampler.methods.srds.convergence import Convergence, expected_iterates
 from tests.sampler.plans import choose, plan, resume, start
 from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
@@ -150,7 +151,7 @@ def test_any_choice_gives_the_serial_image_and_loses_little(steps, slots, slope,
 
 
 def test_named_methods_do_not_regard_the_cost():
-    for method in ("srds", "window", "serial"):
+    for method in METHODS:
         plans = [plan(method, solver(50), 16, tolerance=5e-3, cost=cost) for cost in (flat, guess, steep)]
         assert plans[0] == plans[1] == plans[2]
     assert plan("auto", solver(50), 16, tolerance=5e-3, blocks=6).blocks == 6

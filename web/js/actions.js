@@ -2,6 +2,7 @@
 
 import { guest } from "./api.js";
 import { el } from "./dom.js";
+import { METHODS } from "./methods.js";
 
 /** Fills `root` with the buttons for `work`, by the `handlers` of their names. They are replaced only when they change,
  * so that the focus stays. */
@@ -39,7 +40,7 @@ function* available({ job, pinned, strips }) {
     };
   if (["queued", "running"].includes(job.state)) yield { name: "cancel", label: "Cancel", disabled: stopping };
   if (pinned !== null) yield { name: "follow", label: "Back to the newest" };
-  if (job.state === "succeeded" && job.stopped !== "exact" && refinable(job))
+  if (job.state === "succeeded" && refinable(job))
     yield* [
       {
         name: "refine",
@@ -55,8 +56,6 @@ function* available({ job, pinned, strips }) {
   if (!["queued", "running"].includes(job.state)) yield { name: "remove", label: "Delete", kind: "quiet" };
 }
 
-/** A job that the window has finished leaves no checkpoint to continue from. */
-function refinable({ stopped, request }) {
-  const free = request.blocks === null && request.max_iterations === null;
-  return !(stopped === "converged" && (request.method === "window" || (request.method === "auto" && free)));
-}
+/** Whether an image of the job can go on. Some methods leave nothing to continue from once they have converged. */
+const refinable = ({ images }) =>
+  images.some(({ stopped, method }) => stopped !== "exact" && (stopped !== "converged" || METHODS[method]?.refines));

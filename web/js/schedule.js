@@ -1,10 +1,12 @@
 // Which blocks are being refined.
 //
-// The server sends the number of blocks and the saved iterates. The rest follows from the dataflow of Parareal: block i
-// of iterate p needs block i of iterate p - 1, and after iterate p the first p blocks are exact and never solved again.
-// So the drawing is derived, not measured, and its caption says so.
+// The server sends the number of blocks and the saved iterates. For methods that work by blocks, the rest follows from the
+// dataflow of Parareal: block i of iterate p needs block i of iterate p - 1, and after iterate p the first p blocks are
+// exact and never solved again. So the drawing is derived, not measured, and its caption says so. For other methods it
+// shows the rounds.
 
 import { attribute, el, svg, text } from "./dom.js";
+import { METHODS } from "./methods.js";
 
 const WIDTH = 320;
 const ROWS = 12; // of iterates, at most
@@ -19,19 +21,19 @@ export class Schedule {
   }
 
   render(job, image, strip) {
-    const method = image.method ?? job.request.method;
+    const method = METHODS[image.method];
     const newest = strip.at(-1)?.iterate ?? -1;
-    const state = `${job.id}/${image.number}/${image.blocks}/${newest}/${job.state}/${image.stopped}/${method}`;
+    const state = `${job.id}/${image.number}/${image.blocks}/${newest}/${job.state}/${image.stopped}/${image.method}`;
     if (this.state === state) return;
     this.state = state;
-    attribute(this.root, "hidden", image.blocks === null);
-    if (image.blocks === null) return;
+    attribute(this.root, "hidden", method === undefined);
+    if (method === undefined) return; // not planned yet
     const working = job.state === "running" && image.stopped === null;
-    if (method === "srds") this.rows(image, newest, working);
+    if (method.byBlocks) this.rows(image, newest, working);
     else this.track(job, image, strip, working, method);
   }
 
-  /** SRDS: a row for each iterate, a column for each block. */
+  /** A row for each iterate, a column for each block. */
   rows(image, newest, working) {
     const { blocks } = image;
     const known = working ? newest + 1 : newest;
@@ -57,8 +59,8 @@ export class Schedule {
     this.draw(`Iterate ${newest} of at most ${blocks} is saved. ${now}`, (last - first + 1) * (height + 3), cells);
   }
 
-  /** The window and the serial sampler have no iterates of blocks: their progress is counted in rounds. */
-  track(job, image, strip, working, method) {
+  /** One bar: the rounds done. */
+  track(job, image, strip, working, { title, summary }) {
     const { rounds = 0 } = strip.at(-1) ?? {};
     const expected = Math.max(image.predicted_rounds ?? job.request.steps, rounds);
     const done = working ? rounds / expected : image.stopped && image.stopped !== "accepted" ? 1 : rounds / expected;
@@ -66,10 +68,9 @@ export class Schedule {
     const cells = [svg("rect", { class: "cell open", x: 0, y: 0, width: WIDTH, height: 14, rx: 3 })];
     if (length > 0) cells.push(svg("rect", { class: "cell exact", x: 0, y: 0, width: length, height: 14, rx: 3 }));
     if (working && length < WIDTH) cells.push(svg("rect", { class: "cell busy", x: length, y: 0, width: Math.min(40, WIDTH - length), height: 14, rx: 3 }));
-    const what = method === "window" ? "A window slides along the steps, from noise to picture." : "One step after the other, from noise to picture.";
-    text(this.hint, what);
+    text(this.hint, `${title} ${summary}.`);
     this.legends(["exact", "Rounds done"], working && ["busy", "The work goes on here"], ["open", "Expected"]);
-    text(this.source, method === "window" ? "Derived from the rounds of the saved iterates and those that the planner expects; the position of the window in between is not known." : "The serial sampler saves a rough picture after its first round, and the finished one.");
+    text(this.source, "Derived from the rounds of the saved iterates and those that the planner expects.");
     this.draw(`${rounds} of about ${expected} rounds.`, 14, cells);
   }
 

@@ -1,5 +1,6 @@
 """Refining: going on with a job that has ended."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -25,8 +26,9 @@ from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
 from api.surfaces.native.parameters import JobId
 from contract.fields import Generation, RefineRequest
+from contract.methods import METHODS
 from store import moves, reads, tables, wakeups
-from store.refine import refined
+from store.refine import refined, unrefinable_methods
 
 router = APIRouter(tags=["jobs"])
 
@@ -79,10 +81,10 @@ async def refine_job(
     wanted = request or RefineRequest()
     async with services.moving.begin() as session:
         row = await session.scalar(reads.job(job_id).with_for_update()) or await existing(session, job_id)
-        _check(row)
-        await check_room(session, caller, services.settings.max_queued_per_key)
         images = (await session.scalars(reads.images([job_id]))).all()
         unfinished = [image for image in images if image.stopped != "exact"]
+        _check(row, unfinished)
+        await check_room(session, caller, services.settings.max_queued_per_key)
         generation = Generation.model_validate(row.generation)
         pace, max_queued = await services.pacer.now(session), services.settings.max_queued
         new = refined(generation, unfinished, wanted)
@@ -98,7 +100,7 @@ async def refine_job(
     return view
 
 
-def _check(row: tables.Job) -> None:
+def _check(row: tables.Job, unfinished: Sequence[tables.Image]) -> None:
     """Check whether a job can be refined, except for its checkpoints.
 
     Raises:
@@ -110,8 +112,9 @@ def _check(row: tables.Job) -> None:
         raise NotRefinable(f"The job {'has failed' if row.state == 'failed' else 'was canceled'}: submit it again.")
     if row.stopped == "exact":
         raise NotRefinable("The job is exact: there is nothing left to refine.")
-    if row.stopped == "converged" and Generation.model_validate(row.generation).windowed:
+    if methods := unrefinable_methods(unfinished):
+        others = " or ".join(name for name, method in METHODS.items() if method.refines)
         raise NotRefinable(
-            "The job went through the window, which leaves nothing to refine: submit it again with a lower tolerance, "
-            "or with method srds."
+            f"Method {', '.join(methods)} leaves nothing to refine: submit the job again with a lower tolerance, or "
+            f"with method {others}."
         )

@@ -1,0 +1,22 @@
+// What the page must know about each method. Written by `python -m contract.methods > web/js/methods.js`.
+
+export const METHODS = {
+  "srds": {
+    "title": "SRDS",
+    "summary": "refines all blocks in parallel",
+    "refines": true,
+    "byBlocks": true
+  },
+  "window": {
+    "title": "Window",
+    "summary": "slides along the steps, from noise to picture, in fewer rounds",
+    "refines": false,
+    "byBlocks": false
+  },
+  "serial": {
+    "title": "Serial",
+    "summary": "takes one step after the other, from noise to picture",
+    "refines": false,
+    "byBlocks": false
+  }
+};
