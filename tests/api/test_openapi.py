@@ -91,6 +91,18 @@ def test_openai_s_request_has_what_the_client_sends(document: dict[str, Any]) ->
     assert request.keys() >= Generation.model_fields.keys() - {"images"}
 
 
+def test_openai_s_route_documents_every_problem_of_submitting_a_job(document: dict[str, Any]) -> None:
+    def documented(path: str) -> set[tuple[str, str]]:
+        found = document["paths"][path]["post"]["responses"].items()
+        errors = {status: each["content"].values() for status, each in found if status >= "400"}
+        return {(status, slug) for status, contents in errors.items() for each in contents for slug in each["examples"]}
+
+    # An invalid request is a bad request in OpenAI's shape.
+    submitting = documented("/v1/jobs") - {("422", "invalid-request")} | {("400", "bad-request")}
+    assert ("429", "queue-full") in submitting
+    assert submitting <= documented("/v1/images/generations")
+
+
 @pytest.fixture
 def busy(worker: Worker, database: Engine, valkey: redis.Redis) -> Iterator[None]:
     """A worker that runs all jobs while the test lasts."""

@@ -81,6 +81,10 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(small: str, client: htt
         for response in (full.post("/v1/jobs", json=body), full.post(f"/v1/jobs/{finished}/refine")):
             assert "2 jobs are waiting" in problem(response, 429, "queue-full")["detail"]
             assert int(response.headers["Retry-After"]) >= 1
+        response = full.post("/v1/images/generations", json={"prompt": "red heart"})
+        assert (response.status_code, response.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert "2 jobs are waiting" in response.json()["error"]["message"]
+        assert int(response.headers["Retry-After"]) >= 1
         assert len(full.get("/v1/jobs").json()["jobs"]) == 3  # nothing was accepted
         assert full.get(f"/v1/jobs/{finished}").json()["state"] == "succeeded"
         worker.claim(waiting[0])
