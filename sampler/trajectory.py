@@ -51,12 +51,15 @@ class Iterate:
         number: p; 0 is the first preview.
         sample: (c, h, w) float32, in the model's latent space.
         residual: RMS of the change since the previous iterate over the RMS of the sample; None for the first.
+        error_estimate: the estimated relative RMS error of this iterate's final latents against the serial N-step
+            sampler's; 0 for the exact image; None if there is no estimate yet.
         rounds, evaluations: of the trajectory until the iterate was complete.
     """
 
     number: int
     sample: Tensor
     residual: float | None
+    error_estimate: float | None
     rounds: int
     evaluations: int
 
@@ -185,6 +188,7 @@ class Trajectory(ABC):
                 "version": CHECKPOINT_VERSION,
                 "method": self.method,
                 "newest": newest and (newest.number, newest.residual, newest.rounds, newest.evaluations),
+                "error_estimate": newest and newest.error_estimate,
                 "spent": (self.rounds, self.evaluations),
                 **description,
             },
@@ -196,7 +200,9 @@ class Trajectory(ABC):
         self.rounds, self.evaluations = about["spent"]
         if about["newest"]:
             number, change, rounds, evaluations = about["newest"]
-            self.newest = Iterate(number, checkpoint.tensors["newest"], change, rounds, evaluations)
+            # Checkpoints of version 0.1 have no estimate.
+            estimate = about.get("error_estimate")
+            self.newest = Iterate(number, checkpoint.tensors["newest"], change, estimate, rounds, evaluations)
 
     def _end(self, status: Status) -> None:
         if self.status is Status.RUNNING:

@@ -1,5 +1,6 @@
 """What holds for every row of the table of methods."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -44,8 +45,11 @@ def test_with_tolerance_0_every_method_gives_the_serial_image(name, steps):
     exact = run(Mixture(), Parareal(solver(steps), noise(), blocks=1), 1)[-1].sample
     plan = planned(name, steps, tolerance=0.0)
     trajectory = plan.start(solver(steps), noise(), Stopping(0.0))
-    assert relative_error(run(Mixture(), trajectory, 8)[-1].sample, exact) < 1e-6
+    iterates = run(Mixture(), trajectory, 8)
+    assert relative_error(iterates[-1].sample, exact) < 1e-6
     assert trajectory.status is Status.EXACT
+    assert iterates[-1].error_estimate == 0
+    assert all(iterate.error_estimate != 0 for iterate in iterates[:-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,6 +66,30 @@ def test_a_plan_resumes_the_checkpoints_of_its_trajectories(name, rounds):
     taken(resumed, 100)
     assert torch.equal(resumed.newest.sample, whole.newest.sample)
     assert (resumed.rounds, resumed.evaluations, resumed.status) == (whole.rounds, whole.evaluations, whole.status)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_has_the_newest_iterate_with_its_figures(name):
+    trajectory = taken(planned(name).start(solver(30), noise(), Stopping(5e-3)), 9)
+    trajectory.newest = replace(trajectory.newest, residual=0.25, error_estimate=0.125)
+    saved = Checkpoint.from_bytes(trajectory.checkpoint().to_bytes())
+    resumed = planned(name, checkpoint=saved).resume(solver(30), saved, Stopping(5e-3))
+    assert torch.equal(resumed.newest.sample, trajectory.newest.sample)
+    figures = [
+        (i.number, i.residual, i.error_estimate, i.rounds, i.evaluations) for i in (resumed.newest, trajectory.newest)
+    ]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_of_a_version_without_estimates_is_resumed(name):
+    trajectory = taken(planned(name).start(solver(30), noise(), Stopping(5e-3)), 9)
+    saved = trajectory.checkpoint()
+    description = {key: value for key, value in saved.description.items() if key != "error_estimate"}
+    old = Checkpoint.from_bytes(Checkpoint(saved.tensors, description).to_bytes())
+    resumed = planned(name, checkpoint=old).resume(solver(30), old, Stopping(5e-3))
+    assert torch.equal(resumed.newest.sample, trajectory.newest.sample)
+    assert resumed.newest.error_estimate is None
 
 
 @pytest.mark.parametrize("name", NAMES)

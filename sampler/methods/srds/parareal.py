@@ -275,7 +275,8 @@ class Parareal(Trajectory):
             return None
         previous = self.newest
         change = None if previous is None else residual(state[0], previous.sample)
-        self.newest = Iterate(p, state[0], change, self.rounds, self.evaluations)
+        estimate = 0.0 if p == self.blocks else None
+        self.newest = Iterate(p, state[0], change, estimate, self.rounds, self.evaluations)
         self._flow.complete(p)
         self._nodes = {key: self._nodes[key] for key in self._flow.done}
         self._stop_at(self.newest)

@@ -235,7 +235,8 @@ class Window(Trajectory):
             return []
         previous = self.newest
         number, change = (0, None) if previous is None else (previous.number + 1, residual(sample, previous.sample))
-        self.newest = Iterate(number, sample, change, self.rounds, self.evaluations)
+        estimate = 0.0 if self._fine.done and self.deviation == 0 else None
+        self.newest = Iterate(number, sample, change, estimate, self.rounds, self.evaluations)
         if self._fine.done:
             # With deviation 0 every point was evaluated exactly at its final state.
             self._end(Status.CONVERGED if self.deviation > 0 else Status.EXACT)
