@@ -23,8 +23,6 @@ from store.pictures import PicturesUnavailable
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
-AWAY = (*DATABASE_AWAY, PicturesUnavailable)
-
 log = logging.getLogger(__name__)
 
 
@@ -33,11 +31,12 @@ def register(app: FastAPI, surfaces: Surfaces) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(request, error)
-        if isinstance(problem, problems.DatabaseGone) and sse.is_wanted(request):
+        gone = isinstance(problem, problems.DatabaseGone | problems.PicturesGone)
+        if gone and sse.is_wanted(request):
             return sse.come_back()
         return surfaces.render(request.scope["path"], problem)
 
-    known = (HTTPException, RequestValidationError, InvalidFields, *AWAY)
+    known = (HTTPException, RequestValidationError, InvalidFields, PicturesUnavailable, *DATABASE_AWAY)
     for kind in (*known, Exception):
         app.add_exception_handler(kind, answer)
 
@@ -58,7 +57,10 @@ def problem_of(request: Request, error: Exception) -> Problem:
         case HTTPException(status_code=HTTPStatus.BAD_REQUEST):  # FastAPI could not read the body as text
             unread = FieldProblem("body", Code.VALUE, "cannot be read: it must be JSON, in UTF-8")
             return problems.InvalidRequest.of([unread])
-        case _ if isinstance(error, AWAY):
+        case PicturesUnavailable():
+            log.error("the store of pictures cannot be reached: %s", error)
+            return problems.PicturesGone(problems.PicturesGone.example, headers={"Retry-After": "5"})
+        case _ if isinstance(error, DATABASE_AWAY):
             log.error("the database cannot be reached: %s", error)
             return problems.DatabaseGone(problems.DatabaseGone.example, headers={"Retry-After": "5"})
         case _:  # uvicorn logs it with its stack trace

@@ -266,6 +266,13 @@ class DatabaseGone(Problem):
     example = "The request may be sent again in a few seconds."
 
 
+class PicturesGone(Problem):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "pictures-gone"
+    title = "The pictures cannot be reached"
+    example = "The request may be sent again in a few seconds."
+
+
 class NotReady(Problem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "not-ready"

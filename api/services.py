@@ -1,5 +1,6 @@
 """What the routes work with: made when the app starts, closed when it stops."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ async def open_services(
     metrics.registry.register(shared)
     metrics.show_clients(subscriptions.clients)
     outbox, max_running = Outbox(single), JobSettings().max_running_per_key
+    pictures = open_pictures()
     try:
         async with subscriptions.running(), outbox.running():
             yield Services(
@@ -93,7 +95,7 @@ async def open_services(
                 moving=moving,
                 single=single,
                 reading=reading,
-                pictures=open_pictures(),
+                pictures=pictures,
                 redis=client,
                 subscriptions=subscriptions,
                 keys=Keyring(moving, settings.exposed),
@@ -109,6 +111,7 @@ async def open_services(
             )
     finally:
         metrics.registry.unregister(shared)
+        await asyncio.to_thread(pictures.close)
         await client.aclose()
         await followers.dispose()
         await engine.dispose()

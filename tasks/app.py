@@ -76,4 +76,4 @@ def _stop(**_: Any) -> None:
     process = _process[0]
     process.presence.end()
     process.heartbeat.end()
-    process.worker.engines.close(ENGINES_SECONDS)
+    process.worker.close(ENGINES_SECONDS)

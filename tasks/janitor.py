@@ -126,7 +126,8 @@ class Janitor:
         self.announce()
 
     def leave(self) -> None:
-        """End the announcement of this process now."""
+        """End the announcement of this process now, and the connections of the store of pictures."""
+        self._pictures.close()
         try:
             workers.withdraw(self._redis, self._name, "beat")
         except REDIS_AWAY as error:

@@ -1,4 +1,4 @@
-"""Work that outlives an outage of PostgreSQL, and one log line for the start and the end of each outage."""
+"""Work that outlives an outage of what it is stored in, and one log line for the start and the end of each outage."""
 
 from collections.abc import Callable
 from logging import Logger
@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 class GaveUp(Exception):
-    """PostgreSQL stayed away for longer than there was reason to wait."""
+    """PostgreSQL, or the store of pictures, stayed away for longer than there was reason to wait."""
 
 
 class Outage:
@@ -54,7 +54,8 @@ def transact(
     hopeless: Callable[[], bool] = lambda: True,
     what: str,
 ) -> T:
-    """Do ``work`` in a transaction and commit; while PostgreSQL is away, try again with growing pauses.
+    """Do ``work`` in a transaction and commit. While PostgreSQL or the store of pictures is away, try again with
+    growing pauses.
 
     A transaction whose commit was not confirmed is repeated, so ``work`` must have the same effect when done twice.
 
@@ -65,7 +66,10 @@ def transact(
     Raises:
         GaveUp: it was hopeless.
     """
-    outage = Outage(log, f"{what}: PostgreSQL is away, trying until it is back: %s", f"{what}: PostgreSQL is back")
+    database = Outage(log, f"{what}: PostgreSQL is away, trying until it is back: %s", f"{what}: PostgreSQL is back")
+    pictures = Outage(
+        log, f"{what}: the pictures are away, trying until they are back: %s", f"{what}: the pictures are back"
+    )
 
     def attempt() -> T:
         with sessions() as session:
@@ -75,7 +79,7 @@ def transact(
 
     def note(state: RetryCallState) -> None:
         if state.attempt_number > 1 and state.outcome and isinstance(error := state.outcome.exception(), Exception):
-            outage.failed(error)
+            (pictures if isinstance(error, PicturesUnavailable) else database).failed(error)
 
     attempts = Retrying(
         retry=retry_if_exception_type(AWAY),
@@ -89,5 +93,6 @@ def transact(
         result = attempts(attempt)
     except AWAY as error:
         raise GaveUp(f"{what}: {reason(error)}") from error
-    outage.succeeded()
+    database.succeeded()
+    pictures.succeeded()
     return result

@@ -39,8 +39,14 @@ class Worker:
     leases: Leases
     metrics: Metrics = field(default_factory=Metrics)
 
+    def close(self, seconds: float) -> None:
+        """End the engines, for which it waits at most so long, and the connections of the store of pictures."""
+        self.engines.close(seconds)
+        self.pictures.close()
+
     def save(self, lease: Lease, work: Callable[[Session], T]) -> T:
-        """Do `work` in a transaction, however long PostgreSQL is away, unless the job is lost or the process must end.
+        """Do `work` in a transaction, however long PostgreSQL or the store of pictures is away, unless the job is lost
+        or the process must end.
 
         Raises:
             GaveUp: see `transact`.

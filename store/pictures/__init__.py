@@ -4,12 +4,17 @@
 that Redis keeps for a while.
 """
 
-from store.pictures.base import PictureId, Pictures, PicturesUnavailable, StoredPicture
+from store.pictures.base import PictureId, Pictures, PicturesUnavailable, StoredPicture, database_identity
 from store.pictures.postgres import PostgresPictures
 
-__all__ = ["PictureId", "Pictures", "PicturesUnavailable", "StoredPicture", "open_pictures"]
+__all__ = ["PictureId", "Pictures", "PicturesUnavailable", "StoredPicture", "database_identity", "open_pictures"]
 
 
 def open_pictures() -> Pictures:
-    """The store of pictures of this installation. Every process of it opens the same one, once, at its start."""
+    """The store of pictures of this installation. Every process opens the same one once, at its start, and closes it at
+    its end. Nothing is connected yet.
+
+    Raises:
+        ValueError: its settings are invalid.
+    """
     return PostgresPictures()

@@ -10,19 +10,26 @@ callers keep to an order that allows this for stores inside the database and out
 
 The statements of 1 and 2 lock the job's row until their commit. A store outside the database must not delete a picture
 that is put again at the same time. It can lock the row, too: `put` in the caller's session, `delete` and `sweep` in
-sessions of the store.
+sessions of the store. The row is then locked during the store's requests, and a heartbeat that waits for the row renews
+no lease: the store's timeouts must be much shorter than a lease.
+
+A store outside the database belongs to the first database that deletes from it, and keeps that database's
+`database_identity`. With any other database it deletes nothing and logs an error: to a copy of the database, or to one
+that was connected by mistake, the owner's pictures would look as if no row referred to them. Whoever moves a database
+(by a dump, or an upgrade that makes a new cluster) removes the stored identity.
 """
 
 from collections.abc import Collection
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 
 class PicturesUnavailable(Exception):
-    """The store cannot be reached at the moment. The same call may succeed later."""
+    """The store cannot be reached at the moment. The same call may succeed later. The message is for the log."""
 
 
 class PictureId(NamedTuple):
@@ -58,6 +65,10 @@ class Pictures(Protocol):
     async def get(self, session: AsyncSession, picture: PictureId) -> bytes | None:
         """The bytes of a picture; None if no row refers to it any more.
 
+        Args:
+            session: for a store that needs the database; nothing has been executed in it yet, so that it holds no
+                connection until then.
+
         Raises:
             PicturesUnavailable: it may be there.
         """
@@ -72,3 +83,14 @@ class Pictures(Protocol):
         """Remove the pictures that no row refers to. Returns how many. Never raises. The janitor calls it every few
         seconds; a store for which a search is expensive searches less often."""
         ...
+
+    def close(self) -> None:
+        """End all connections, to the store and to the database. Called once, when nothing else is called any more.
+        Blocks, so asyncio code calls it in a thread."""
+        ...
+
+
+def database_identity(session: Session) -> str:
+    """Names a database: a promoted replica is the same one, a restored dump is another one."""
+    own = text("select system_identifier, oid from pg_control_system(), pg_database where datname = current_database()")
+    return "{}/{}".format(*session.execute(own).one())

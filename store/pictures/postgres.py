@@ -29,3 +29,6 @@ class PostgresPictures:
 
     def sweep(self) -> int:
         return 0
+
+    def close(self) -> None:
+        pass

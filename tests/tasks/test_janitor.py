@@ -209,10 +209,10 @@ def test_old_jobs_are_deleted(jobs: Jobs, janitor: Janitor, valkey: redis.Redis,
 
 
 def test_pictures_outside_the_database_go_with_their_rows(
-    jobs: Jobs, process: Start, engine: Engine, valkey: redis.Redis, tmp_path: Path
+    jobs: Jobs, process: Start, engine: Engine, postgres_url: str, valkey: redis.Redis, tmp_path: Path
 ) -> None:
     sessions = sync_sessions(engine)
-    pictures = FolderPictures(tmp_path, sessions)
+    pictures = FolderPictures(tmp_path, postgres_url)
     worker = process(pictures=pictures)
     old, new = jobs.submit(steps=8, blocks=2, tolerance=0.0), jobs.submit(steps=8, blocks=2, tolerance=0.0)
     worker.run()
@@ -234,8 +234,12 @@ def test_pictures_outside_the_database_go_with_their_rows(
         patch.setattr(pictures, "sweep", lambda: 0)
         Janitor(sessions, pictures, valkey, settings).sweep()
     assert pictures.kept() == {final, orphan}
-    Janitor(sessions, pictures, valkey, settings).sweep()
+    janitor = Janitor(sessions, pictures, valkey, settings)
+    janitor.sweep()
     assert pictures.kept() == {final}
+    assert pictures.connected
+    janitor.leave()
+    assert not pictures.connected
 
 
 def test_old_idempotency_keys_are_forgotten_and_the_jobs_stay(jobs: Jobs, janitor: Janitor) -> None:

@@ -5,6 +5,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from store.database import sync_engine, sync_sessions
+from store.pictures import PicturesUnavailable
 from tasks.outages import GaveUp, transact
 
 
@@ -35,3 +36,19 @@ def test_it_is_tried_until_it_is_hopeless_and_logged_once(tries: int, caplog: py
         transact(sessions, work, hopeless=lambda: len(made) == tries, what="work")
     assert len(made) == tries
     assert len(caplog.messages) == (0 if tries == 2 else 1)
+
+
+def test_the_log_names_what_is_away(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    failures = iter([PicturesUnavailable("no route"), PicturesUnavailable("no route")])
+
+    def work(session: Session) -> str:
+        for failure in failures:
+            raise failure
+        return "done"
+
+    caplog.set_level("INFO")
+    assert transact(sync_sessions(engine), work, hopeless=lambda: False, what="work") == "done"
+    assert caplog.messages == [
+        "work: the pictures are away, trying until they are back: no route",
+        "work: the pictures are back",
+    ]

@@ -16,6 +16,7 @@ from api.problems import (
     Misdirected,
     NoSuchModel,
     NotJson,
+    PicturesGone,
     Problem,
     QueueFull,
     ServerError,
@@ -138,5 +139,6 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         ServerError,
         GenerationFailed,
         DatabaseGone,
+        PicturesGone,
     ),
 }

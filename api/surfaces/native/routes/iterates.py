@@ -13,7 +13,7 @@ from api.live.subscriptions import Look
 from api.openapi import example, header, responses
 from api.pictures import formats as pictures
 from api.pictures.lookup import Found, find_picture, progress, read_picture
-from api.problems import InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable
+from api.problems import DatabaseGone, InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable, PicturesGone
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
 from api.surfaces.native.parameters import ImageNumber, IterateNumber, JobId
@@ -65,6 +65,8 @@ async def list_iterates(
         NoSuchPicture,
         NotAcceptable,
         InvalidRequest,
+        DatabaseGone,
+        PicturesGone,
         _200={
             "headers": {
                 "ETag": header("Names exactly these bytes."),

@@ -1,0 +1,16 @@
+"""What a worker process holds, and what it ends at its end."""
+
+from pathlib import Path
+
+from tasks.engines import Engines
+from tests.store.folder_pictures import FolderPictures
+from tests.tasks.inside import Start
+
+
+def test_it_closes_the_store_of_pictures(process: Start, postgres_url: str, tmp_path: Path) -> None:
+    pictures = FolderPictures(tmp_path, postgres_url)
+    worker = process(pictures=pictures, engines=Engines(width=1, device="cpu")).worker
+    pictures.sweep()
+    assert pictures.connected
+    worker.close(10)
+    assert not pictures.connected
