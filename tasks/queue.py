@@ -65,7 +65,7 @@ def enqueue() -> None:
     """Send a message for one job. Blocks for milliseconds, or for about a second if the broker is away.
 
     Raises:
-        QueueUnavailable: the broker is away; nothing is lost, see there.
+        QueueUnavailable: the broker is away, full or read-only; nothing is lost, see there.
     """
     try:
         # Not the app's own pool, in which callers wait without bound behind others while the broker is away.
