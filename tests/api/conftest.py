@@ -18,6 +18,7 @@ from store import keys
 from store.tables import Job
 from tests.api.serving import serving
 from tests.api.worker import Worker
+from tests.until import until
 
 
 @pytest.fixture(scope="session")
@@ -88,12 +89,12 @@ def worker(database: Engine) -> Worker:
 
 def wait_until_sent(database: Engine, job: str) -> None:
     """Return when a worker was called for a job, which happens behind its answer."""
-    until = time.monotonic() + 20
-    with Session(database) as session:
-        while session.scalar(select(Job.sent_at).where(Job.id == UUID(job))) is None:
-            assert time.monotonic() < until
-            session.rollback()
-            time.sleep(0.02)
+
+    def sent() -> bool:
+        with Session(database) as session:
+            return session.scalar(select(Job.sent_at).where(Job.id == UUID(job))) is not None
+
+    until(sent)
 
 
 def within_a_minute(send: Callable[[], list[httpx.Response]]) -> list[httpx.Response]:

@@ -1,6 +1,5 @@
 """Keys: what they allow, and when they stop to work."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,20 +7,17 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from api.auth.keyring import FRESH_SECONDS
 from store import keys
 from tests.api.problem import problem
 from tests.api.serving import serving
+from tests.until import until
 
 Holder = Callable[..., httpx.Client]
 
 
-def until(status: int, client: httpx.Client) -> None:
+def until_status(status: int, client: httpx.Client) -> None:
     """Asks until the answer is this one: what a process remembers may be some seconds old."""
-    end = time.monotonic() + FRESH_SECONDS + 10
-    while client.get("/v1/jobs").status_code != status:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: client.get("/v1/jobs").status_code == status)
 
 
 def test_what_each_scope_allows(holder: Holder) -> None:
@@ -68,7 +64,7 @@ def test_a_revoked_key_stops_to_work_and_does_not_open_the_server(holder: Holder
     assert client.get("/v1/jobs").status_code == 200
     with database.begin() as connection:
         connection.execute(keys.revoke("only"))
-    until(401, client)
+    until_status(401, client)
     del client.headers["Authorization"]
     problem(client.get("/v1/jobs"), 401, "unauthorized")
 
@@ -80,13 +76,13 @@ def test_a_replaced_key_leaves_its_jobs_to_the_new_one(holder: Holder, database:
     with database.begin() as connection:
         connection.execute(keys.replace("ann", new))
     assert client.get(f"/v1/jobs/{job}", headers={"Authorization": f"Bearer {new}"}).status_code == 200
-    until(401, client)
+    until_status(401, client)
 
 
 def test_a_key_expires(holder: Holder) -> None:
     client = holder("brief", expires_days=2 / 86400)
     assert client.get("/v1/jobs").status_code == 200
-    until(401, client)
+    until_status(401, client)
 
 
 def test_its_last_use_is_noted(holder: Holder, database: Engine) -> None:
@@ -117,4 +113,4 @@ def test_the_first_key_closes_an_open_server(second_process: str, database: Engi
         assert client.get("/v1/jobs", headers={"Authorization": "Bearer unused"}).status_code == 200
         with database.begin() as connection:
             connection.execute(keys.create("ann", keys.new_key(), ["read"]))
-        until(401, client)
+        until_status(401, client)

@@ -25,6 +25,7 @@ from store.redis_clients import async_redis
 from tests.api.problem import faults, problem
 from tests.api.serving import serving
 from tests.api.worker import Worker, png
+from tests.until import PATIENCE
 
 Submit = Callable[..., str]
 Later = Callable[..., "Future[httpx.Response]"]
@@ -66,6 +67,18 @@ def test_a_job_is_held_until_it_changes(
     assert (answer.status_code, answer.json()["state"]) == (200, "running")
     assert answer.headers["etag"] == 'W/"2"'
     assert "preference-applied" not in answer.headers
+
+
+def test_one_whose_answers_are_held_sees_every_iterate(
+    client: httpx.Client, submit: Submit, worker: Worker, later: Later, valkey: redis.Redis
+) -> None:
+    job = submit()
+    worker.claim(job)
+    for iterate in range(5):
+        held = later(f"/v1/jobs/{job}?wait=60", client.get(f"/v1/jobs/{job}").headers["etag"])
+        saved = worker.save(job, iterate, png(iterate))
+        wakeups.publish(valkey, UUID(job), saved.seq)
+        assert held.result(PATIENCE).json()["images"][0]["iterate"] == iterate
 
 
 def test_a_lost_message_costs_seconds_only(client: httpx.Client, submit: Submit, worker: Worker, later: Later) -> None:
