@@ -40,6 +40,11 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def percent(error: float) -> str:
+    """A relative error in percent, with two significant digits."""
+    return f"{100 * error:.2g}%"
+
+
 def can_draw(on: Console) -> bool:
     """Whether the console has enough colours for a picture: a terminal with 256 or more, and no NO_COLOR."""
     return on.is_terminal and not on.no_color and on.color_system in ("256", "truecolor")

@@ -38,8 +38,10 @@ from store.moves import held
 from store.pictures import Pictures
 from store.tables import checkpoints, images, iterates, jobs
 
+# What an iterate measured and cost.
+FIGURES = ("residual", "error_estimate", "rounds", "evaluations")
 # The data of an iterate's event.
-EVENT_FIELDS = ("image", "iterate", "residual", "rounds", "evaluations", "elapsed", "etag", "final")
+EVENT_FIELDS = ("image", "iterate", *FIGURES, "elapsed", "etag", "final")
 
 
 class LeaseLost(Exception):
@@ -95,6 +97,7 @@ def save_iterate(
     iterate: int,
     *,
     residual: float | None,
+    error_estimate: float | None,
     rounds: int,
     evaluations: int,
     picture: bytes | None,
@@ -115,6 +118,7 @@ def save_iterate(
         "image": image,
         "iterate": iterate,
         "residual": residual,
+        "error_estimate": error_estimate,
         "rounds": rounds,
         "evaluations": evaluations,
         **stored,
@@ -210,12 +214,11 @@ def _save(session: Session, job_id: UUID, attempt: int, save: Select[int], row: 
 @cache
 def _iterate(checkpointed: bool) -> Select[int]:
     job = _raised()
-    row = _given(iterates, "image", "iterate", "residual", "rounds", "evaluations", "picture", "etag", "final")
+    row = _given(iterates, "image", "iterate", *FIGURES, "picture", "etag", "final")
     row["elapsed"] = job.c.elapsed
     # The image's figures are those of its newest iterate.
     newer = or_(images.c.iterate.is_(None), images.c.iterate <= row["iterate"])
-    newest = {name: case((newer, row[name]), else_=images.c[name])
-              for name in ("iterate", "residual", "rounds", "evaluations")}  # fmt: skip
+    newest = {name: case((newer, row[name]), else_=images.c[name]) for name in ("iterate", *FIGURES)}
     final = case((row["final"], row["iterate"]), else_=images.c.final)
     image = update(images).where(_its_image(job)).values(final=final, **newest)
     parts = [_replace(iterates, job, row).cte("iterate"), image.cte("image")]

@@ -157,6 +157,7 @@ class Image(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     iterate: Mapped[int | None]
     residual: Mapped[float | None]
+    error_estimate: Mapped[float | None]
     rounds: Mapped[int] = mapped_column(server_default=text("0"))
     evaluations: Mapped[int] = mapped_column(server_default=text("0"))
     method: Mapped[SampledBy | None] = mapped_column(Text)
@@ -183,6 +184,7 @@ class Iterate(Base):
     image: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     iterate: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     residual: Mapped[float | None]
+    error_estimate: Mapped[float | None]
     rounds: Mapped[int]
     evaluations: Mapped[int]
     elapsed: Mapped[float]

@@ -179,6 +179,7 @@ class Images:
                     self._worker.pictures,
                     *(job_id, attempt, image, iterate.number),
                     residual=iterate.residual,
+                    error_estimate=iterate.error_estimate,
                     rounds=iterate.rounds,
                     evaluations=iterate.evaluations,
                     picture=picture,

@@ -30,6 +30,8 @@ class Iterate(Document):
     image: int
     iterate: int
     residual: float | None = None
+    error_estimate: float | None = None
+    """The estimated relative RMS error against the serial sampler's image; 0 if exact; None if there is no estimate."""
     rounds: int
     evaluations: int
     elapsed: float
@@ -63,6 +65,7 @@ class IterateEvent(Event):
     image: int
     iterate: int
     residual: float | None = None
+    error_estimate: float | None = None
     rounds: int
     evaluations: int
     elapsed: float

@@ -25,6 +25,8 @@ class Image(Document):
     iterate: int | None = None
     """The newest iterate; None before the first."""
     residual: float | None = None
+    error_estimate: float | None = None
+    """The estimated relative RMS error against the serial sampler's image; 0 if exact; None if there is no estimate."""
     rounds: int = 0
     evaluations: int = 0
     method: str | None = None

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from cli.terminal import COLUMNS, GAP, ROWS, Drawing, can_draw, console, side_by_side
+from cli.terminal import COLUMNS, GAP, ROWS, Drawing, can_draw, console, percent, side_by_side
 from underpaint import Image, IterateEvent, Job
 
 RESERVED = 4  # rows below the pictures, besides the bars
@@ -65,7 +65,7 @@ class Display:
 
     def iterate(self, event: IterateEvent) -> None:
         """Shows a new iterate."""
-        figures = _iterate(event.iterate, event.residual)
+        figures = _iterate(event.iterate, event)
         self._progress.update(self._bars[event.image], completed=event.evaluations, figures=figures)
 
     def picture(self, image: int, encoded: bytes) -> None:
@@ -83,8 +83,10 @@ class Display:
 def _figures(job: Job, image: Image) -> str:
     if job.state == "queued":
         return f"queued, number {job.queue_position}" if job.queue_position else "queued"
-    return "starting" if image.iterate is None else _iterate(image.iterate, image.residual)
+    return "starting" if image.iterate is None else _iterate(image.iterate, image)
 
 
-def _iterate(number: int, residual: float | None) -> str:
-    return f"iterate {number}" + ("" if residual is None else f"  residual {residual:.2g}")
+def _iterate(number: int, of: IterateEvent | Image) -> str:
+    residual = "" if of.residual is None else f"  residual {of.residual:.2g}"
+    error = "" if of.error_estimate is None else f"  estimated error {percent(of.error_estimate)}"
+    return f"iterate {number}{residual}{error}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import Drawing, can_draw, clean, console, show, side_by_side
+from cli.terminal import Drawing, can_draw, clean, console, percent, show, side_by_side
 from underpaint import Iterate, Job, JobPage, Model
 
 STYLES = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "canceled": "dim"}
@@ -42,10 +42,11 @@ def jobs(page: JobPage) -> None:
     if not page.jobs:
         line("There are no such jobs.")
         return
-    table = _table("<ID", "<STATE", ">AGE", ">IMAGES", ">ITERATE", ">RESIDUAL", "<PROMPT")
+    table = _table("<ID", "<STATE", ">AGE", ">IMAGES", ">ITERATE", ">RESIDUAL", ">ERROR", "<PROMPT")
     for job in page.jobs:
         newest = [image.iterate for image in job.images if image.iterate is not None]
         residuals = [image.residual for image in job.images if image.residual is not None]
+        errors = [image.error_estimate for image in job.images if image.error_estimate is not None]
         table.add_row(
             str(job.id)[:8],
             Text(job.state, STYLES.get(job.state, "")),
@@ -53,6 +54,7 @@ def jobs(page: JobPage) -> None:
             str(len(job.images)),
             str(max(newest)) if newest else "-",
             f"{max(residuals):.2g}" if residuals else "-",
+            percent(max(errors)) if errors else "-",
             Text(clean(job.request.prompt), no_wrap=True, overflow="ellipsis"),
         )
     show(out, table)
@@ -73,13 +75,14 @@ def job(job: Job, iterates: Sequence[Iterate], fetch: Callable[[int], bytes]) ->
     show(out, facts)
     if iterates:
         out.print()
-        table = _table(">IMAGE", ">ITERATE", ">RESIDUAL", ">ROUNDS", ">EVALUATIONS", ">SECONDS", "<PICTURE")
+        table = _table(">IMAGE", ">ITERATE", ">RESIDUAL", ">ERROR", ">ROUNDS", ">EVALUATIONS", ">SECONDS", "<PICTURE")
         for each in iterates:
             kept = "final" if each.final else "preview"
             table.add_row(
                 str(each.image),
                 str(each.iterate),
                 "-" if each.residual is None else f"{each.residual:.2g}",
+                "-" if each.error_estimate is None else percent(each.error_estimate),
                 str(each.rounds),
                 str(each.evaluations),
                 f"{each.elapsed:.1f}",

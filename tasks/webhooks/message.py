@@ -42,6 +42,7 @@ def _image(links: JobLinks, row: Image) -> dict[str, Any]:
         "number": row.number,
         "iterate": row.iterate,
         "residual": row.residual,
+        "error_estimate": row.error_estimate,
         "stopped": row.stopped,
         "error": row.error,
         "picture": newest,

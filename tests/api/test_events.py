@@ -48,6 +48,7 @@ def test_the_whole_story(client: httpx.Client, submit: Submit, worker: Worker, d
     assert [(data["iterate"], data["final"]) for data in pictures] == [(0, False), (1, False), (2, True)]
     for data in pictures:
         assert client.get(data["picture"]).content == png(data["iterate"])
+        assert data["error_estimate"] == (0.02 / data["iterate"] if data["iterate"] else None)
         assert data["rounds"] < data["evaluations"] or data["iterate"] == 0
 
 

@@ -33,7 +33,7 @@ def test_a_job_from_queue_to_success(client: httpx.Client, submit: Submit, worke
     assert (running["state"], running["queue_position"]) == ("running", None)
     assert running["started_at"] > running["created_at"]
     image = running["images"][1]
-    figures = {"iterate": 1, "residual": 0.1, "rounds": 14, "evaluations": 50}
+    figures = {"iterate": 1, "residual": 0.1, "error_estimate": 0.02, "rounds": 14, "evaluations": 50}
     plan = {"method": "srds", "blocks": 7, "predicted_rounds": 18, "predicted_evaluations": 96}
     assert {name: image[name] for name in (*figures, *plan)} == {**figures, **plan}
     assert image["links"]["final"] is None
@@ -191,6 +191,7 @@ def test_iterates_are_listed_with_their_figures(client: httpx.Client, submit: Su
     assert (rough["iterate"], rough["residual"], rough["rounds"], rough["evaluations"]) == (0, None, 10, 10)
     assert (rough["picture"], rough["final"]) == (None, False)
     assert (final["iterate"], final["residual"], final["final"]) == (1, 0.1, True)
+    assert (rough["error_estimate"], final["error_estimate"]) == (None, 0.02)
     assert 0 <= rough["elapsed"] <= final["elapsed"]
     assert client.get(final["picture"]).content == png()
     again = client.get(path, headers={"If-None-Match": response.headers["etag"]})

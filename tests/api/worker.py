@@ -40,6 +40,7 @@ class Worker:
     def save(self, job: str, iterate: int, picture: bytes | None, image: int = 0, final: bool = False) -> Saved:
         figures: dict[str, Any] = {
             "residual": 0.1 / iterate if iterate else None,
+            "error_estimate": 0.02 / iterate if iterate else None,
             "rounds": 10 + 4 * iterate,
             "evaluations": 10 + 40 * iterate,
         }

@@ -58,7 +58,7 @@ def test_listing(ask: Callable[..., str], draft: dict[str, Any], api: httpx.Clie
     later = ("jobs", "--state", "succeeded", "--cursor", listed["next_cursor"])
     assert json.loads(ask(*later, "--json"))["jobs"][0] == api.get("/v1/jobs?limit=2").json()["jobs"][1]
     header, *rows = ask(*later).splitlines()
-    assert header.split() == ["ID", "STATE", "AGE", "IMAGES", "ITERATE", "RESIDUAL", "PROMPT"]
+    assert header.split() == ["ID", "STATE", "AGE", "IMAGES", "ITERATE", "RESIDUAL", "ERROR", "PROMPT"]
     (row,) = (row for row in rows if row.startswith(draft["id"][:8]))
     assert row.split()[1] == "succeeded"
     assert row.endswith("red heart")
@@ -77,7 +77,7 @@ def test_showing_and_saving(
     assert "\x1b" not in text
     lines = [line.split() for line in text.splitlines()]
     assert ["Job", draft["id"]] in lines
-    assert ["IMAGE", "ITERATE", "RESIDUAL", "ROUNDS", "EVALUATIONS", "SECONDS", "PICTURE"] in lines
+    assert ["IMAGE", "ITERATE", "RESIDUAL", "ERROR", "ROUNDS", "EVALUATIONS", "SECONDS", "PICTURE"] in lines
     assert lines[-1] == [str(tmp_path / "kept" / "red-heart-7.png")]
     kept = (tmp_path / "kept" / "red-heart-7.png").read_bytes()
     assert kept == (saved / "red-heart-7.png").read_bytes()

@@ -62,6 +62,7 @@ def check(events: list[Any], partials: int) -> None:
     assert distances[0] > 0
     assert {(event.size, event.output_format, event.background) for event in events} == {("64x64", "png", "opaque")}
     completed = events[-1]
+    assert [event.error_estimate for event in (events[0], completed)] == [None, 0]
     assert completed.usage.total_tokens == completed.usage.output_tokens == completed.evaluations > 50
     assert completed.created_at >= events[0].created_at > time.time() - 600
 

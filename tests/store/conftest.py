@@ -45,8 +45,8 @@ class Driver:
         self.do(update(Job).where(Job.id == job_id).values(lease_expires_at=past).returning(Job.id))
 
     def save(self, job_id: UUID, attempt: int = 1, image: int = 0, iterate: int = 0, **fields: Any) -> saves.Saved:
-        figures: dict[str, Any] = {"residual": None, "rounds": 9, "evaluations": 20, "final": False}
-        figures |= {"picture": b"png", "checkpoint": b"states", **fields}
+        figures: dict[str, Any] = {"residual": None, "error_estimate": None, "rounds": 9, "evaluations": 20}
+        figures |= {"picture": b"png", "checkpoint": b"states", "final": False, **fields}
         return saves.save_iterate(self.session, self.pictures, job_id, attempt, image, iterate, **figures)
 
     def make_final(self, job_id: UUID, iterate: int, image: int = 0, picture: bytes | None = None) -> int:

@@ -24,17 +24,21 @@ def test_iterate_is_saved_with_its_figures_picture_checkpoint_and_event(driver: 
     job_id = driver.claimed(images=2)
     saved = driver.save(job_id, image=1, iterate=0, picture=b"rough", checkpoint=b"one")
     assert saved == saves.Saved(seq=3, etag=sha256(b"rough").hexdigest())
-    driver.save(job_id, image=1, iterate=1, residual=0.25, rounds=12, evaluations=40, picture=b"sharp", final=True)
+    figures = {"residual": 0.25, "error_estimate": 0.0625, "rounds": 12, "evaluations": 40}
+    driver.save(job_id, image=1, iterate=1, **figures, picture=b"sharp", final=True)
 
     first, second = driver.session.scalars(reads.iterates(job_id))
     assert (first.image, first.iterate, first.residual, first.rounds, first.evaluations) == (1, 0, None, 9, 20)
+    assert first.error_estimate is None
     assert (second.iterate, second.residual, second.rounds, second.evaluations, second.final) == (1, 0.25, 12, 40, True)
+    assert second.error_estimate == 0.0625
     assert 0 < first.elapsed < second.elapsed
     assert pictures(driver, job_id) == [(1, 0, b"rough", False), (1, 1, b"sharp", True)]
 
     other, image = driver.session.scalars(reads.images([job_id]))
     assert (other.iterate, other.rounds) == (None, 0)
     assert (image.iterate, image.residual, image.rounds, image.evaluations) == (1, 0.25, 12, 40)
+    assert image.error_estimate == 0.0625
 
     event = driver.events(job_id)[-1]
     assert (event.seq, event.kind) == (4, "iterate")
@@ -42,6 +46,7 @@ def test_iterate_is_saved_with_its_figures_picture_checkpoint_and_event(driver: 
         "image": 1,
         "iterate": 1,
         "residual": 0.25,
+        "error_estimate": 0.0625,
         "rounds": 12,
         "evaluations": 40,
         "elapsed": second.elapsed,

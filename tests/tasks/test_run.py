@@ -40,6 +40,7 @@ def test_every_iterate_is_saved_as_the_sampler_has_it(
     for row, (iterate, picture) in zip(saved, expected, strict=True):
         assert (row.rounds, row.evaluations) == (iterate.rounds, iterate.evaluations)
         assert row.residual == (iterate.residual and pytest.approx(iterate.residual, rel=1e-3))
+        assert row.error_estimate == (iterate.error_estimate and pytest.approx(iterate.error_estimate, rel=1e-3))
         assert np.abs(jobs.pixels(job_id, 0, row.iterate) - picture).max() <= 1
         assert row.etag == hashlib.sha256(jobs.png(job_id, 0, row.iterate)).hexdigest()
     assert [each.final for each in saved] == [False] * (len(saved) - 1) + [True]

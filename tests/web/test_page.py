@@ -39,6 +39,8 @@ def test_previews_replace_each_other(studio: Studio, page: Page) -> None:
     page.get_by_text("All iterates as a table").click()
     rounds = page.locator("tbody tr td:nth-child(3)").all_inner_texts()
     assert rounds == [str(iterate["rounds"]) for iterate in iterates]
+    expect(page.locator("tbody tr td:last-child").last).to_have_text("0 %")
+    expect(page.locator(".numbers dd").last).to_have_text("0 %")
 
 
 def test_every_preview_is_displayed_in_turn(

@@ -3,7 +3,7 @@
 import { showActions } from "./actions.js";
 import { attribute, byId, el, text } from "./dom.js";
 import { picture } from "./pictures.js";
-import { plural, residual, status } from "./words.js";
+import { percent, plural, residual, status } from "./words.js";
 
 export class Easel {
   constructor(root, handlers) {
@@ -139,7 +139,8 @@ export class Easel {
       button.tabIndex = iterate === shown || (!shown && place === 0) ? 0 : -1;
       text(item.querySelector(".number"), iterate.final ? `${iterate.iterate} · final` : String(iterate.iterate));
       attribute(button, "aria-label", `Iterate ${iterate.iterate}${iterate.final ? ", final" : ""}, ${plural(iterate.rounds, "round")}`);
-      attribute(button, "title", `${plural(iterate.rounds, "round")}, residual ${residual(iterate.residual)}`);
+      const figures = `residual ${residual(iterate.residual)}, estimated error ${percent(iterate.error_estimate)}`;
+      attribute(button, "title", `${plural(iterate.rounds, "round")}, ${figures}`);
     });
     if (wasAtEnd && this.work.pinned === null) this.film.scrollLeft = this.film.scrollWidth;
   }

@@ -1,15 +1,16 @@
 // The figures of the selected image: as numbers, plots, a schedule and a table.
 
 import { attribute, byId, el, text } from "./dom.js";
-import { plotResidual, plotRounds } from "./plot.js";
+import { plotErrors, plotRounds } from "./plot.js";
 import { Schedule } from "./schedule.js";
-import { residual, seconds } from "./words.js";
+import { percent, residual, seconds } from "./words.js";
 
 const NUMBERS = {
   iterate: "Iterate",
   residual: "Residual",
   rounds: "Rounds",
   evaluations: "Evaluations",
+  error: "Estimated error",
 };
 
 export class Figures {
@@ -22,7 +23,7 @@ export class Figures {
       ...Object.entries(NUMBERS).map(([name, title]) => el("div", {}, el("dt", {}, title), this.values[name])),
     );
     this.schedule = new Schedule();
-    this.residuals = el("div", { class: "plot" });
+    this.errors = el("div", { class: "plot" });
     this.rounds = el("div", { class: "plot" });
     this.rows = el("tbody");
     this.table = el(
@@ -35,7 +36,7 @@ export class Figures {
         el(
           "table",
           {},
-          el("thead", {}, el("tr", {}, ...["Iterate", "Residual", "Rounds", "Evaluations", "After"].map((name) => el("th", { scope: "col" }, name)))),
+          el("thead", {}, el("tr", {}, ...["Iterate", "Residual", "Rounds", "Evaluations", "After", "Estimated error"].map((name) => el("th", { scope: "col" }, name)))),
           this.rows,
         ),
       ),
@@ -45,7 +46,7 @@ export class Figures {
       { class: "content" },
       this.numbers,
       this.schedule.root,
-      part("Residual", "How far each iterate moved from the one before", this.residuals),
+      part("Residual", "How far each iterate moved from the one before; dashed: its estimated error", this.errors),
       part("Rounds", "Batched model calls until each iterate", this.rounds),
       this.table,
     );
@@ -73,13 +74,14 @@ export class Figures {
     text(this.values.residual, residual(shown?.residual));
     const expected = !this.work.ended && image.predicted_rounds > (shown?.rounds ?? 0) ? ` / ~${image.predicted_rounds}` : "";
     text(this.values.rounds, shown ? `${shown.rounds}${expected}` : "–");
+    text(this.values.error, percent(shown?.error_estimate));
     text(this.values.evaluations, shown ? shown.evaluations.toLocaleString("en") : "–");
     this.schedule.render(job, image, strip);
     // Redrawn only when something has changed.
     const drawn = `${this.work.id}/${this.work.image}/${strip.length}/${shown?.iterate}/${image.predicted_rounds}/${job.state}/${job.request.tolerance}`;
     if (this.drawn === drawn) return;
     this.drawn = drawn;
-    this.residuals.replaceChildren(plotResidual(job, strip, shown));
+    this.errors.replaceChildren(plotErrors(job, strip, shown));
     this.rounds.replaceChildren(plotRounds(job, strip, shown));
     attribute(this.table, "hidden", strip.length === 0);
     this.rows.replaceChildren(
@@ -92,6 +94,7 @@ export class Figures {
           el("td", {}, String(iterate.rounds)),
           el("td", {}, String(iterate.evaluations)),
           el("td", {}, seconds(iterate.elapsed)),
+          el("td", {}, percent(iterate.error_estimate)),
         ),
       ),
     );

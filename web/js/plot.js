@@ -1,7 +1,7 @@
 // Two small plots. The table of iterates has the same figures, for those who cannot see the plots.
 
 import { svg } from "./dom.js";
-import { plural, residual } from "./words.js";
+import { percent, plural, residual } from "./words.js";
 
 const WIDTH = 320;
 const HEIGHT = 128;
@@ -10,11 +10,16 @@ const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 22;
 
-/** Residual over rounds, on a logarithmic axis, with the tolerance as a line. */
-export function plotResidual(job, strip, shown) {
+/** Residual and estimated error over rounds, on a logarithmic axis, with the tolerance as a line. */
+export function plotErrors(job, strip, shown) {
   const points = strip.filter((iterate) => iterate.residual > 0);
+  const estimated = strip.filter((iterate) => iterate.error_estimate > 0);
   const tolerance = job.request.tolerance;
-  const known = [...points.map((point) => point.residual), ...(tolerance > 0 ? [tolerance] : [])];
+  const known = [
+    ...points.map((point) => point.residual),
+    ...estimated.map((point) => point.error_estimate),
+    ...(tolerance > 0 ? [tolerance] : []),
+  ];
   const low = Math.floor(Math.log10(Math.min(1e-2, ...known)));
   const high = Math.max(0, Math.ceil(Math.log10(Math.max(...known, 1e-2))));
   const most = Math.max(1, job.request.steps, ...strip.map((iterate) => iterate.rounds));
@@ -24,10 +29,13 @@ export function plotResidual(job, strip, shown) {
   const powers = Array.from({ length: high - low + 1 }, (_, i) => low + i).filter((power) => (high - power) % every === 0);
   const latest = points.at(-1);
   return drawing(
-    latest ? `The residual is ${residual(latest.residual)} after ${plural(latest.rounds, "round")}.` : "No residual yet: it takes two iterates.",
+    latest
+      ? `The residual is ${residual(latest.residual)} after ${plural(latest.rounds, "round")}; the estimated error is ${percent(latest.error_estimate)}.`
+      : "No residual yet: it takes two iterates.",
     ...powers.flatMap((power) => [line("gridline", LEFT, y(10 ** power), WIDTH - RIGHT), label(LEFT - 5, y(10 ** power) + 3.5, power === 0 ? "1" : `10${superscript(power)}`, "end")]),
     tolerance > 0 && line("limit", LEFT, y(tolerance), WIDTH - RIGHT),
     tolerance > 0 && label(WIDTH - RIGHT, y(tolerance) - 4, "tolerance", "end", "limit-name"),
+    svg("polyline", { class: "estimate", points: estimated.map((point) => `${x(point.rounds)},${y(point.error_estimate)}`).join(" ") }),
     svg("polyline", { class: "curve", points: points.map((point) => `${x(point.rounds)},${y(point.residual)}`).join(" ") }),
     ...points.map((point) => dot(x(point.rounds), y(point.residual), point === shown)),
     label(LEFT, HEIGHT - 6, "0 rounds", "start"),

@@ -37,6 +37,12 @@ export function residual(value) {
   return value >= 0.001 ? Number(value.toPrecision(2)).toString() : value.toExponential(1).replace("e-", "e−");
 }
 
+/** An estimated relative error in percent, with two significant digits. */
+export function percent(value) {
+  if (value === null || value === undefined) return "–";
+  return `${residual(100 * value)} %`;
+}
+
 export const seconds = (value) => (value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
 
 /** "just now", "5 minutes ago", or a date. */

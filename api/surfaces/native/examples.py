@@ -55,6 +55,7 @@ def _job(running: bool) -> schemas.Job:
                 seed=7,
                 iterate=1 if running else None,
                 residual=0.021 if running else None,
+                error_estimate=0.004 if running else None,
                 rounds=14 if running else 0,
                 evaluations=57 if running else 0,
                 method="srds" if running else None,
@@ -95,6 +96,7 @@ ITERATES = schemas.Iterates(
             image=0,
             iterate=number,
             residual=residual,
+            error_estimate=estimate,
             rounds=rounds,
             evaluations=evaluations,
             elapsed=elapsed,
@@ -102,7 +104,10 @@ ITERATES = schemas.Iterates(
             created_at=_STARTED + timedelta(seconds=elapsed),
             picture=_LINKS.picture(_ID, 0, number),
         )
-        for number, residual, rounds, evaluations, elapsed in ((0, None, 10, 10, 0.8), (1, 0.021, 14, 57, 1.2))
+        for number, residual, estimate, rounds, evaluations, elapsed in (
+            (0, None, None, 10, 10, 0.8),
+            (1, 0.021, 0.004, 14, 57, 1.2),
+        )
     ]
 )
 _TOKEN = "us_bU3c2yO7Gk8r1sXwq0PzV5nT4mLhJdE6fA9iCoKyZxQ"
@@ -123,7 +128,15 @@ DELIVERY = schemas.Delivery(
 )
 DELIVERIES = schemas.DeliveryPage(deliveries=[DELIVERY], disabled=None, next_cursor=None)
 # As `api.live.sse` sends it.
-_FIGURES = {"residual": None, "rounds": 10, "evaluations": 10, "elapsed": 0.8, "etag": "9f2c...", "final": False}
+_FIGURES = {
+    "residual": None,
+    "error_estimate": None,
+    "rounds": 10,
+    "evaluations": 10,
+    "elapsed": 0.8,
+    "etag": "9f2c...",
+    "final": False,
+}
 _STATE = {
     "state": "running",
     "stopped": None,

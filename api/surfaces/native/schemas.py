@@ -27,6 +27,9 @@ class Image(Sent):
     residual: float | None
     """How far the newest iterate moved from the one before: RMS of the difference over RMS of the sample, in latent
     space. Null for iterate 0."""
+    error_estimate: float | None
+    """The estimated relative RMS error of the newest iterate against the serial sampler's image, in latent space; 0 if
+    it is exact. Null if there is no estimate yet."""
     rounds: int
     """Batched model calls so far."""
     evaluations: int
@@ -119,6 +122,9 @@ class Iterate(Sent):
     iterate: int
     residual: float | None
     """How far it moved from the iterate before; null for iterate 0."""
+    error_estimate: float | None
+    """Its estimated relative RMS error against the serial sampler's image, in latent space; 0 if it is exact. Null if
+    there is no estimate."""
     rounds: int
     """Batched model calls until it was complete."""
     evaluations: int

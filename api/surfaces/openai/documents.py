@@ -43,10 +43,17 @@ _ANSWER = schemas.ImagesResponse(
     created=1767268802, data=[schemas.Picture(b64_json=_PNG)], output_format="png", size="64x64", usage=_USAGE
 )
 _PARTIAL = schemas.PartialImage(
-    b64_json=_PNG, partial_image_index=0, iterate=0, residual=None, rounds=10, evaluations=10, **_FIGURES
+    b64_json=_PNG,
+    partial_image_index=0,
+    iterate=0,
+    residual=None,
+    error_estimate=None,
+    rounds=10,
+    evaluations=10,
+    **_FIGURES,
 )
 _COMPLETED = schemas.Completed(
-    b64_json=_PNG, iterate=2, residual=0.002, rounds=18, evaluations=96, usage=_USAGE, **_FIGURES
+    b64_json=_PNG, iterate=2, residual=0.002, error_estimate=0.0004, rounds=18, evaluations=96, usage=_USAGE, **_FIGURES
 )
 _STREAM = b"".join(
     format_sse_event(event=picture.type, data_str=picture.model_dump_json()) for picture in (_PARTIAL, _COMPLETED)

@@ -60,6 +60,7 @@ class StreamedPicture(_Sent):
     size: str
     iterate: int
     residual: float | None
+    error_estimate: float | None
     rounds: int
     evaluations: int
 

@@ -99,6 +99,8 @@ class ImageStream(EventSourceResponse):
             output_format=self._wanted.form.name,
             size=self._wanted.size,
             partial_image_index=index,
+            # Events that version 0.1 has recorded have no estimate.
+            error_estimate=data.get("error_estimate"),
             **{name: data[name] for name in ("iterate", "residual", "rounds", "evaluations")},
         )
         return format_sse_event(event=picture.type, data_str=picture.model_dump_json())
@@ -113,6 +115,7 @@ class ImageStream(EventSourceResponse):
             size=self._wanted.size,
             iterate=found.iterate,
             residual=image.residual,
+            error_estimate=image.error_estimate,
             rounds=image.rounds,
             evaluations=image.evaluations,
             usage=schemas.usage(ended.images),

@@ -91,6 +91,7 @@ def test_a_job_is_told_in_order_and_signed(
     assert (done["job"], done["state"], done["stopped"]) == (job, "succeeded", "converged")
     assert done["links"] == {"job": f"https://pictures.example/v1/jobs/{job}"}
     assert [image["picture"] for image in done["images"]] == [iterate["picture"]]
+    assert [image["error_estimate"] for image in done["images"]] == [iterate["error_estimate"]] == [0.01]
     assert len({each.headers["webhook-id"] for each in there.received}) == wanted
     with pytest.raises(WebhookVerificationError):
         Webhook(webhook_secrets.new_secret()).verify(there.received[0].body, there.received[0].headers)
