@@ -35,6 +35,6 @@ def expected_iterates(tolerance: float, convergence: Convergence | None = None) 
     With tolerance 0 all iterates run; the plan is then made for one that is a good picture.
     """
     if tolerance == 0:
-        return tuning.SHOWN_ITERATE
+        return tuning.FEWEST_ITERATES
     known = convergence or Convergence()
     return 1 + max(0, math.ceil(math.log(tolerance / known.first, known.contraction) - 1e-9))

@@ -238,7 +238,7 @@ class Sweep:
         if guide and guide.points[guide.newest] > last:
             curve = guide.x0_curve()
             guide_x0 = curve(last)
-            scale = projection(changed, guide_x0 - curve(first)).clamp(tuning.GUIDE_LOWEST, tuning.GUIDE_HIGHEST)
+            scale = projection(changed, guide_x0 - curve(first))
             return Extrapolation(x0, lambda at: scale * (curve(at) - guide_x0))
         start, here = half_log_snr(grid, first), half_log_snr(grid, last)
         if here > start > -math.inf:
