@@ -105,7 +105,7 @@ _CODES = {
 
 def of_validation(error: ValidationError) -> list[FieldProblem]:
     """Everything that pydantic found wrong, in its order."""
-    found = error.errors(include_url=False)
+    found = error.errors()
     return [of_pydantic(".".join(map(str, each["loc"])), each) for each in found]
 
 

@@ -43,7 +43,6 @@ class RequestFieldInfo:
     Attributes:
         name: of the field.
         about: what its annotation says.
-        handling: whether it belongs to the handling of a job, not to the picture.
         type: of its value in JSON, which may be null unless the field is required.
         python: the same in Python.
         choices: the only values that it may have, or that the items of an array may have; empty if there are others.
@@ -53,7 +52,6 @@ class RequestFieldInfo:
 
     name: str
     about: RequestField
-    handling: bool
     type: JsonType
     python: Any
     choices: tuple[str, ...]
@@ -142,7 +140,6 @@ def _row(model: type[BaseModel], name: str, info: FieldInfo, about: RequestField
     return RequestFieldInfo(
         name=name,
         about=about,
-        handling=model is Handling,
         type="object" if isinstance(python, type) and issubclass(python, BaseModel) else _TYPES[python],
         python=python,
         choices=choices,

@@ -93,9 +93,10 @@ class Studio:
             if update.status is Status.FAILED:
                 raise RuntimeError(update.error)
             ended = update.status is not Status.RUNNING
-            for iterate in update.iterates:
-                if batch.pictures == "last" and not (ended and iterate is update.newest):
-                    continue
+            shown = update.iterates
+            if batch.pictures == "last":
+                shown = [each for each in shown if ended and each is update.newest]
+            for iterate in shown:
                 if batch.pictures != "none":
                     self.engine.picture(update, iterate)
                 first = first or perf_counter() - began

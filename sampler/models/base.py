@@ -149,7 +149,7 @@ class DiffusersModel(ABC):
             latents = latents + torch.tensor(mean).view(shape).to(latents)
         else:
             latents = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
-        return vae.decode(latents, return_dict=False)[0]
+        return vae.decode(latents).sample
 
 
 def refuse(options: Mapping[str, float]) -> None:

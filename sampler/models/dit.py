@@ -44,5 +44,5 @@ class DiT(DiffusersModel):
         return Prompt({"label": label}, {"label": null} if guidance_scale > 1 else None, guidance_scale)
 
     def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
-        output: Tensor = self._network(x, timestep=timestep, class_labels=inputs["label"], return_dict=False)[0]
+        output: Tensor = self._network(x, timestep=timestep, class_labels=inputs["label"]).sample
         return output[:, : x.shape[1]]  # the rest is a learned variance, which no solver here reads

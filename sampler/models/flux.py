@@ -66,8 +66,7 @@ class Flux(DiffusersModel):
             encoder_hidden_states=text,
             txt_ids=torch.zeros(text.shape[1], 3).to(x),
             img_ids=image_ids,
-            return_dict=False,
-        )[0]
+        ).sample
         return self.pipeline._unpack_latents(packed, height * self.scale, width * self.scale, self.scale)
 
     def _schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:

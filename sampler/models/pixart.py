@@ -54,6 +54,5 @@ class PixArt(DiffusersModel):
             encoder_attention_mask=inputs["mask"],
             timestep=timestep,
             added_cond_kwargs=added,
-            return_dict=False,
-        )[0]
+        ).sample
         return output[:, : x.shape[1]]  # the rest is a learned variance, which no solver here reads

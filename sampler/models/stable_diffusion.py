@@ -47,4 +47,4 @@ class StableDiffusion(DiffusersModel):
             return self.pipeline.encode_prompt(text, self.device, 1, False)[0]
 
     def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
-        return self._network(x, timestep, encoder_hidden_states=inputs["text"], return_dict=False)[0]
+        return self._network(x, timestep, encoder_hidden_states=inputs["text"]).sample

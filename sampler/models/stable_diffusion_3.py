@@ -39,8 +39,7 @@ class StableDiffusion3(DiffusersModel):
             timestep=timestep,
             encoder_hidden_states=inputs["text"],
             pooled_projections=inputs["pooled"],
-            return_dict=False,
-        )[0]
+        ).sample
 
     def _schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
         config = self.pipeline.scheduler.config

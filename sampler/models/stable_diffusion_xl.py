@@ -40,4 +40,4 @@ class StableDiffusionXL(DiffusersModel):
         time_ids = torch.tensor([[*size, 0, 0, *size]], device=x.device, dtype=x.dtype).expand(len(x), -1)
         added = {"text_embeds": inputs["pooled"], "time_ids": time_ids}
         text = inputs["text"]
-        return self._network(x, timestep, encoder_hidden_states=text, added_cond_kwargs=added, return_dict=False)[0]
+        return self._network(x, timestep, encoder_hidden_states=text, added_cond_kwargs=added).sample

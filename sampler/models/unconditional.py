@@ -29,7 +29,7 @@ class Unconditional(DiffusersModel):
         return Prompt({})
 
     def _forward(self, x: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
-        return self._network(x, timestep, return_dict=False)[0]
+        return self._network(x, timestep).sample
 
     def _pictures(self, samples: Tensor) -> Tensor:
         return samples

@@ -28,6 +28,7 @@ def test_it_measures_every_method_and_saves_the_figures(tmp_path: Path):
     assert exact["tolerance"] == 0
     assert exact["error"] < 1e-5
     assert 0 < exact["first"] <= exact["all"]
+    assert rows[1]["first"] < rows[1]["all"]  # the coarse solution of SRDS comes before the image
 
 
 def test_a_model_that_is_not_in_the_catalogue_is_refused(monkeypatch, capsys):

@@ -84,3 +84,15 @@ def test_what_one_engine_has_learned_makes_its_plans_longer_and_no_others():
         observe(taught.methods["srds"].convergence, [0.1, 0.03, 0.01, 0.003])
     assert draft(taught).rounds > before.rounds
     assert draft(other) == before
+
+
+def test_an_engine_learns_from_several_iterates_of_one_round():
+    engine = Engine(Mixture(), 4)
+    engine.add(Parareal(solver(9), noise(), blocks=5), Unconditional())
+    rounds = []
+    while engine.active:
+        rounds += [progress.iterates for progress in engine.round() if progress.iterates]
+    assert max(map(len, rounds)) > 1
+    seen = Convergence()
+    observe(seen, [each.residual for iterates in rounds for each in iterates][1:])
+    assert engine.methods["srds"].convergence == seen != Convergence()

@@ -213,3 +213,10 @@ def test_what_has_converged_slowly_is_expected_to():
     assert seen.first == pytest.approx(0.3, rel=0.05)
     assert 0.6 < seen.contraction < 0.8
     assert expected_iterates(5e-3, seen) > 2 * expected_iterates(5e-3)
+
+
+@pytest.mark.parametrize("steps", [25, 100, 400])
+@pytest.mark.parametrize(("wide", "method"), [(1.045, "srds"), (1.055, "window")])
+def test_iterates_on_the_way_to_the_exact_image_may_take_a_twentieth_longer(steps, wide, method):
+    made = choose(steps, 8, tolerance=0, cost=lambda width: 1.0 if width == 1 else wide)
+    assert made.method == method

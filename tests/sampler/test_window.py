@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampler import DDIM, Checkpoint, DPMSolver, Engine, Grid, InvalidCheckpoint, Parareal, Status, Window
-from sampler.methods.window.sweep import slope
+from sampler.methods.window.sweep import Sweep, slope
 from sampler.methods.window.window import crowded
 from tests.sampler.problems import Mixture, Unconditional, noise, relative_error, run, solver
 
@@ -296,3 +296,26 @@ def test_flow_matching_goes_through_the_window_too(tolerance):
     trajectory = Window(flow, noise(), width=8, tolerance=tolerance)
     assert relative_error(run(Gaussian(), trajectory, 8)[-1].sample, serial) < max(1e-6, tolerance)
     assert tolerance == 0 or trajectory.rounds < 30
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2])
+def test_only_a_guide_that_is_ahead_of_the_span_gives_the_expected_change(ahead):
+    model, made = Mixture(), solver(40)
+    start = made.initial(noise())
+
+    def swept(points=None):
+        sweep = Sweep(made, start, width=5, tolerance=0.0, points=points)
+        for _ in range(2):
+            ready = list(sweep.ready())
+            x = torch.stack([sweep.x[point][0] for point in ready])
+            timestep = torch.tensor([float(made.grid.timestep[sweep.points[point]]) for point in ready])
+            sweep.take(ready, model.output(x, timestep))
+        return sweep
+
+    alone, guided = swept(), swept()
+    assert alone.span.last == 5
+    guided.guide = swept([0, 1, 2, 3, 4, 5 + ahead, 40])
+    assert guided.guide.points[guided.guide.newest] == 5 + ahead
+    alone.predict_to(9)
+    guided.predict_to(9)
+    assert torch.equal(alone.x[9], guided.x[9]) == (ahead == 0)

@@ -15,6 +15,7 @@ from contract.fields import Generation
 from store import moves, wakeups
 from store.catalog import Catalog
 from store.tables import Job
+from tasks.queue import QUEUE
 from tests.tasks.inside import Reference, Start
 from tests.tasks.jobs import Jobs
 from tests.until import PATIENCE
@@ -228,3 +229,15 @@ def test_a_job_that_is_locked_when_its_worker_looks_is_claimed_all_the_same(
         api.commit()
     running.result(PATIENCE)
     assert jobs.get(job_id).state == "succeeded"
+
+
+def test_a_worker_that_closes_calls_another_one(jobs: Jobs, process: Start, valkey: redis.Redis) -> None:
+    job_id = jobs.submit(steps=STEPS)
+    closing, other = process("closing"), process("other")
+    closing.close()
+    closing.run()
+    assert jobs.get(job_id).state == "queued"
+    assert valkey.llen(QUEUE) == 1
+    other.run()
+    assert jobs.get(job_id).state == "succeeded"
+    assert valkey.llen(QUEUE) == 1

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 Key = tuple[int, int]
 
 # The sort key of a node, see `Dataflow._urgency`.
-_Urgency = tuple[int, int, int]
+_Urgency = tuple[bool, bool, int, int]
 
 
 def rounds(lengths: Sequence[int], iterate: int) -> int:
@@ -77,7 +77,7 @@ class Dataflow:
         The coarse chain goes first, then the serial path, then lower iterates and earlier blocks. Beyond the last
         iterate the serial path goes on if the exact image is wanted (`exact`) or comes first.
         """
-        keys = [(i, p) for _, p, i in self._open[:width]]
+        keys = [(i, p) for _, _, p, i in self._open[:width]]
         if (exact or self._exact_comes_first()) and not self._is_open(self.path):
             keys = [self.path, *keys][:width]
         return keys
@@ -107,7 +107,7 @@ class Dataflow:
         """Note a complete iterate, and forget the nodes of lower ones."""
         self.newest = iterate
         self.done = {key: done for key, done in self.done.items() if key[1] >= iterate}
-        self._open = [urgency for urgency in self._open if urgency[1] >= iterate]
+        self._open = [urgency for urgency in self._open if urgency[2] >= iterate]
 
     def take_again(self, keys: Sequence[Key], width: int) -> int:
         """Count all following rounds of this width that take the same nodes, `keys`, and make nothing known.
@@ -136,9 +136,9 @@ class Dataflow:
 
     def _urgency(self, key: Key) -> _Urgency:
         i, p = key
-        if p == 0 and self.done[key] == 0:  # the coarse chain
-            return 0, p, i
-        return (1 if i == p else 2), p, i  # of all nodes (i, i) only that of the serial path is ever unfinished
+        coarse = p == 0 and self.done[key] == 0
+        # Of all nodes (i, i) only that of the serial path is ever unfinished.
+        return not coarse, i != p, p, i
 
     def _is_open(self, key: Key) -> bool:
         """Whether a node's next evaluation is needed for the last iterate."""

@@ -45,8 +45,8 @@ class SRDSMethod(Method):
         cost = circumstances.cost
         preview = given or _draft_blocks(steps, cost)
         serial = steps + preview - 1
-        yield Candidate(SRDSPlan(preview, serial, serial, width=1, preview_first=True), serial * cost(1), serial)
-        yield from self._refined(steps, stopping, circumstances.width, cost, given, serial * cost(1))
+        yield Candidate(SRDSPlan(preview, serial, serial, width=1, preview_first=True), serial, serial)
+        yield from self._refined(steps, stopping, circumstances.width, cost, given, serial)
 
     def observe(self, iterate: Iterate, previous: Iterate | None) -> None:
         """See `Method.observe`."""
@@ -54,7 +54,7 @@ class SRDSMethod(Method):
             self.convergence.observe(iterate.number, iterate.residual, previous.residual if previous else None)
 
     def _refined(
-        self, steps: int, stopping: Stopping, width: int, cost: Curve, given: int | None, serial: float
+        self, steps: int, stopping: Stopping, width: int, cost: Curve, given: int | None, serial: int
     ) -> Iterator[Candidate]:
         """The fastest plan that refines in parallel in a given or any number of blocks, if it is worth its time."""
         expected = max(tuning.FEWEST_ITERATES, expected_iterates(stopping.tolerance, self.convergence))
@@ -62,7 +62,7 @@ class SRDSMethod(Method):
         exact = stopping.tolerance == 0 and last is None
         if exact:
             # It certainly takes that long, and its iterates are better pictures than the serial path can show.
-            best = tuning.PREVIEWS_WORTH * steps * cost(1)
+            best = tuning.PREVIEWS_WORTH * steps
             wanted = [(0.0, given or choose_blocks(steps, width, expected))]
         else:
             best = shared.WORTHWHILE * serial
@@ -100,7 +100,7 @@ def _timed(steps: int, blocks: int, iterates: int, width: int, cost: Curve) -> t
         return _time(plan.rounds, plan.evaluations, cost), replace(plan, width=width)
     plan = predict(steps, blocks, iterates, width, preview_first=True)
     rest = _time(plan.rounds - blocks, plan.evaluations - blocks, cost)
-    return blocks * cost(1) + rest, replace(plan, width=width, preview_first=True)
+    return blocks + rest, replace(plan, width=width, preview_first=True)
 
 
 def _time(rounds: int, evaluations: int, cost: Curve) -> float:

@@ -89,7 +89,7 @@ class WindowMethod(Method):
             alone = not has_room(cost, width) or width == 1
             plan = predict_window(steps, width, blocks, preview_first=alone)
             coarse = alone * (blocks - 1)
-            time = (plan.rounds - coarse) * cost(width) + coarse * cost(1)
+            time = (plan.rounds - coarse) * cost(width) + coarse
             serial = serial or time
             if width == 1 or time < shared.WORTHWHILE * serial:
                 yield Candidate(_shown(plan, steps, given, busy=circumstances.busy), time, plan.evaluations)
