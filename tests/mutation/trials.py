@@ -1,13 +1,13 @@
 """The trial of a mutant: the tests that are about its file, run in a copy of the working tree."""
 
 import difflib
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ TESTS = {
 }
 OPTIONS = ["-q", "-x", "-m", "not slow", "--durations=3", f"--durations-min={PROMPT}"]
 OPTIONS += ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "anyio.pytest_plugin"]
+OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # a library that is loaded cannot be rewritten
 
 
 def tests_about(mutant: Mutant, seconds: dict[str, float], near: bool) -> list[str]:
@@ -56,24 +57,33 @@ class Copy:
             shutil.copy2(path, folder / path)
         self._mark = str(folder)
         # PYTHONPATH goes before the editable installation of the working tree. All plugins are half of the start.
-        ours = {"PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "MUTANTS": self._mark}
-        self._environment = {**os.environ, **ours}
+        ours = {"PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.mutation.forks"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._forks = subprocess.Popen(command, cwd=folder, env={**os.environ, **ours}, **pipes)
 
     def pytest(self, *arguments: str) -> tuple[int | None, str]:
         """Run pytest up to the first failure; the exit code, or None after too long a time, and the output."""
-        command = [sys.executable, "-m", "pytest", *OPTIONS, *arguments]
-        with tempfile.TemporaryFile("w+") as output:
-            process = psutil.Popen(command, cwd=self.folder, env=self._environment, stdout=output, stderr=output)
+        assert self._forks.stdin
+        assert self._forks.stdout
+        print(json.dumps([*OPTIONS, *arguments]), file=self._forks.stdin, flush=True)
+        fork = int(self._forks.stdout.readline())
+        late = False
+        for patience, end in ((self._seconds, signal.SIGINT), (60, signal.SIGKILL)):  # fixtures stop their servers
             try:
-                code = process.wait(self._seconds)
+                psutil.Process(fork).wait(patience)
+            except psutil.NoSuchProcess:
+                break
             except psutil.TimeoutExpired:
-                code = None
-                process.send_signal(signal.SIGINT)  # so that the fixtures stop their servers
-                psutil.wait_procs([process], timeout=60)
-            self._kill_what_is_left()
-            process.wait()
-            output.seek(0)
-            return code, output.read()
+                late = True
+                os.kill(fork, end)
+        code = int(self._forks.stdout.readline())
+        self._kill_what_is_left()
+        return None if late else code, (self.folder / "output").read_text(errors="replace")
+
+    def close(self) -> None:
+        """End the process from which the trials are forked."""
+        self._forks.communicate()
 
     def _kill_what_is_left(self) -> None:
         for process in psutil.process_iter():
