@@ -1,4 +1,4 @@
-"""One model on several devices: a process a device, and a round split over them."""
+"""One model on several devices: one process for each device, and rounds that are split over the processes."""
 
 from sampler.replicas.pool import Replicas
 

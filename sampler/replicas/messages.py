@@ -1,4 +1,4 @@
-"""The messages between the two sides of a replica."""
+"""The messages between the main process and the process of a replica."""
 
 import io
 import pickle
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Unfit(Exception):
-    """A replica ran out of memory, or its device is in no state to go on."""
+    """A replica ran out of memory, or its device has failed. Only a new process can help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Portion:
 
     Attributes:
         shape: (b, c, h, w) of its samples, which lie at the start of `buffer[0]`; the outputs go into `buffer[1]`.
-        timesteps: b of them.
-        conditions: b numbers.
-        new: the conditions among them that the replica has not got yet, packed.
-        dropped: the numbers of conditions that it can forget.
-        buffer: (2, n) float32 in shared memory, from this round on; None: that of the round before.
+        timesteps: one for each sample.
+        conditions: the number of each sample's condition.
+        new: those of these conditions that the replica does not have yet, packed.
+        dropped: the numbers of conditions that the replica can delete.
+        buffer: (2, n) float32 in shared memory, used from this round on; None for the buffer of the round before.
     """
 
     shape: torch.Size
@@ -37,7 +37,7 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a call: a value, or an exception that goes on at the caller's."""
+    """The result of a call: a value, or an exception to raise in the main process."""
 
     value: Any = None
     error: Exception | None = None
@@ -46,7 +46,7 @@ class Reply:
         """The value.
 
         Raises:
-            Exception: the one that came of the call.
+            Exception: the one that the call raised.
         """
         if self.error is not None:
             raise self.error
@@ -54,37 +54,38 @@ class Reply:
 
 
 def pack(value: Any) -> bytes:
-    """Any object that can be pickled, with the tensors in it."""
+    """The bytes of an object that can be pickled, including its tensors."""
     stream = io.BytesIO()
     torch.save(value, stream)
     return stream.getvalue()
 
 
 def unpack(data: bytes, device: torch.device | str) -> Any:
-    """The object, its tensors on `device`. Only for what a process of ours has packed: unpickling runs code."""
-    # Tensors made in inference mode could not be changed outside of it, and these outlive the call.
+    """The object, with its tensors on `device`. Unpickling runs code: pass only bytes that `pack` returned."""
+    # Tensors that are created in inference mode cannot be changed outside of it, and these outlive the call.
     with torch.inference_mode(False):
         return torch.load(io.BytesIO(data), map_location=device, weights_only=False)
 
 
 def failed(error: Exception) -> Reply:
-    """The answer that carries an exception, with its traceback as a note.
+    """A reply with an exception, which has the traceback as a note.
 
-    One that only a fresh process gets over becomes `Unfit`; one that cannot be pickled a RuntimeError of its words.
+    An error that only a new process can recover from becomes `Unfit`. One that cannot be pickled becomes a RuntimeError
+    with the same message.
     """
     trace = "".join(traceback.format_exception(error))
-    words = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     if _unfit(error):
-        error = Unfit(words)
+        error = Unfit(message)
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        error = RuntimeError(words)
+        error = RuntimeError(message)
     error.add_note(f"In the replica:\n{trace}")
     return Reply(error=error)
 
 
 def _unfit(error: Exception) -> bool:
-    """After a fault of the device ("CUDA error"), everything that a process does there fails."""
+    """Whether the process cannot go on: after a device fault ("CUDA error") every operation on the device fails."""
     no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     return no_memory or "CUDA error" in str(error)

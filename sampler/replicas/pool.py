@@ -1,4 +1,4 @@
-"""Replicas: one model on several devices, as the engine's one model."""
+"""Replicas: one model on several devices, which the engine uses like one model."""
 
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -17,10 +17,11 @@ from sampler.solvers import Solver
 
 
 class Replicas:
-    """A model (see `Model`) whose rounds are split over processes, one a device.
+    """A model (see `Model`) whose rounds are split over processes, one for each device.
 
-    Samples stay on the CPU, and this process touches no device: what hangs there can be killed. So encoding and
-    decoding are done by a replica as well, beside its rounds: a model of our own for them would need its memory twice.
+    Samples stay on the CPU. The main process uses no device, so that a process that hangs in a driver can be killed. A
+    replica also encodes and decodes, in parallel to its rounds: another copy of the model for that would take its
+    memory twice.
     """
 
     def __init__(
@@ -34,20 +35,21 @@ class Replicas:
         replacements: int = 3,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Start a replica for each factory, and wait until each has loaded its model, or failed to.
+        """Start a replica for each factory, and wait until each has loaded its model or failed.
 
         Args:
-            factories: each loads the same model, on a device of its own, in the replica's process; they are pickled,
-                as `functools.partial(load_model, folder, "cuda:1")` can be.
-            threads: torch's threads in each replica; None is torch's own choice.
-            start_seconds, answer_seconds: who takes longer to load the model, or to answer, is killed and replaced.
-            retry_seconds: how long after the start a replica that could not load its model is started anew.
-            replacements: how many replicas may be lost in a row, without a success, until a round is given up.
-            report: gets a line when a replica is lost or cannot be started. Called on any thread.
+            factories: each loads the same model on another device, in the process of its replica. They must be
+                picklable, like `functools.partial(load_model, folder, "cuda:1")`.
+            threads: PyTorch's threads in each replica; None for PyTorch's own choice.
+            start_seconds, answer_seconds: a replica that takes longer to load the model, or to reply, is killed and
+                replaced.
+            retry_seconds: how long after its start a replica that could not load its model is started again.
+            replacements: how many replicas may be lost in a row before a round fails.
+            report: receives a line when a replica is lost or cannot be started. Called on any thread.
 
         Raises:
-            ValueError: no factory.
-            Exception: what the first factory raised, if none succeeded.
+            ValueError: there is no factory.
+            Exception: the error of the first factory, if none succeeded.
         """
         if not factories:
             raise ValueError("replicas need at least one device")
@@ -58,7 +60,7 @@ class Replicas:
         self._replacements = replacements
         self._report = report
         self._numbers = count()
-        self._lock = Lock()  # of the next two
+        self._lock = Lock()  # for _closed and _replicas
         self._closed = False
         self._replicas = [self._start(place) for place in range(len(factories))]
         wait([replica.ready for replica in self._replicas])
@@ -75,22 +77,22 @@ class Replicas:
 
     @property
     def device(self) -> torch.device:
-        """The device of samples: the CPU. The replicas copy them to their devices."""
+        """The device of the samples: the CPU. Replicas copy them to their own devices."""
         return torch.device("cpu")
 
     @property
     def pids(self) -> list[int]:
-        """Of the replicas' processes."""
+        """The process IDs of the replicas."""
         return [replica.pid for replica in self._replicas]
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Encoded]) -> Tensor:
-        """One batched forward pass, see `Denoiser.denoise`; split as evenly as can be over the replicas that are ready.
+        """One batched forward pass, see `Denoiser.denoise`, split evenly over the replicas that are ready.
 
-        The share of a replica that is lost is evaluated again by the others, or by the next that is ready.
+        If a replica is lost, the others evaluate its share again, or the next replica that becomes ready.
 
         Raises:
             ReplicasFailed: too many replicas in a row were lost, or there is none.
-            Exception: what the model raised.
+            Exception: the error of the model.
         """
         output = torch.empty_like(x)
         todo = list(range(len(x)))
@@ -107,7 +109,11 @@ class Replicas:
     def _evaluate(
         self, todo: list[int], x: Tensor, timestep: Tensor, conditions: Sequence[Encoded], output: Tensor
     ) -> list[tuple[Replica, list[int], Lost]]:
-        """Split some samples of a batch over the replicas and gather `output`; the losses, which are replaced."""
+        """Evaluate some samples of a batch, split over the replicas, and write their outputs into `output`.
+
+        Returns:
+            The replicas that were lost (they are replaced already), each with its share and the reason.
+        """
         begun: list[tuple[Replica, list[int]]] = []
         losses: list[tuple[Replica, list[int], Lost]] = []
         errors: list[Exception] = []
@@ -119,7 +125,7 @@ class Replicas:
                 begun.append((replica, share))
             except Lost as error:
                 losses.append((replica, share, error))
-        # Every answer is waited for, whatever the others say: after this no replica owes one.
+        # Wait for every reply, even if another one is an error: afterwards no reply is outstanding.
         for replica, share in begun:
             try:
                 output[share] = replica.finish(x[share].shape)
@@ -153,23 +159,23 @@ class Replicas:
     def encode(
         self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float
     ) -> Condition:
-        """See `Model.encode`. A replica gets the condition with the first sample that has it, and then keeps it."""
+        """See `Model.encode`. A replica receives the condition with its first sample, and keeps it."""
         encoded: tuple[Hashable, bytes] = self._call("encode", prompt, negative_prompt, guidance_scale, **options)
         return Encoded(next(self._numbers), *encoded)
 
     def decode(self, samples: Tensor) -> Tensor:
-        """See `Model.decode`; may be called on any thread."""
-        return self._call("decode", samples.clone())  # without the rest of its storage
+        """See `Model.decode`. May be called on any thread."""
+        return self._call("decode", samples.clone())  # a view would be packed with its whole storage
 
     def close(self) -> None:
-        """End all processes; what is being computed fails."""
+        """End all processes. Rounds and calls that are running fail."""
         with self._lock:
             self._closed = True
             for replica in self._replicas:
                 replica.close()
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """The result from the first ready replica, or from another one if that is lost."""
+        """Call a method of the model in the first ready replica, or in another one if that one is lost."""
         in_a_row = 0
         while True:
             replica = self._available()[0]
@@ -182,7 +188,7 @@ class Replicas:
                     raise ReplicasFailed(f"replicas lost in a row: {in_a_row}; the last: {error}") from error
 
     def _available(self) -> list[Replica]:
-        """The replicas that are ready; if none is, those that are first to be."""
+        """The replicas that are ready. If none is, wait until one is."""
         while True:
             with self._lock:
                 self._check_open()
@@ -198,7 +204,7 @@ class Replicas:
             wait(starting, return_when=FIRST_COMPLETED)
 
     def _replace(self, replica: Replica, error: Lost) -> None:
-        """Start a fresh one in the place of a lost one, unless another thread has done so."""
+        """Start a new replica in place of a lost one, unless another thread has done so."""
         replica.close()
         with self._lock:
             self._check_open()
@@ -223,7 +229,7 @@ class Replicas:
 
 
 def split(items: list[int], parts: int) -> list[list[int]]:
-    """In `parts` runs whose lengths differ by one at most, the longer ones first; fewer where there are fewer items."""
+    """Split into `parts` runs whose lengths differ by at most one, longer ones first; at most one run for each item."""
     parts = min(parts, len(items))
     edges = [-(-len(items) * n // parts) for n in range(parts + 1)]
     return [items[start:end] for start, end in pairwise(edges)]

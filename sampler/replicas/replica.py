@@ -1,4 +1,4 @@
-"""One replica, seen from the process that uses it."""
+"""One replica, as the main process sees it."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
@@ -19,19 +19,19 @@ from sampler.replicas.messages import Portion, Reply, Unfit, pack, unpack
 from sampler.replicas.serving import serve
 
 CONDITIONS = 32
-"""How many conditions a replica keeps, if a round has not more."""
+"""How many conditions a replica keeps; more only if one round has more."""
 
 GONE_SECONDS = 5.0
-NO_ANSWER = "it gave no answer in time"
+NO_REPLY = "it gave no answer in time"
 
 
 class Lost(Exception):
-    """The replica is unusable; the message tells why."""
+    """The replica cannot be used any more; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A condition as its model's replicas will unpack it."""
+    """A condition, packed for the replicas of its model."""
 
     number: int
     signature: Hashable
@@ -40,22 +40,25 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a replica may take: to start and load its model, and for one answer; in seconds."""
+    """How long a replica may take to start and load its model, and to reply once, in seconds."""
 
     start: float
     answer: float
 
 
 class Replica:
-    """A process with the model on one device. Once lost it stays lost; the pool replaces it.
+    """A process with the model on one device. A replica that was lost stays lost; the pool replaces it.
 
-    One thread at a time may run rounds; any may call.
+    Only one thread at a time may run rounds. Any thread may call.
     """
 
     def __init__(self, factory: Callable[[], Model], threads: int | None, limits: Limits) -> None:
-        """Start the process; `ready` tells what comes of it.
+        """Start the process. `ready` is done when it has loaded the model or failed.
 
-        `factory` loads the model, there; `threads` is torch's number of threads there, None its own choice.
+        Args:
+            factory: loads the model, in the process.
+            threads: PyTorch's number of threads in the process; None for PyTorch's own choice.
+            limits: see `Limits`.
         """
         context = get_context("spawn")
         self._rounds, rounds = context.Pipe()
@@ -67,44 +70,44 @@ class Replica:
         self._limits = limits
         self._calling = Lock()
         self._why = ""
-        self._owes = False
+        self._outstanding = False
         self._due = 0.0
         self._buffer: Tensor = torch.empty(2, 0)
         self._conditions: OrderedDict[int, None] = OrderedDict()
         self.started_at = monotonic()
         self.ready: Future[None] = Future()
-        """Done when the model is loaded; the exception is that of the factory, or Lost."""
+        """Done when the model is loaded. Its exception is the error of the factory, or Lost."""
         Thread(target=self._load, daemon=True).start()
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process ID."""
         assert self._process.pid is not None  # it was started
         return self._process.pid
 
     def kill(self, why: str) -> None:
-        """End the process at once, whatever it is at: it holds nothing that is worth keeping. Any thread may."""
+        """End the process at once; it has no state that is worth keeping. May be called on any thread."""
         self._why = self._why or why
         self._process.kill()
 
     def close(self) -> None:
-        """Kill it, and wait until it is gone; not for long, since a process that is stuck in a driver may not go."""
+        """Kill the process and wait briefly until it has ended: one that hangs in a driver may not end."""
         self.kill("it was closed")
         self._process.join(GONE_SECONDS)
 
     def begin(self, x: Tensor, timesteps: list[float], conditions: Sequence[Encoded]) -> None:
-        """Have it evaluate samples (b, c, h, w); `finish` waits for the outputs.
+        """Start to evaluate samples (b, c, h, w). `finish` waits for the outputs.
 
         Raises:
-            Lost: it died, or took too long.
+            Lost: the process died or took too long.
         """
-        if self._owes:
-            # A round was left before its end, by Ctrl-C say: this one's answer would be taken for the next one's.
+        if self._outstanding:
+            # The round before was interrupted, for example by Ctrl-C: its reply would be taken for that of this round.
             self.kill("a round was interrupted")
-        self._owes = True
+        self._outstanding = True
         grown = self._buffer.shape[1] < x.numel()
         if grown:
-            # By doubling, so that this is rare. (Tensors made in inference mode cannot be written outside of it.)
+            # The size doubles, so that this is rare. Tensors made in inference mode cannot be written outside of it.
             with torch.inference_mode(False):
                 self._buffer = torch.empty(2, 1 << (x.numel() - 1).bit_length())
                 self._buffer.share_memory_()
@@ -113,46 +116,46 @@ class Replica:
         numbers = [condition.number for condition in conditions]
         share = Portion(x.shape, timesteps, numbers, new, dropped, self._buffer if grown else None)
         self._due = monotonic() + self._limits.answer
-        # Without conditions it fits into the pipe, which is empty; a thread that watches costs more than the sending.
+        # Without new conditions the message fits into the empty pipe, so that sending it cannot block: no timer.
         with self._watched(self._limits.answer if new else None):
             self._rounds.send(share)
 
     def finish(self, shape: torch.Size) -> Tensor:
-        """The outputs of the share that was begun, (b, c, h, w); they hold until the next one is begun.
+        """The outputs of the share that was begun, (b, c, h, w). They are valid until the next `begin`.
 
         Raises:
-            Lost: it died, took too long, or is unfit to go on.
-            Exception: what the model raised.
+            Lost: the process died, took too long, or cannot go on.
+            Exception: the error of the model.
         """
         with self._watched(None):
             self._wait(self._rounds, self._due - monotonic())
-            answer: Reply = self._rounds.recv()
-        self._owes = False
-        self._value(answer)
+            reply: Reply = self._rounds.recv()
+        self._outstanding = False
+        self._value(reply)
         return self._buffer[1, : shape.numel()].view(shape)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Have its model do something else than denoise; beside a round, if there is one.
+        """Call another method of its model than `denoise`, in parallel to a round.
 
         Returns:
-            What the method returned, on the CPU; of `encode`, the condition's signature and the packed condition.
+            The result, on the CPU; for `encode` the condition's signature and the packed condition.
 
         Raises:
-            Lost, Exception: as `finish`.
+            Lost, Exception: see `finish`.
         """
         request = pack((name, args, kwargs))
         with self._calling, self._watched(self._limits.answer):
             self._calls.send_bytes(request)
             self._wait(self._calls, self._limits.answer)
-            answer: Reply = unpack(self._calls.recv_bytes(), "cpu")
-        return self._value(answer)
+            reply: Reply = unpack(self._calls.recv_bytes(), "cpu")
+        return self._value(reply)
 
     def _load(self) -> None:
         try:
             with self._watched(None):
                 self._wait(self._rounds, self._limits.start)
-                answer: Reply = self._rounds.recv()
-            self._value(answer)
+                reply: Reply = self._rounds.recv()
+            self._value(reply)
         except Exception as error:
             self.kill("its model could not be loaded")
             self.ready.set_exception(error)
@@ -160,7 +163,7 @@ class Replica:
             self.ready.set_result(None)
 
     def _send_once(self, conditions: Sequence[Encoded]) -> tuple[dict[int, bytes], list[int]]:
-        """The conditions that the replica lacks, and the numbers of those that it need not keep any longer."""
+        """The conditions that the replica does not have, and the numbers of those that it can delete."""
         new: dict[int, bytes] = {}
         for condition in conditions:
             if condition.number not in self._conditions:
@@ -171,25 +174,30 @@ class Replica:
         excess = max(0, len(self._conditions) - max(CONDITIONS, used))
         return new, [self._conditions.popitem(last=False)[0] for _ in range(excess)]
 
-    def _value(self, answer: Reply) -> Any:
+    def _value(self, reply: Reply) -> Any:
         try:
-            return answer.result()
+            return reply.result()
         except Unfit as error:
             self.kill(str(error))
             raise Lost(str(error)) from error
 
     def _wait(self, pipe: "Connection[Any, Any]", seconds: float) -> None:
-        """Until there is something to read. Not left to the kill alone: a process stuck in a driver outlives it."""
+        """Wait until there is something to read.
+
+        Raises:
+            Lost: there was nothing in time. A process that hangs in a driver may survive the kill, so that no end of
+                the pipe would end the wait.
+        """
         if not pipe.poll(max(0.0, seconds)):
-            self.kill(NO_ANSWER)
+            self.kill(NO_REPLY)
             raise Lost(self._why)
 
     @contextmanager
     def _watched(self, seconds: float | None) -> Generator[None]:
-        """Have what goes wrong with a pipe end in Lost; kill the process if a large message is stuck so long."""
+        """Turn errors of a pipe into Lost. Kill the process if a large message is not sent within so many seconds."""
         timer = None
         if seconds is not None:
-            timer = Timer(seconds, self.kill, [NO_ANSWER])
+            timer = Timer(seconds, self.kill, [NO_REPLY])
             timer.daemon = True
             timer.start()
         try:
@@ -199,7 +207,7 @@ class Replica:
             self._process.join(GONE_SECONDS)
             raise Lost(self._why or f"its process ended ({self._process.exitcode}): {error!r}") from error
         except BaseException:
-            # Interrupted: what is left in the pipe would be taken for the next answer.
+            # Interrupted: the rest of this reply would be taken for the next one.
             self.kill("a call was interrupted")
             raise
         finally:

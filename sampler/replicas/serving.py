@@ -1,4 +1,4 @@
-"""The replica's own process: it loads the model, and does what the other side of two pipes asks for."""
+"""The process of a replica: it loads the model, and executes the requests that arrive on two pipes."""
 
 import os
 import signal
@@ -20,11 +20,12 @@ def serve(
     rounds: "Connection[Reply, Portion]",
     calls: "Connection[Any, Any]",
 ) -> None:
-    """The process: answer that the model is loaded (or why not), then shares of rounds and, beside them, calls.
+    """The main function of the process: report that the model is loaded, or the error; then serve rounds and calls.
 
-    A round does not wait for a picture that is being decoded, nor the other way about: each has a pipe and a thread.
+    Rounds and calls have a pipe and a thread each, so that no round waits for a picture that is being decoded, and no
+    picture for a round.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; it is our parent that decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends this process
     Thread(target=_end_with_parent, daemon=True).start()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -39,7 +40,7 @@ def serve(
 
 
 def _end_with_parent() -> None:
-    """However the parent ends, SIGKILL included, and whatever this process is at."""
+    """End this process when its parent ends, even by SIGKILL."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -54,7 +55,7 @@ def _serve_rounds(model: Model, pipe: "Connection[Reply, Portion]") -> None:
             share = pipe.recv()
         except (EOFError, OSError):
             return
-        # A failure up to here would leave us without what the other side takes us to have: it ends the process.
+        # An error here ends the process: it would otherwise lack conditions that the main process believes to be here.
         for number in share.dropped:
             del conditions[number]
         conditions |= {number: unpack(data, model.device) for number, data in share.new.items()}
@@ -64,16 +65,16 @@ def _serve_rounds(model: Model, pipe: "Connection[Reply, Portion]") -> None:
         timestep = torch.tensor(share.timesteps, dtype=torch.float64)
         try:
             with torch.inference_mode():
-                # A copy: the model may keep or change what it is given.
+                # A copy, since the model may keep or change its arguments.
                 x = samples.to(model.device, copy=True)
                 output = model.denoise(x, timestep, [conditions[number] for number in share.conditions])
             if output.shape != share.shape:
                 raise ValueError(f"the model returned shape {tuple(output.shape)} for samples {tuple(share.shape)}")
             outputs.copy_(output)
-            answer = Reply()
+            reply = Reply()
         except Exception as error:
-            answer = failed(error)
-        pipe.send(answer)
+            reply = failed(error)
+        pipe.send(reply)
 
 
 def _serve_calls(model: Model, pipe: "Connection[Any, Any]") -> None:
@@ -84,7 +85,7 @@ def _serve_calls(model: Model, pipe: "Connection[Any, Any]") -> None:
             return
         try:
             value = getattr(model, name)(*args, **kwargs)
-            answer = Reply((value.signature, pack(value)) if name == "encode" else value)
+            reply = Reply((value.signature, pack(value)) if name == "encode" else value)
         except Exception as error:
-            answer = failed(error)
-        pipe.send_bytes(pack(answer))
+            reply = failed(error)
+        pipe.send_bytes(pack(reply))
