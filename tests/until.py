@@ -1,17 +1,18 @@
-"""Waiting for what other threads and processes do."""
+"""Waiting for a condition that other threads and processes make true."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 300.0  # s; nothing takes this long unless it is broken, even with three suites on two cores
+PATIENCE = 300.0  # s; nothing takes this long unless it is broken, even if three suites run on two cores
 PAUSE = 0.02  # s
 
 T = TypeVar("T")
 
 
 def until(look: Callable[[], T | None], *, pause: float = PAUSE, why: Callable[[], object] = lambda: "") -> T:
-    """What ``look`` returns, as soon as it is true. After ``PATIENCE`` the test fails with what ``why`` returns."""
+    """Call ``look`` until it returns something true, and return that. After ``PATIENCE`` seconds the test fails with
+    the message that ``why`` returns."""
     deadline = time.monotonic() + PATIENCE
     while not (found := look()):
         assert time.monotonic() < deadline, why()

@@ -1,4 +1,4 @@
-"""The API, served by a process of its own, on an empty database."""
+"""The API in a process of its own, on an empty database."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from tests.until import until
 
 @pytest.fixture(scope="session")
 def address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the API is served."""
+    """The address of the API."""
     log: Path = tmp_path_factory.mktemp("api") / "log"
     settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
     with serving(log, **settings) as served:
@@ -32,7 +32,7 @@ def address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def valkey(redis_url: str) -> Iterator[redis.Redis]:
-    """A client of an empty Valkey."""
+    """A client of the emptied Valkey."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
         yield client
@@ -40,14 +40,14 @@ def valkey(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def client(address: str, database: Engine, valkey: redis.Redis) -> Iterator[httpx.Client]:
-    """An HTTP client of the API; nothing is stored yet."""
+    """An HTTP client of the API. The database is empty."""
     with httpx.Client(base_url=address, trust_env=False, timeout=20) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def keyed_address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the API is served to tests that make keys: it remembers for seconds that a key is needed."""
+    """The address of an API for tests that create keys: a process remembers for seconds that a key is required."""
     log: Path = tmp_path_factory.mktemp("keyed") / "log"
     settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
     with serving(log, **settings) as served:
@@ -56,7 +56,7 @@ def keyed_address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def make_key(database: Engine) -> Callable[..., str]:
-    """Makes a key with a name, scopes and limits, and gives it."""
+    """Creates keys with a name, scopes and limits."""
 
     def make(name: str, *scopes: Scope, **limits: Any) -> str:
         key = keys.new_key()
@@ -71,7 +71,7 @@ def make_key(database: Engine) -> Callable[..., str]:
 def holder(
     keyed_address: str, make_key: Callable[..., str], valkey: redis.Redis
 ) -> Iterator[Callable[..., httpx.Client]]:
-    """Makes HTTP clients that send a new key of this name, with these scopes and limits."""
+    """Makes HTTP clients, each with a new key of the given name, scopes and limits."""
     with ExitStack() as opened:
 
         def make(name: str, *scopes: Scope, **limits: Any) -> httpx.Client:
@@ -88,7 +88,7 @@ def worker(database: Engine) -> Worker:
 
 
 def wait_until_sent(database: Engine, job: str) -> None:
-    """Return when a worker was called for a job, which happens behind its answer."""
+    """Wait until the message for a job was sent, which happens after the response."""
 
     def sent() -> bool:
         with Session(database) as session:
@@ -98,8 +98,8 @@ def wait_until_sent(database: Engine, job: str) -> None:
 
 
 def within_a_minute(send: Callable[[], list[httpx.Response]]) -> list[httpx.Response]:
-    """The responses to requests that ``send`` makes within a minute. A slow machine may take longer: then
-    ``send`` tries again, with something that has not been counted before."""
+    """The responses to requests that ``send`` makes within one minute. If a slow machine takes longer, ``send`` is
+    called again; it must then use something that has not been counted yet."""
     while True:
         began = time.monotonic()
         responses = send()
@@ -109,7 +109,7 @@ def within_a_minute(send: Callable[[], list[httpx.Response]]) -> list[httpx.Resp
 
 @pytest.fixture
 def submit(client: httpx.Client) -> Callable[..., str]:
-    """Submits a job, a red heart but for what is named, and gives its id."""
+    """Submits a job for a red heart with the given fields, and returns its id."""
 
     def send(**fields: Any) -> str:
         response = client.post("/v1/jobs", json={"prompt": "red heart", "seed": 7, **fields})

@@ -1,4 +1,4 @@
-"""What every answer that refuses must look like."""
+"""Checks of error responses (RFC 9457)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import httpx
 
 
 def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    """The body of a problem, checked for what all of them have."""
+    """Check what all problems have in common. Returns the body."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
@@ -22,7 +22,7 @@ def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
 
 
 def faults(response: httpx.Response) -> dict[str, str]:
-    """The fields of a 422 and what is said of each."""
+    """The message for each invalid field of a 422 response."""
     body = problem(response, 422, "invalid-request")
     found = {error["field"]: error["message"] for error in body["errors"]}
     assert all(f"{field} {message}" in body["detail"] for field, message in found.items())

@@ -1,4 +1,4 @@
-"""The API as a process of its own, over real HTTP."""
+"""The API as a process, over real HTTP."""
 
 import os
 import signal
@@ -15,13 +15,13 @@ from tests.until import PATIENCE, until
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's environment, without any settings of Underpaint but these."""
+    """The environment of this process with these settings of Underpaint and no others."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("UNDERPAINT_")}, **settings}
 
 
 @contextmanager
 def serving(log: Path, **settings: str) -> Iterator[str]:
-    """Serves with these settings; gives the address."""
+    """Serve the API with these settings. Yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
         fd = listener.fileno()
         process = subprocess.Popen(

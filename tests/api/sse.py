@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 
-class Told(NamedTuple):
+class ServerEvent(NamedTuple):
     """One event."""
 
     id: int
@@ -13,14 +13,14 @@ class Told(NamedTuple):
     data: dict[str, Any]
 
 
-def parse(lines: Iterable[str]) -> Iterator[Told]:
-    """The events in the lines of a stream; one that was cut off is none."""
+def parse(lines: Iterable[str]) -> Iterator[ServerEvent]:
+    """The events in the lines of a stream, without an incomplete one at the end."""
     fields: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
         if line == "":
             if "data" in fields:
-                yield Told(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+                yield ServerEvent(int(fields["id"]), fields["event"], json.loads(fields["data"]))
             fields = {}
         elif name:
             assert name in ("id", "event", "data", "retry")

@@ -17,13 +17,13 @@ from sqlalchemy.orm import Session
 from store import wakeups
 from store.tables import Event
 from tests.api.problem import faults, problem
-from tests.api.sse import Told, parse
+from tests.api.sse import ServerEvent, parse
 from tests.api.worker import Worker, png
 
 Submit = Callable[..., str]
 
 
-def read(client: httpx.Client, job: str, after: int | None = None, limit: int | None = None) -> list[Told]:
+def read(client: httpx.Client, job: str, after: int | None = None, limit: int | None = None) -> list[ServerEvent]:
     """The events of a job until its stream ends, or so many of them."""
     headers = {} if after is None else {"Last-Event-ID": str(after)}
     with client.stream("GET", f"/v1/jobs/{job}/events", headers=headers) as response:
@@ -41,10 +41,10 @@ def test_the_whole_story(client: httpx.Client, submit: Submit, worker: Worker, d
     job = submit()
     worker.run(job)
     story = read(client, job)
-    assert [(told.id, told.kind) for told in story] == stored(database, job)
+    assert [(event.id, event.kind) for event in story] == stored(database, job)
     first, last = story[0], story[-1]
     assert (first.data["state"], last.data["state"], last.data["stopped"]) == ("queued", "succeeded", "converged")
-    pictures = [told.data for told in story if told.kind == "iterate"]
+    pictures = [event.data for event in story if event.kind == "iterate"]
     assert [(data["iterate"], data["final"]) for data in pictures] == [(0, False), (1, False), (2, True)]
     for data in pictures:
         assert client.get(data["picture"]).content == png(data["iterate"])
@@ -69,8 +69,8 @@ def test_it_goes_on_after_the_last_event_received(client: httpx.Client, submit: 
     job = submit()
     worker.run(job)
     story = read(client, job)
-    for told in story[:-1]:
-        assert read(client, job, after=told.id) == story[told.id :]
+    for event in story[:-1]:
+        assert read(client, job, after=event.id) == story[event.id :]
     url = f"/v1/jobs/{job}/events?last_event_id=3"
     assert list(parse(client.get(url).iter_lines())) == story[3:]
     # EventSource asks for the same address again, with a header that is newer.
@@ -124,8 +124,8 @@ def test_nothing_is_missed_or_told_twice_however_late_one_comes(
     job = submit()
     worker.claim(job)
 
-    def follow(seed: int) -> list[Told]:
-        choose, story = random.Random(seed), list[Told]()
+    def follow(seed: int) -> list[ServerEvent]:
+        choose, story = random.Random(seed), list[ServerEvent]()
         with httpx.Client(base_url=address, trust_env=False, timeout=20) as mine:
             while not story or story[-1].kind != "done":
                 time.sleep(choose.random() / 10)
@@ -144,7 +144,7 @@ def test_nothing_is_missed_or_told_twice_however_late_one_comes(
     expected = stored(database, job)
     assert len(expected) == 154
     for story in stories:
-        assert [(told.id, told.kind) for told in story] == expected
+        assert [(event.id, event.kind) for event in story] == expected
 
 
 def test_a_deleted_job_has_no_more_to_tell(
@@ -171,7 +171,7 @@ def test_the_stream_outlives_its_connections_to_the_database(
             connection.execute(cut, {"d": "underpaint"})
         database.dispose()
         worker.run(job)
-        assert [told.id for told in events] == list(range(2, 9))
+        assert [event.id for event in events] == list(range(2, 9))
 
 
 def test_silence_is_broken_by_a_comment(client: httpx.Client, submit: Submit) -> None:
@@ -196,7 +196,7 @@ def test_many_follow_at_once(
             events = parse(response.iter_lines())
             first = next(events)
             ready.wait(20)
-            return [first.id, *(told.id for told in events)]
+            return [first.id, *(event.id for event in events)]
 
     with ThreadPoolExecutor(20) as pool:
         followers = [pool.submit(follow) for _ in range(20)]

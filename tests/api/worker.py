@@ -1,4 +1,4 @@
-"""What a worker does to the store, done by hand."""
+"""A worker that a test controls step by step: what it writes to the store, without sampling."""
 
 import io
 from typing import Any
@@ -22,7 +22,7 @@ def png(shade: int = 0) -> bytes:
 
 
 class Worker:
-    """Runs jobs at the pace of a test: each call is one step, committed. Jobs are named as the API names them."""
+    """Runs jobs step by step. Each call is committed. Jobs are given by their id as a string, as in the API."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -63,7 +63,7 @@ class Worker:
         self._move(moves.canceled(UUID(job), self._attempts[job]))
 
     def run(self, job: str, images: int = 1, stopped: Stopped = "converged") -> None:
-        """From claim to success, with two previews and the final picture of each image."""
+        """Run a job from claim to success, with two previews and a final picture for each image."""
         self.claim(job)
         for image in range(images):
             self.start(job, image)
@@ -72,7 +72,7 @@ class Worker:
         self.finish(job, stopped, images)
 
     def _move(self, move: Any) -> int:
-        """The attempt under which the job moved."""
+        """Execute a transition. Returns the job's attempt."""
         with Session(self._engine) as session:
             moved = session.execute(move).one_or_none()
             assert moved, "the move was not legal"

@@ -1,4 +1,4 @@
-"""A data directory for a server."""
+"""The data directory of a server."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A server, a proxy that can break connections, and both clients. The tests do the work of the worker."""
+"""A server, a proxy that can break connections, and both clients. The tests act as the worker."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def proxy(address: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def make_key(database: Engine, redis_url: str) -> Callable[..., str]:
-    """Creates a key with these scopes and limits; the database is empty otherwise."""
+    """Creates keys with the given scopes and limits. The database is empty otherwise."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
 
@@ -50,7 +50,7 @@ def make_key(database: Engine, redis_url: str) -> Callable[..., str]:
 
 @pytest.fixture(params=[Underpaint, Blocking])
 def make(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Callable[..., Underpaint]]:
-    """Makes clients of either kind, the asynchronous one behind a portal."""
+    """Makes clients; each test runs with the synchronous and with the asynchronous one."""
     with ExitStack() as opened:
         yield lambda **options: opened.enter_context(request.param(**{"server": proxy.address, **options}))
 

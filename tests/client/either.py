@@ -1,4 +1,4 @@
-"""The asynchronous client with a synchronous interface, so that one test is for both clients."""
+"""The asynchronous client with a synchronous interface, so that each test runs with both clients."""
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Iterator

@@ -1,4 +1,4 @@
-"""The fenced blocks of README and documentation, and how they are run."""
+"""The fenced code blocks of README and documentation, and a shell that runs them."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ FENCE = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it begins, what it is written in, and what it says."""
+    """A fenced code block, with the line where it begins."""
 
     page: Path
     line: int
@@ -26,7 +26,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def commands(self) -> list[str]:
-        """The commands of a block of shell, each with the lines that it goes on in."""
+        """The commands of a shell block, each with its continuation lines."""
         return [line for line in re.split(r"(?<!\\)\n", self.code) if line.strip()]
 
 
@@ -38,7 +38,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 class Shell:
-    """A shell in ``folder``: what one block sets, the next one has."""
+    """A shell in ``folder``. Variables that one block sets are kept for the next one."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
@@ -47,7 +47,7 @@ class Shell:
         self._kept.touch()
 
     def run(self, code: str) -> subprocess.CompletedProcess[str]:
-        """Runs it like a careful person: the first command that fails is the last one."""
+        """Run a block. The first command that fails ends it."""
         script = f"set -a\n. {self._kept}\n{code}\nexport -p > {self._kept}\n"
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],

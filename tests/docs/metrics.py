@@ -1,4 +1,4 @@
-"""Every metric that a process of ours has, as Prometheus names it."""
+"""All metrics of our processes, by the names that Prometheus shows."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ PARTS = ("api", "worker", "beat")
 
 
 def families(part: str) -> dict[str, tuple[str, str]]:
-    """(kind, meaning) of the metrics of one part that are ours, by name."""
+    """(type, documentation) of our metrics of one part, by name."""
     return {
         family.name + ("_total" if family.type == "counter" else ""): (family.type, family.documentation)
         for family in _registry(part).collect()
@@ -34,6 +34,6 @@ def _registry(part: str) -> CollectorRegistry:
 
 
 async def _with_shared(metrics: ApiMetrics) -> None:
-    # Nothing is asked of them here.
+    # Neither is connected.
     sessions = async_sessions(async_engine("postgresql://nobody@localhost/nothing"))
     metrics.registry.register(Shared(sessions, async_redis("redis://localhost:1/0")))

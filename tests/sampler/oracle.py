@@ -1,4 +1,4 @@
-"""What diffusers' own pipelines make of the tiny models, and what we do: the two sides of every exactness figure."""
+"""Samples of the tiny models by diffusers' own pipelines and by our sampler: both sides of every exactness figure."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,13 +25,13 @@ from sampler import Engine, Parareal
 from sampler.solvers.stochastic import step_noise
 
 PROMPTLESS = ("dit", "ddim-pixels", "ddpm-pixels")
-# These pipelines neither scale the first noise nor the network's input, which Euler and Heun need.
+# These pipelines scale neither the first noise nor the network's input. Euler and Heun need that.
 UNSCALED = PROMPTLESS
 
 
 @dataclass(frozen=True)
 class Request:
-    """One picture: what both sides are asked for. `eta` is for the solver "ddim"."""
+    """The request for one picture, for both sides. `eta` is for the solver "ddim"."""
 
     height: int
     width: int
@@ -42,11 +42,13 @@ class Request:
     steps: int = 9
     solver: str | None = None
     eta: float = 0.0
-    options: tuple[tuple[str, float], ...] = ()  # more arguments of `encode`, which the pipelines call the same
+    options: tuple[
+        tuple[str, float], ...
+    ] = ()  # further arguments of `encode`; the pipelines have them under the same names
 
 
 def theirs(family: str, pipeline: Any, request: Request) -> Tensor:
-    """The sample (c, h, w) that the diffusers pipeline ends with: what its scheduler's last step returns."""
+    """The final sample (c, h, w) of the diffusers pipeline: the result of its scheduler's last step."""
     arguments: dict[str, Any] = {"num_inference_steps": request.steps, "output_type": "pt"}
     arguments["generator"] = torch.Generator().manual_seed(request.seed)
     if family == "dit":
@@ -77,9 +79,9 @@ def theirs(family: str, pipeline: Any, request: Request) -> Tensor:
 
 
 def swap(shipped: Any, solver: str | None) -> Any:
-    """The scheduler that diffusers' users would put in for a solver."""
+    """The diffusers scheduler that corresponds to a solver."""
     if solver is None and isinstance(shipped, PNDMScheduler | DDPMScheduler):
-        solver = "ddim"  # what we make of these
+        solver = "ddim"  # we sample these with DDIM
     if solver is None:
         return type(shipped).from_config(shipped.config)
     flow = "beta_schedule" not in shipped.config
@@ -94,7 +96,7 @@ def swap(shipped: Any, solver: str | None) -> Any:
 
 @contextmanager
 def last_sample(scheduler: Any) -> Iterator[list[Tensor]]:
-    """Keep what a scheduler's steps return."""
+    """Record the results of a scheduler's steps."""
     samples, step = [], scheduler.step
 
     @wraps(step)  # pipelines look at its parameters
@@ -109,7 +111,7 @@ def last_sample(scheduler: Any) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def our_noise(seed: int) -> Iterator[None]:
-    """Let DDIM and DDPM schedulers, which draw the noise of each step themselves, draw ours."""
+    """Make the DDIM and DDPM schedulers, which draw the noise of each step themselves, use our noise."""
     point, modules = count(), (scheduling_ddim, scheduling_ddpm)
     drawn = modules[0].randn_tensor
 
@@ -134,7 +136,7 @@ def start(model: Any, request: Request, blocks: int) -> tuple[Parareal, Any]:
 
 
 def ours(model: Any, requests: Sequence[Request], blocks: Sequence[int], width: int = 16) -> list[Tensor]:
-    """The samples of several requests, run together in one engine, each in so many blocks to the very end."""
+    """The samples of several requests, run together in one engine until they are exact, each in so many blocks."""
     engine, trajectories = Engine(model, width), []
     for request, number in zip(requests, blocks, strict=True):
         trajectory, condition = start(model, request, number)
@@ -147,10 +149,10 @@ def ours(model: Any, requests: Sequence[Request], blocks: Sequence[int], width: 
 
 
 def has_oracle(family: str, solver: str | None) -> bool:
-    """Whether diffusers has a pipeline and a scheduler that do the same."""
+    """Whether diffusers has a pipeline and a scheduler that compute the same."""
     if family in UNSCALED and solver in ("euler", "heun"):
         return False
-    if family == "ddim-pixels" and solver not in ("ddim", None):  # hands eta to every scheduler
+    if family == "ddim-pixels" and solver not in ("ddim", None):  # it passes eta to every scheduler
         return False
     if family.startswith(("stable-diffusion-3", "flux")):
         # There is no DPM-Solver++ scheduler on the grid of the flow Euler one, nor a Heun one with a dynamic shift.

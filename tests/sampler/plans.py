@@ -1,4 +1,4 @@
-"""Plans and their trajectories in one call each, for tests that vary one circumstance at a time."""
+"""Shortcuts for plans and their trajectories, for tests that vary one circumstance at a time."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Small denoisers with known answers, so that the schedule can be tested without a network."""
+"""Small denoisers with known solutions, so that schedules can be tested without a network."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ SHAPE = (2, 4, 4)
 
 
 def scheduler(**changes: Any) -> DDIMScheduler:
-    """A DDIM scheduler as Stable Diffusion ships it (but for more training timesteps), with changes."""
+    """The DDIM scheduler of Stable Diffusion, with more training timesteps and the given changes."""
     config = {
         "num_train_timesteps": 1100,
         "beta_schedule": "scaled_linear",
@@ -30,7 +30,7 @@ def scheduler(**changes: Any) -> DDIMScheduler:
 
 @dataclass(frozen=True)
 class Unconditional:
-    """A condition that says nothing; `kind` keeps some of them out of each other's batches."""
+    """A condition without content. Conditions of different `kind` cannot share a batch."""
 
     kind: int = 0
 
@@ -41,7 +41,7 @@ class Unconditional:
 
 @dataclass
 class Mixture:
-    """The exact prediction for data that is one of a few pictures: a smooth nonlinear problem.
+    """The exact prediction for a distribution of a few pictures: a smooth nonlinear problem.
 
     Counts its calls: `calls[r]` is how many evaluations the r-th call held.
     """
@@ -93,7 +93,7 @@ def run(model: Any, trajectory: Trajectory, width: int) -> list[Iterate]:
 
 @dataclass
 class Schedule:
-    """What a driver saw: for each round, which grid points of which (block, iterate) were evaluated."""
+    """The evaluations of each round: grid points of (block, iterate)."""
 
     rounds: list[list[Evaluation]] = field(default_factory=list)
 

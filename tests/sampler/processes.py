@@ -1,4 +1,4 @@
-"""Every noise process and solver, with the diffusers scheduler that is its oracle, and a known network."""
+"""All noise processes and solvers, with the diffusers scheduler of each as reference, and a network that is known."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ BETAS: dict[str, Any] = {
 
 @dataclass
 class Network:
-    """The exact prediction for data that is one of a few pictures, told timesteps in the scheduler's way."""
+    """The exact prediction for a distribution of a few pictures, as a function of the scheduler's timesteps."""
 
     scheduler: Any
     prediction: str
@@ -72,7 +72,7 @@ class Network:
 
 
 def diffusers_loop(scheduler: Any, network: Network, steps: int, **arguments: Any) -> Tensor:
-    """The sample that the scheduler's own loop gives, as the pipelines write it."""
+    """The sample of the scheduler's own loop, as in the pipelines."""
     schedule = arguments.pop("schedule", {})
     if "sigmas" in schedule:
         scheduler.set_timesteps(**schedule)

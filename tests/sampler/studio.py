@@ -1,6 +1,6 @@
-"""A model for replicas: an analytic one that does what its prompt says, and the shipped one beside it.
+"""A model for tests of replicas: an analytic one whose prompts are instructions, and the shipped one.
 
-It keeps a diary, one line an event, in a file that all replicas write.
+It writes a diary, a file with one line for each event, which all replicas share.
 """
 
 import json
@@ -25,7 +25,7 @@ SIZE = SHAPE[-1]  # in pixels, of the analytic model's pictures
 
 
 class Diary:
-    """Events of several processes."""
+    """The events of several processes, in one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,8 +42,8 @@ class Diary:
 
 
 @dataclass(frozen=True)
-class Order:
-    """A condition that tells the model what to do, and the diary where it is unpacked."""
+class Instruction:
+    """A condition that makes the model do something. When it is unpacked, it writes into the diary."""
 
     prompt: str
     diary: Diary
@@ -53,15 +53,20 @@ class Order:
         return unpacked, (self.prompt, self.diary)
 
 
-def unpacked(prompt: str, diary: Diary) -> Order:
+def unpacked(prompt: str, diary: Diary) -> Instruction:
     diary.write("unpacked", prompt=prompt)
-    return Order(prompt, diary)
+    return Instruction(prompt, diary)
 
 
 class Studio:
-    """Prompts: "plain"; "pair", which waits for another process that evaluates it too; "raise", "shape"; "die", "hang"
-    and "memory", which a replica does when it is the first to (the word after it names the occasion), "die always".
-    "emoji ..." is for the shipped model.
+    """The model. A prompt is one of these instructions:
+
+    - "plain": evaluate.
+    - "pair": wait until another process evaluates this prompt, too.
+    - "raise", "shape": raise an error, or return a wrong shape.
+    - "die", "hang", "memory", each followed by a word: the first replica that evaluates it with this word is killed,
+      hangs or runs out of memory; with the word "always" every replica.
+    - "emoji ...": use the shipped model.
     """
 
     device = torch.device("cpu")
@@ -79,7 +84,7 @@ class Studio:
     def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float) -> Any:
         if prompt.startswith("emoji "):
             return self.emoji.encode(prompt.removeprefix("emoji "), negative_prompt, guidance_scale, **options)
-        return Order(prompt, self.diary)
+        return Instruction(prompt, self.diary)
 
     def solver(self, steps: int, name: str | None = None, *, height: int | None = None, **options: Any) -> Solver:
         return solver(steps) if height == SIZE else self.emoji.solver(steps, name, height=height, **options)
@@ -93,7 +98,7 @@ class Studio:
         return self.emoji.decode(samples)
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Any]) -> Tensor:
-        if not isinstance(conditions[0], Order):
+        if not isinstance(conditions[0], Instruction):
             return self.emoji.denoise(x, timestep, conditions)
         self.diary.write("begin", size=len(x))
         for prompt in {condition.prompt for condition in conditions}:

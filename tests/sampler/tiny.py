@@ -1,4 +1,4 @@
-"""A tiny randomly initialised pipeline of every family, built from configs and saved as a model is shipped."""
+"""A tiny randomly initialised pipeline of every family, built from configs and saved like a real model."""
 
 # pyright: reportArgumentType=false
 # (diffusers' annotations are narrower than what it takes)
@@ -193,12 +193,12 @@ SIZES = {"pixart-alpha": (32, 48), "dit": (32, 32), "ddim-pixels": (16, 16), "dd
 
 
 def size(family: str) -> tuple[int, int]:
-    """A height and a width in pixels that the family's tiny pipeline can make, not square where it may be."""
+    """Height and width in pixels for the family's tiny pipeline; not square if it supports that."""
     return SIZES.get(family, (32, 48))
 
 
 def build(family: str, folder: Path) -> Path:
-    """Save the tiny pipeline of a family, the same one each time."""
+    """Save the tiny pipeline of a family; always with the same weights."""
     torch.manual_seed(0)
     pipeline = FAMILIES[family]()
     for part in pipeline.components.values():
@@ -214,7 +214,7 @@ def build(family: str, folder: Path) -> Path:
 
 
 def _liven(network: torch.nn.Module) -> None:
-    """Give weight to what starts at zero, so that every condition tells."""
+    """Replace weights that are initialised to zero, so that every condition has an effect."""
     for parameter in network.parameters():
         if not bool(parameter.any()):
             torch.nn.init.normal_(parameter.data, std=0.05)

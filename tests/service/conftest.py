@@ -1,4 +1,4 @@
-"""All of it as processes of its own: PostgreSQL, a Valkey that can be killed, beat, a worker, the API."""
+"""The whole service as processes: PostgreSQL, a Valkey that tests can kill, beat, a worker and the API."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from contract.fields import Generation
+from tests.conftest import empty
 from tests.service.parts import Api
 from tests.service.story import JOB, Undisturbed, pictures
 from tests.tasks.jobs import Jobs
@@ -52,10 +53,11 @@ def served(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="package")
-def undisturbed(served: Api, fleet: Fleet) -> Undisturbed:
-    """What `JOB` comes to when nothing happens to it."""
+def undisturbed(served: Api, fleet: Fleet, engine: Engine) -> Undisturbed:
+    """The pictures of `JOB` in a run without faults."""
+    empty(engine)  # keys that another package's test left would be required
     job = served.submit(**JOB)
-    assert [told.kind for told in served.follow(job)][-1] == "done"
+    assert [event.kind for event in served.follow(job)][-1] == "done"
     return pictures(served, job)
 
 
@@ -72,5 +74,5 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def api(served: Api, fleet: Fleet, database: Engine) -> Api:
-    """The API, with a worker behind it; nothing is stored yet."""
+    """The API with a worker. The database is empty."""
     return served

@@ -34,25 +34,25 @@ class Metrics:
         }
 
     def get(self, name: str, **labels: str) -> float | None:
-        """The sample of that name with exactly these labels; None where there is none."""
+        """The sample with this name and exactly these labels; None if there is none."""
         return self._samples.get((name, frozenset(labels.items())))
 
     def sum(self, name: str, **labels: str) -> float:
-        """The sum of all samples of that name that have these labels, and maybe others."""
+        """The sum of all samples with this name and at least these labels."""
         return sum(
             value for (other, theirs), value in self._samples.items() if other == name and labels.items() <= theirs
         )
 
 
 class Processes:
-    """The three of them."""
+    """The running processes."""
 
     def __init__(self, folder: Path, api: str) -> None:
         self._folder = folder
         self.client = httpx.Client(base_url=api, trust_env=False, timeout=30)
 
     def scrape(self, part: str) -> Metrics:
-        """The metrics of one part now."""
+        """The current metrics of one part."""
         if part == "api":
             response = self.client.get("/metrics")
         else:
@@ -62,22 +62,22 @@ class Processes:
         return Metrics(response.text)
 
     def lines(self, part: str) -> list[dict[str, Any]]:
-        """Its log, of which every line is a JSON object."""
+        """The log of one part; each line is a JSON object."""
         text = (self._folder / part).read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def raw(self) -> str:
-        """All logs as they are."""
+        """All logs, unparsed."""
         return "\n".join(f"--- {part}\n{(self._folder / part).read_text()}" for part in PARTS)
 
     def until(self, look: Callable[[], T | None]) -> T:
-        """What ``look`` returns, as soon as it is true."""
+        """Wait until ``look`` returns something true, and return that."""
         return until(look, why=self.raw)
 
 
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Processes]:
-    """Runs them until the context ends."""
+    """Run the processes until the context ends."""
     observing = {"LOG_FORMAT": "json", "WORKER_METRICS_PORT": "0", "BEAT_METRICS_PORT": "0", "HEARTBEAT_SECONDS": "0.5"}
     settings |= {f"UNDERPAINT_{name}": value for name, value in observing.items()}
     children: list[subprocess.Popen[bytes]] = []

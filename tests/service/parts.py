@@ -1,4 +1,4 @@
-"""The API as a process that a test may kill, and clients of it."""
+"""The API as a process that a test can kill, and its clients."""
 
 import socket
 import subprocess
@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from tests.api.sse import Told, parse
+from tests.api.sse import ServerEvent, parse
 from tests.until import PATIENCE, until
 
 
 class Api:
-    """The API at one address, whichever process serves it."""
+    """The API at one address, which stays the same after a restart."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -25,7 +25,7 @@ class Api:
         self._environment = environment
 
     def start(self) -> None:
-        # As `underpaint api` does: else an idle connection is closed on a busy machine just as a request is sent on it.
+        # Like `underpaint api`. Otherwise an idle connection may be closed just when a request is sent on it.
         options = ["--port", str(self._port), "--timeout-keep-alive", "75"]
         command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", *options]
         with self._log.open("ab") as log:
@@ -56,9 +56,9 @@ class Api:
         with self.client() as client:
             return client.get(f"/v1/jobs/{job}").json()
 
-    def follow(self, job: str) -> Iterator[Told]:
-        """All events of a job, by a client that comes back whenever it is cut off, as EventSource does: with the id of
-        the last event, and not after an error that was answered."""
+    def follow(self, job: str) -> Iterator[ServerEvent]:
+        """All events of a job. The client reconnects like EventSource: with the id of the last event, and not after an
+        error response."""
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         deadline = time.monotonic() + PATIENCE
         with self.client() as client:
@@ -68,9 +68,9 @@ class Api:
                         if stream.status_code == 204:
                             return
                         assert stream.status_code == 200, stream.read()
-                        for told in parse(stream.iter_lines()):
-                            headers["Last-Event-ID"] = str(told.id)
-                            yield told
+                        for event in parse(stream.iter_lines()):
+                            headers["Last-Event-ID"] = str(event.id)
+                            yield event
                 except httpx.TransportError:
                     pass
                 time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A job under fire: who follows it, and what must have become of it in the end."""
+"""A job that runs while a test causes faults, with a client that follows it, and the checks at the end."""
 
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 from PIL import Image
 
-from tests.api.sse import Told
+from tests.api.sse import ServerEvent
 from tests.service.parts import Api
 from tests.tasks.jobs import Jobs, Pixels
 from tests.until import PATIENCE, until
@@ -17,11 +17,11 @@ from tests.until import PATIENCE, until
 JOB: dict[str, Any] = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
 
 Undisturbed = list[Pixels]
-"""The pictures of all iterates of a job that nothing happened to."""
+"""The pictures of all iterates of a job in a run without faults."""
 
 
 def pictures(api: Api, job: str) -> list[Pixels]:
-    """Those of all iterates of a job's first image."""
+    """The pictures of all iterates of a job's first image."""
     found: list[Pixels] = []
     with api.client() as client:
         for iterate in range(api.get(job)["images"][0]["iterate"] + 1):
@@ -32,26 +32,26 @@ def pictures(api: Api, job: str) -> list[Pixels]:
 
 
 class Story:
-    """A job, and a client that follows it from the start and comes back whenever it is cut off."""
+    """A job, and a client that follows it from the start and reconnects after every interruption."""
 
     def __init__(self, api: Api, pool: ThreadPoolExecutor, job: str) -> None:
         self.job = job
         self._api = api
-        self._heard: list[Told] = []
+        self._heard: list[ServerEvent] = []
         self._following = pool.submit(self._follow)
 
     def _follow(self) -> None:
-        for told in self._api.follow(self.job):
-            self._heard.append(told)
+        for event in self._api.follow(self.job):
+            self._heard.append(event)
 
-    def events(self) -> list[Told]:
-        """All that the client heard, once the job has ended."""
+    def events(self) -> list[ServerEvent]:
+        """Wait until the job has ended. Returns the events that the client received."""
         self._following.result(PATIENCE)
         return self._heard
 
     def wait_for_iterate(self, number: int) -> None:
-        """Return when the client has heard of an iterate."""
-        until(lambda: any(told.kind == "iterate" and told.data["iterate"] >= number for told in list(self._heard)))
+        """Wait until the client has received an iterate."""
+        until(lambda: any(event.kind == "iterate" and event.data["iterate"] >= number for event in list(self._heard)))
 
     def worker(self, jobs: Jobs) -> str:
         """The name of the worker that runs the job."""
@@ -60,16 +60,16 @@ class Story:
         return name
 
     def check(self, jobs: Jobs, undisturbed: Undisturbed, attempts: int, crashes: int) -> None:
-        """The job ended well, once, with the pictures of an undisturbed run, and the client heard everything once."""
+        """The job succeeded once, with the pictures of a run without faults, and the client got each event once."""
         heard = self.events()
         job = jobs.get(UUID(self.job))
         assert (job.state, job.stopped) == ("succeeded", "max_iterations"), job.error
         assert (job.attempt, job.crashes) == (attempts, crashes)
         stored = [(event.seq, event.kind) for event in jobs.events(UUID(self.job))]
-        assert [(told.id, told.kind) for told in heard] == stored
+        assert [(event.id, event.kind) for event in heard] == stored
         assert [seq for seq, _ in stored] == list(range(1, job.seq + 1))
         assert [kind for _, kind in stored].count("done") == 1
-        iterates = [told.data for told in heard if told.kind == "iterate"]
+        iterates = [event.data for event in heard if event.kind == "iterate"]
         assert [data["iterate"] for data in iterates] == list(range(len(undisturbed)))
         assert [data["final"] for data in iterates] == [False] * (len(undisturbed) - 1) + [True]
         for picture, expected in zip(pictures(self._api, self.job), undisturbed, strict=True):

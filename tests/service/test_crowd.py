@@ -90,7 +90,7 @@ def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engi
 
     async def follow(client: httpx.AsyncClient, job: str) -> list[int]:
         async with client.stream("GET", f"/v1/jobs/{job}/events") as response:
-            return [told.id for told in parse([line async for line in response.aiter_lines()])]
+            return [event.id for event in parse([line async for line in response.aiter_lines()])]
 
     # A wait that ends without news is asked for again: on a slow machine the crowd may take longer to come.
     async def hold(client: httpx.AsyncClient, job: str) -> str:
@@ -116,8 +116,10 @@ def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engi
             here = [(pools[n % len(pools)], jobs[n % len(jobs)]) for n in range(CLIENTS)]
             # Fills the pools of the API, that of requests and that of those who follow a job.
             await asyncio.gather(*(client.get("/v1/jobs") for client, _ in here[:40]))
-            told = {"If-None-Match": 'W/"2"'}
-            await asyncio.gather(*(client.get(f"/v1/jobs/{job}?wait=1", headers=told) for client, job in here[:40]))
+            unchanged = {"If-None-Match": 'W/"2"'}
+            await asyncio.gather(
+                *(client.get(f"/v1/jobs/{job}?wait=1", headers=unchanged) for client, job in here[:40])
+            )
             before = valkey_connections(broker)
             streams = [asyncio.create_task(follow(client, job)) for client, job in here]
             held = [asyncio.create_task(hold(client, job)) for client, job in here]

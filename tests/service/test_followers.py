@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from store import reads
-from tests.api.sse import Told
+from tests.api.sse import ServerEvent
 from tests.service.parts import Api
 from tests.tasks.outside import Broker
 from tests.until import PATIENCE
@@ -66,11 +66,11 @@ def progress(seen: dict[str, Any]) -> tuple[int, int]:
 
 def test_nobody_sees_the_stale_after_the_new(api: Api, database: Engine, pool: ThreadPoolExecutor) -> None:
     job = api.submit(**LONG)
-    stream: Future[list[Told]] = pool.submit(lambda: list(api.follow(job)))
+    stream: Future[list[ServerEvent]] = pool.submit(lambda: list(api.follow(job)))
     polled, held = pool.submit(poll, api, job), pool.submit(hold, api, job)
     story = stream.result(PATIENCE)
-    assert [(told.id, told.kind) for told in story] == stored(database, job)
-    assert [told.data["iterate"] for told in story if told.kind == "iterate"] == list(range(5))
+    assert [(event.id, event.kind) for event in story] == stored(database, job)
+    assert [event.data["iterate"] for event in story if event.kind == "iterate"] == list(range(5))
     assert (story[-1].kind, story[-1].data["stopped"]) == ("done", "max_iterations")
     for client in (polled, held):
         seen = [progress(each) for each in client.result(PATIENCE)]
@@ -92,7 +92,7 @@ def test_the_stream_goes_on_after_a_restart_of_the_api(api: Api, database: Engin
     time.sleep(1)
     api.start()
     for story, rest in zip(stories, pool.map(list, followers), strict=True):
-        assert [(told.id, told.kind) for told in story + rest] == stored(database, job)
+        assert [(event.id, event.kind) for event in story + rest] == stored(database, job)
 
 
 def test_the_stream_goes_on_while_valkey_is_killed_and_comes_back_empty(
@@ -108,23 +108,23 @@ def test_the_stream_goes_on_while_valkey_is_killed_and_comes_back_empty(
     broker.start()
     story += follower
     expected = stored(database, job)
-    assert [(told.id, told.kind) for told in story] == expected
-    assert [(told.id, told.kind) for told in late.result(PATIENCE)] == expected
+    assert [(event.id, event.kind) for event in story] == expected
+    assert [(event.id, event.kind) for event in late.result(PATIENCE)] == expected
     assert held.result(PATIENCE)[-1]["state"] == "succeeded"
     # And news are quick again.
     job = api.submit(steps=4)
-    assert [told.kind for told in api.follow(job)][-1] == "done"
+    assert [event.kind for event in api.follow(job)][-1] == "done"
 
 
 def test_accepting_ends_a_job_at_once(api: Api) -> None:
     job = api.submit(**ENDLESS)
     follower = api.follow(job)
-    next(told for told in follower if told.kind == "iterate")
+    next(event for event in follower if event.kind == "iterate")
     with api.client() as client:
         assert client.post(f"/v1/jobs/{job}/accept").status_code == 202
         rest = list(follower)
         assert (rest[-1].kind, rest[-1].data["stopped"]) == ("done", "accepted")
-        final = [told.data for told in rest if told.kind == "iterate"][-1]
+        final = [event.data for event in rest if event.kind == "iterate"][-1]
         assert final["final"]
         assert final["rounds"] < 900, "it was not computed to its end"
         picture = client.get(final["picture"])

@@ -36,7 +36,7 @@ def job(processes: Processes) -> dict[str, Any]:
         stream.read()
     found = processes.client.get(path).json()
     assert found["state"] == "succeeded", processes.raw()
-    # It is told by the event; the worker counts right after that.
+    # The event comes first; the worker counts right after it.
     processes.until(lambda: processes.scrape("worker").sum("underpaint_jobs_ended_total"))
     return found
 

@@ -53,8 +53,8 @@ def test_messages_that_come_often_and_in_any_order(
         heard = story.events()
         job = jobs.get(UUID(story.job))
         assert (job.state, job.stopped, job.attempt, job.crashes) == ("succeeded", "exact", 1, 0)
-        assert [told.id for told in heard] == list(range(1, job.seq + 1))
-        assert [told.kind for told in heard].count("done") == 1
+        assert [event.id for event in heard] == list(range(1, job.seq + 1))
+        assert [event.kind for event in heard].count("done") == 1
         # With all of them at once there is little idle width: an iterate may be overtaken by the exact one.
-        iterates = [told.data["iterate"] for told in heard if told.kind == "iterate"]
+        iterates = [event.data["iterate"] for event in heard if event.kind == "iterate"]
         assert (iterates, iterates[0], iterates[-1]) == (sorted(set(iterates)), 0, 4)

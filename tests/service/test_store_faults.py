@@ -31,7 +31,7 @@ def test_postgres_is_restarted(
 ) -> None:
     story = Story(api, pool, api.submit(**JOB))
     story.wait_for_iterate(0)
-    # As a crash does it: nobody is told, and what was not committed is lost.
+    # Like a crash: nobody is notified, and what was not committed is lost.
     pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=postgres_server.pgdata, user=postgres_server.system_user)
     try:
         late = Story(api, pool, story.job)  # a browser that comes meanwhile, and would not come back after a 503

@@ -73,7 +73,9 @@ def test_killed_after_an_iterate_is_saved(
     story.check(jobs, undisturbed, attempts=2, crashes=1)
 
 
-def test_told_to_stop(api: Api, two: Fleet, jobs: Jobs, undisturbed: Undisturbed, pool: ThreadPoolExecutor) -> None:
+def test_a_worker_that_is_stopped(
+    api: Api, two: Fleet, jobs: Jobs, undisturbed: Undisturbed, pool: ThreadPoolExecutor
+) -> None:
     story = Story(api, pool, api.submit(**JOB))
     story.wait_for_iterate(0)
     worker = two.child(story.worker(jobs))
@@ -95,8 +97,8 @@ def test_frozen_in_the_middle_of_a_save_for_longer_than_its_lease(
         story.check(jobs, undisturbed, attempts=2, crashes=1)
     finally:
         sleeper.send_signal(signal.SIGCONT)
-    told = f"job {story.job} is no longer this worker's"
-    until(lambda: told in two.logs())
+    lost = f"job {story.job} is no longer this worker's"
+    until(lambda: lost in two.logs())
     story.check(jobs, undisturbed, attempts=2, crashes=1)
     # It is none the worse for it.
     after = [Story(api, pool, api.submit(steps=4, seed=seed)) for seed in range(4)]

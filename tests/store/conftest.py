@@ -1,4 +1,4 @@
-"""Sessions, and a driver that takes jobs to where a test wants them."""
+"""Sessions, and a driver that brings jobs into the state that a test needs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from store.tables import Event, Job
 
 
 class Driver:
-    """Moves jobs on a session, committing each move."""
+    """Executes state transitions in a session and commits each of them."""
 
     def __init__(self, session: Session, generation: Callable[..., Generation]) -> None:
         self.session = session
@@ -23,7 +23,7 @@ class Driver:
         self.pictures = open_pictures()
 
     def do(self, statement: Any) -> Any:
-        """Execute a move and commit it; its row, or None where it was not legal."""
+        """Execute a transition and commit it. Returns its row, or None if it was not legal."""
         row = self.session.execute(statement).one_or_none()
         self.session.commit()
         return row
@@ -40,7 +40,7 @@ class Driver:
         return job_id
 
     def expire(self, job_id: UUID) -> None:
-        """Let the lease of a job run out a second ago."""
+        """Make the lease of a job expire one second ago."""
         past = text("now() - interval '1 second'")
         self.do(update(Job).where(Job.id == job_id).values(lease_expires_at=past).returning(Job.id))
 

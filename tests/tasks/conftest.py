@@ -30,7 +30,7 @@ def jobs(database: Engine, generation: Callable[..., Generation]) -> Jobs:
 
 @pytest.fixture
 def valkey(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
-    """A client of an empty Valkey, which is also the broker of this process."""
+    """A client of the emptied Valkey, which is also the broker of this process."""
     monkeypatch.setitem(app.conf, "broker_url", redis_url)
     with sync_redis(redis_url) as client:
         client.flushdb()
@@ -39,7 +39,7 @@ def valkey(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Re
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Engines]:
-    """Engines that keep the model of the test before."""
+    """Engines that all tests share, so that the model is loaded once."""
     made = Engines(width=None, device="cpu")
     yield made
     made.close(10)
@@ -57,7 +57,7 @@ def reference(emoji: Model, engines: Engines, catalog: Catalog) -> Reference:
 
 @pytest.fixture
 def process(engine: Engine, valkey: redis.Redis, catalog: Catalog, engines: Engines) -> Iterator[Start]:
-    """Makes workers of this process; they share the engines."""
+    """Makes workers that run in this process and share the engines."""
     with ExitStack() as stack:
 
         def make(name: str = "worker", **fields: object) -> Process:

@@ -1,4 +1,4 @@
-"""A worker inside the test process, without Celery, and what its results are compared with."""
+"""A worker in the test process, without Celery, and a reference for its results."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +15,7 @@ from tests.tasks.jobs import Pixels
 
 
 class Reference:
-    """The shipped model, sampled without any server; and what its engine has done for jobs."""
+    """The shipped model, sampled directly, and the counters of the engine that runs the jobs."""
 
     def __init__(self, model: Model, engine: EngineThread) -> None:
         self._model = model
@@ -44,7 +44,7 @@ class Reference:
 
 
 class Process:
-    """What a worker process is: jobs in threads, a heartbeat, an end."""
+    """A worker with its threads and its heartbeat."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
@@ -52,15 +52,15 @@ class Process:
         self._threads = ThreadPoolExecutor(worker.concurrency)
 
     def run(self) -> None:
-        """Run here what waits, until nothing does."""
+        """Run queued jobs in this thread until the queue is empty."""
         work(self.worker)
 
     def start(self) -> Future[None]:
-        """Run in a thread what waits, until nothing does."""
+        """Run queued jobs in another thread until the queue is empty."""
         return self._threads.submit(work, self.worker)
 
     def close(self) -> None:
-        """Hand back what runs, and end."""
+        """Hand back the running jobs, and end the threads."""
         self.worker.leases.close(20)
         self._threads.shutdown()
 

@@ -1,4 +1,4 @@
-"""Jobs as a client of the store sees them: submitted, looked at, waited for."""
+"""Jobs in the database: submit, read, wait."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ from store.tables import Checkpoint, Event, Image, Iterate, Job
 from tests.until import until
 
 Pixels = np.ndarray[Any, Any]
-"""A picture (H, W, 3) as int16, so that differences are what they are."""
+"""A picture (H, W, 3) as int16, so that differences do not overflow."""
 
 
 class Jobs:
@@ -29,22 +29,22 @@ class Jobs:
         self._generation = generation
 
     def submit(self, **fields: Any) -> UUID:
-        """A queued job, a red heart but for what is named; nobody was told of it."""
+        """Submit a job for a red heart with the given fields, without a message to a worker."""
         return self.submit_generation(self._generation(**fields))
 
     def submit_generation(self, generation: Generation) -> UUID:
-        """A queued job of a request that nothing has checked."""
+        """Submit a job with a request that was not checked, without a message to a worker."""
         job_id = uuid4()
         self.do(moves.submit(job_id, generation))
         return job_id
 
     def do(self, statement: Any) -> Any:
-        """Execute a statement and commit; its row, or None."""
+        """Execute a statement and commit. Returns its row, or None."""
         with Session(self._engine) as session, session.begin():
             return session.execute(statement).one_or_none()
 
     def ask(self, job_id: UUID, what: str) -> None:
-        """What others do to a running job."""
+        """Do to a running job what clients and the janitor do."""
         late = update(Job).where(Job.id == job_id).values(deadline_at=func.now()).returning(Job.id)
         lapsed = late.values(lease_expires_at=func.now() - timedelta(seconds=1))
         asked: dict[str, list[Any]] = {
@@ -78,12 +78,12 @@ class Jobs:
             return session.scalars(select(Checkpoint).where(Checkpoint.job_id == job_id)).all()
 
     def damage_checkpoints(self, job_id: UUID, data: bytes) -> None:
-        """Replace the checkpoints of a job by something else."""
+        """Replace the checkpoints of a job by other bytes."""
         with Session(self._engine) as session, session.begin():
             session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(data=data))
 
     def png(self, job_id: UUID, image: int, iterate: int) -> bytes:
-        """A picture as it is stored."""
+        """The stored bytes of a picture."""
         with Session(self._engine) as session:
             its = (Iterate.job_id == job_id, Iterate.image == image, Iterate.iterate == iterate)
             stored = session.scalars(select(Iterate.picture).where(*its)).one()
@@ -91,13 +91,13 @@ class Jobs:
         return stored
 
     def pixels(self, job_id: UUID, image: int = 0, iterate: int | None = None) -> Pixels:
-        """A picture; by default that of the newest iterate."""
+        """The pixels of a picture, by default of the newest iterate."""
         if iterate is None:
             iterate = self.iterates(job_id, image)[-1].iterate
         return np.asarray(Picture.open(BytesIO(self.png(job_id, image, iterate)))).astype(np.int16)
 
     def wait(self, job_id: UUID, wanted: Callable[[Job], bool] = lambda job: job.state in TERMINAL) -> Job:
-        """The job as soon as it is as wanted: by default, ended."""
+        """Wait until a condition on the job holds, by default until it has ended. Returns the job."""
 
         def look() -> Job | None:
             job = self.get(job_id)
@@ -110,5 +110,5 @@ class Jobs:
         return until(look, why=why)
 
     def wait_for_iterate(self, job_id: UUID, number: int) -> None:
-        """Return when iterate `number` of the first image is saved."""
+        """Wait until iterate `number` of the first image is saved."""
         self.wait(job_id, lambda job: any(each.iterate >= number for each in self.iterates(job_id)))

@@ -1,4 +1,4 @@
-"""Workers, beat and broker as processes of their own, which a test may kill."""
+"""Workers, beat and broker as processes that a test can kill."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ Child = subprocess.Popen[bytes]
 
 
 class Broker:
-    """A Valkey that can be killed, and comes back empty at the same address."""
+    """A Valkey that can be killed and started again, empty, at the same address."""
 
     def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -42,7 +42,7 @@ class Broker:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """It takes connections and says nothing while the context lasts."""
+        """During the context it accepts connections and does not reply."""
         self._server.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -63,7 +63,7 @@ class Fleet:
         self.beat = self._start_beat()
 
     def have(self, number: int) -> None:
-        """Return when so many workers take jobs; starts those that are missing."""
+        """Start workers until there are so many, and wait until all of them are ready."""
         self.workers = [child for child in self.workers if child.poll() is None]
         while len(self.workers) < number:
             self._started += 1
@@ -78,7 +78,7 @@ class Fleet:
         until(there, pause=0.1, why=lambda: f"no worker:\n{self.logs()}")
 
     def statistics(self) -> dict[int, dict[str, int]]:
-        """What the engine of each worker that is there has done, by process id."""
+        """The counters of each worker's engine, by process id."""
         with redis.Redis.from_url(self._broker.url) as client:
             there = workers.alive(client)
         return {pid_of(name): info["engines"].get("emoji", {}) for name, info in there.items()}
@@ -95,7 +95,7 @@ class Fleet:
 
     @contextmanager
     def without_beat(self) -> Iterator[None]:
-        """Beat has ended while the context lasts."""
+        """Beat does not run during the context."""
         self.beat.terminate()
         assert self.beat.wait(PATIENCE) == 0
         try:
@@ -105,7 +105,7 @@ class Fleet:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """No worker does anything while the context lasts, or until they are thawed."""
+        """The workers are stopped during the context, or until `thaw`."""
         for child in self.workers:
             child.send_signal(signal.SIGSTOP)
         try:
@@ -114,16 +114,16 @@ class Fleet:
             self.thaw()
 
     def thaw(self) -> None:
-        """Let the workers go on."""
+        """Continue the stopped workers."""
         for child in self.workers:
             child.send_signal(signal.SIGCONT)
 
     def logs(self) -> str:
-        """What all of them said."""
+        """The logs of all processes."""
         return "\n".join(f"--- {log.name}\n{log.read_text()}" for log in sorted(self._folder.glob("*.log")))
 
     def stop(self) -> list[int]:
-        """End all of them, and return how they ended."""
+        """End all processes. Returns their exit codes."""
         children = [*self.workers, self.beat]
         for child in children:
             child.terminate()

@@ -1,6 +1,6 @@
-"""A real Chromium, and a real server with a real worker, which all tests of the page share.
+"""A real Chromium, and a real server with a worker, which all tests of the page share.
 
-They end with the last test of this package: while Playwright runs, no other test of this process can run an event loop.
+They end with the last test of this package: while Playwright runs, no other test in this process can run an event loop.
 """
 
 import os
@@ -19,7 +19,7 @@ from tests.cli.running import Up
 from tests.web.studio import TIMEOUT, Studio
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# Chromium has no sandbox if it runs as root. The other flags keep it from connecting to other servers.
+# Chromium cannot use its sandbox as root. The other flags keep it from connecting to other servers.
 FLAGS = [
     *(["--no-sandbox"] if os.geteuid() == 0 else []),
     "--disable-gpu",
@@ -33,7 +33,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
 def catalog(folder: Path) -> Path:
-    """A catalogue with the shipped model, and a copy with a broken weight, whose jobs fail."""
+    """A catalogue with the shipped model and a copy of it that has a NaN weight, so that its jobs fail."""
     shipped = SHIPPED_CATALOG.parent / "emoji"
     (folder / "emoji").symlink_to(shipped)
     shutil.copytree(shipped, folder / "broken")
@@ -70,12 +70,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def studio(browser: Browser, server: str) -> Iterator[Studio]:
-    """A browser context for the page. At its end no job may run, and no tab may have reported an error."""
+    """A browser context for the page. At the end all jobs are canceled, and no tab may have reported an error."""
     with Studio.opened(browser, server) as studio:
         yield studio
 
 
 @pytest.fixture
 def page(studio: Studio) -> Page:
-    """The page, open without a job."""
+    """A tab with the page, without a job."""
     return studio.open()

@@ -1,4 +1,4 @@
-"""What the tests of the page share."""
+"""A browser context and actions on the page, for its tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-TIMEOUT = 200_000  # ms; less than the timeout of pytest, since its message says what was expected
+TIMEOUT = 200_000  # ms; less than the timeout of pytest, since the message of Playwright has what was expected
 
 # Many iterates, so that a job does not end while a test looks at the first ones, each of few evaluations.
 LONG: dict[str, Any] = {"steps": 400, "blocks": 40, "tolerance": 0}

@@ -1,4 +1,4 @@
-"""A sender in this process, and receivers of its own on this machine."""
+"""Webhook senders in this process, and receivers on this machine."""
 
 import asyncio
 import ssl
@@ -26,7 +26,7 @@ BASE = "https://pictures.example"
 
 
 class Sending:
-    """A sender with an event loop of its own."""
+    """A sender that runs in a thread with its own event loop."""
 
     def __init__(self, url: str, settings: WebhookSettings, tls: ssl.SSLContext) -> None:
         self._url, self._settings, self._tls = url, settings, tls
@@ -37,12 +37,12 @@ class Sending:
         self._thread.start()
 
     def counted(self) -> dict[str, float]:
-        """How many attempts ended in each way."""
+        """The number of attempts by outcome."""
         (family,) = self._metrics.webhook_attempts.collect()
         return {sample.labels["outcome"]: sample.value for sample in family.samples}
 
     def close(self) -> None:
-        """End; may be called again."""
+        """End the sender. May be called more than once."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._task.cancel)
             self._thread.join(20)
@@ -72,7 +72,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def receiver(authority: trustme.CA) -> Iterator[Callable[..., Receiver]]:
-    """Makes receivers, at 127.0.0.1 and over TLS but for what is said."""
+    """Makes receivers, by default at 127.0.0.1 and with TLS."""
     with ExitStack() as stack:
 
         def make(host: str = "127.0.0.1", tls: bool = True, name: str | None = None) -> Receiver:
@@ -86,7 +86,7 @@ def receiver(authority: trustme.CA) -> Iterator[Callable[..., Receiver]]:
 
 @pytest.fixture
 def sending(postgres_url: str, database: Engine, authority: trustme.CA) -> Iterator[Callable[..., Sending]]:
-    """Starts senders, which may reach this machine but for what is said."""
+    """Starts senders, which may reach this machine unless the settings forbid it."""
     tls = ssl.create_default_context()
     authority.configure_trust(tls)
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def jobs(database: Engine, generation: Callable[..., Generation]) -> Jobs:
 
 @pytest.fixture
 def hooked(jobs: Jobs, generation: Callable[..., Generation]) -> Callable[..., UUID]:
-    """Submits a job with a webhook for these kinds of events."""
+    """Submits jobs with a webhook for the given kinds of events."""
 
     def submit(url: str, *kinds: Any, key_id: UUID | None = None) -> UUID:
         job_id = uuid4()

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server that keeps what it was sent."""
+"""A receiver of webhooks: a real HTTP server that records the requests."""
 
 import ssl
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class Received:
 
 
 class Receiver:
-    """Answers each request with the next of ``answers``, a status with headers; the last one for good."""
+    """Responds with one of ``answers`` after the other (a status with headers), and then always with the last one."""
 
     def __init__(self, host: str, certificate: trustme.LeafCert | None) -> None:
         self.received: list[Received] = []
         self.answers: list[tuple[int, dict[str, str]]] = [(204, {})]
         self.proceed = Event()
-        """Requests are held until it is set."""
+        """No request gets a response until this is set."""
         self.proceed.set()
         receiver = self
 
@@ -59,7 +59,7 @@ class Receiver:
         self._thread.start()
 
     def wait(self, number: int) -> list[Received]:
-        """What was received, as soon as it is so many requests."""
+        """Wait for so many requests. Returns all that were received."""
         until(lambda: len(self.received) >= number)
         return self.received
 
