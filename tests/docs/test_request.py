@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from contract import reference
+from contract.methods import methods_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -12,6 +13,11 @@ def test_the_page_is_what_the_command_writes() -> None:
     assert written == reference.markdown(), "run: python -m contract.reference > docs/request.md"
 
 
+def methods(field: str) -> str:
+    """How a row names the methods that take its field."""
+    return f"*Methods:* {', '.join(f'`{method}`' for method in methods_of(field))}."
+
+
 def test_a_row_has_type_unit_bounds_default_and_who_takes_it() -> None:
     rows = {line.split("`")[1]: line for line in reference.markdown().splitlines() if line.startswith("| `")}
     for name, told in {
@@ -19,11 +25,11 @@ def test_a_row_has_type_unit_bounds_default_and_who_takes_it() -> None:
         "steps": "*Type:* integer, from `min_steps` to `max_steps`. *Default:* the model's. |",
         "eta": "*Type:* number, from 0 to 1. *Default:* `0.0`. *Only with:* `solver` `ddim`. |",
         "true_cfg_scale": "from 1 to `max_guidance_scale`. *Default:* `1.0`. *Models:* `FluxPipeline`. |",
-        "blocks": "*Type:* integer, from 1 to `max_steps`. *Methods:* `auto`, `srds`. |",
+        "blocks": f"*Type:* integer, from 1 to `max_steps`. {methods('blocks')} |",
         "width": "a multiple of `multiple_of`. *Unit:* pixels. *Default:* the model's. |",
         "previews": "*Type:* boolean. *Default:* `true`. |",
         "deadline_seconds": "*Type:* number, greater than 0, at most 604800. *Unit:* seconds. |",
         "events": '*Type:* array of `state`, `iterate`, `done`. *Default:* `["done"]`. |',
     }.items():
         assert rows[name].endswith(told), name
-    assert "*Methods:* `auto`, `srds`, `window`. *May be changed when the job is refined.*" in rows["tolerance"]
+    assert f"{methods('tolerance')} *May be changed when the job is refined.*" in rows["tolerance"]
