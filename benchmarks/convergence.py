@@ -34,18 +34,25 @@ def measure(model: Model, correction: Correction, name: str, guidance: float, st
     blocks = round(solver.grid.steps**0.5)
     starts = noises(model, prompts)
     exact = run(model, guidance, [Parareal(solver, noise, blocks=1) for noise in starts])
-    made = [Parareal(solver, noise, blocks=blocks, max_iterations=LAST, correction=correction) for noise in starts]
-    iterates = run(model, guidance, made)
-    pairs = list(zip(iterates, exact, strict=True))
+    # One trajectory for each iterate: an iterate that is worse than the one before is shown only if it is the last.
+    iterates = [
+        run(
+            model,
+            guidance,
+            [Parareal(solver, noise, blocks=blocks, max_iterations=p, correction=correction) for noise in starts],
+        )
+        for p in range(LAST + 1)
+    ]
     return {
         "correction": correction,
         "solver": name,
         "guidance": guidance,
         "steps": steps,
         "blocks": blocks,
-        "rounds": [iterate.rounds for iterate in iterates[0]],
+        "rounds": [made[0][-1].rounds for made in iterates],
         "errors": [
-            sum(error(mine[p].sample, ends[-1].sample) for mine, ends in pairs) / prompts for p in range(LAST + 1)
+            sum(error(mine[-1].sample, ends[-1].sample) for mine, ends in zip(made, exact, strict=True)) / prompts
+            for made in iterates
         ],
     }
 

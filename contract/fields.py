@@ -219,10 +219,10 @@ class Generation(BaseModel):
         Field(ge=0, le=1),
         RequestField(
             label="Tolerance",
-            help="Stop at an iterate whose residual is at most this. 0: exactly the serial picture.",
-            description="0 goes on until the picture is exactly that of the serial sampler. Otherwise, with `srds`, "
-            "stop when the residual is at most this: how far an iterate moved from the one before, relative to its "
-            "size. With `window`, the largest distance between the point at which a step was evaluated and its final "
+            help="Stop when the estimated error against the serial picture is at most this. 0: exactly that picture.",
+            description="The estimated relative RMS error of the final latents against the serial N-step sampler's at "
+            "which the image counts as finished. 0 goes on until the picture is exactly that of the serial sampler. "
+            "With `window`, the largest distance between the point at which a step was evaluated and its final "
             "position, relative to the noise there.",
             default=MODEL,
             unused=0.0,
@@ -379,8 +379,8 @@ class RefineRequest(BaseModel):
 
     tolerance: Annotated[StrictFloat, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Stop when the residual is at most this; 0 goes on until the picture is exact. By default that of "
-        "the job.",
+        description="Stop when the estimated error is at most this; 0 goes on until the picture is exact. By default "
+        "that of the job.",
         examples=[0.001],
     )
     max_iterations: Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)] | None = Field(

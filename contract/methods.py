@@ -24,7 +24,7 @@ class MethodInfo:
         summary: what it does, in a few words that follow its title.
         description: the same for the API's document, after its name; in Markdown.
         takes: the fields of a request that it takes and other methods do not.
-        refines: whether an image that has converged leaves a checkpoint to continue from, to a lower residual.
+        refines: whether an image that has converged leaves a checkpoint to continue from, to a lower error.
         by_blocks: whether its iterates refine the blocks of the grid as Parareal does: block i of iterate p needs block
             i of iterate p - 1, and the first p blocks of iterate p are exact. The page draws that; for the others it
             shows the rounds.

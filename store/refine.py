@@ -81,8 +81,8 @@ def _reached(generation: Generation, image: Image) -> bool:
 
 
 def _converged(generation: Generation, image: Image) -> bool:
-    # Tolerance 0 goes on until the image is exact. Other methods than those that refine do not stop at a residual.
-    return _refines(image) and image.residual is not None and 0 < generation.tolerance >= image.residual
+    # Tolerance 0 goes on until the image is exact. Other methods than those that refine do not stop at an estimate.
+    return _refines(image) and image.error_estimate is not None and 0 < generation.tolerance >= image.error_estimate
 
 
 def _too_little(generation: Generation, images: Sequence[Image]) -> list[FieldProblem]:
@@ -92,7 +92,7 @@ def _too_little(generation: Generation, images: Sequence[Image]) -> list[FieldPr
         message = f"must be more than {min(image.iterate or 0 for image in images)}"
         found.append(FieldProblem("max_iterations", Code.RANGE, message))
     if not found or all(_converged(generation, image) for image in images):
-        residual = max(image.residual or 0.0 for image in images)
-        message = f"must be less than {residual:.6g}, the residual that the job has reached, or 0"
+        reached = max(image.error_estimate or 0.0 for image in images)
+        message = f"must be less than {reached:.6g}, the estimated error that the job has reached, or 0"
         found.append(FieldProblem("tolerance", Code.RANGE, message))
     return found

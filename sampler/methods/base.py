@@ -20,7 +20,8 @@ class Stopping:
     """When an image is finished.
 
     Attributes:
-        tolerance: the accepted error, 0 or more; what it bounds depends on the method. 0 asks for the exact image.
+        tolerance: the error estimate at which the image counts as finished, 0 or more; for the window see
+            `sampler.methods.window.window.Window`. 0 asks for the exact image.
         max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
     """
 

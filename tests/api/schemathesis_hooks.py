@@ -35,7 +35,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 
 def _agree_with_the_job(refine: dict[str, Any]) -> None:
-    """What may be given depends on the job: on its method, and on the residual that it has reached."""
+    """What may be given depends on the job: on its method, and on the estimated error that it has reached."""
     refine.pop("max_iterations", None)
     if refine.get("tolerance"):
         refine["tolerance"] = min(refine["tolerance"], 0.01)

@@ -22,8 +22,8 @@ Submit = Callable[..., str]
 
 @pytest.fixture
 def finished(submit: Submit, worker: Worker) -> Callable[..., str]:
-    """A job whose one image has iterates 0 and 1, the last with a residual of 0.1. `method` is that of the request, and
-    `chosen` what `auto` chose."""
+    """A job whose one image has iterates 0 and 1, the last with an estimated error of 0.02. `method` is that of the
+    request, and `chosen` what `auto` chose."""
 
     def make(stopped: Stopped = "max_iterations", chosen: SampledBy = "srds", **fields: Any) -> str:
         request = {"method": "srds", "max_iterations": 1, **fields}
@@ -94,8 +94,8 @@ def test_how_far_it_goes_on(
     ("body", "field", "message"),
     [
         ({"max_iterations": 1}, "max_iterations", "must be more than 1"),
-        ({"tolerance": 0.1}, "tolerance", "must be less than 0.1"),
-        ({"tolerance": 0.5, "max_iterations": 9}, "tolerance", "must be less than 0.1"),
+        ({"tolerance": 0.1}, "tolerance", "must be less than 0.02"),
+        ({"tolerance": 0.5, "max_iterations": 9}, "tolerance", "must be less than 0.02"),
         ({"tolerance": -1}, "tolerance", "greater than or equal to 0"),
         ({"tolerance": 2}, "tolerance", "less than or equal to 1"),
         ({"tolerance": "0.1"}, "tolerance", "must be"),

@@ -71,6 +71,7 @@ def test_a_plan_resumes_the_checkpoints_of_its_trajectories(name, rounds):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_has_the_newest_iterate_with_its_figures(name):
     trajectory = taken(planned(name).start(solver(30), noise(), Stopping(5e-3)), 9)
+    assert trajectory.newest is not None
     trajectory.newest = replace(trajectory.newest, residual=0.25, error_estimate=0.125)
     saved = Checkpoint.from_bytes(trajectory.checkpoint().to_bytes())
     resumed = planned(name, checkpoint=saved).resume(solver(30), saved, Stopping(5e-3))

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.problems import Tree
 from sampler import Checkpoint, InvalidCheckpoint, Parareal, Status, textbook
 from sampler.grid import block_edges
 from sampler.methods.srds import dataflow
+from sampler.methods.srds.convergence import error_estimate
 from tests.sampler.problems import Mixture, Schedule, noise, relative_error, run, solver
 
 UNBOUNDED = 10**9
@@ -111,14 +113,46 @@ def test_run_to_the_last_block_it_is_the_serial_solution(steps, blocks):
 
 
 def test_it_stops_at_the_tolerance_and_says_so():
-    trajectory = Parareal(solver(100), noise(), blocks=10, tolerance=1e-4)
+    trajectory = Parareal(solver(100), noise(), blocks=10, tolerance=5e-5)
     iterates = run(Mixture(), trajectory, UNBOUNDED)
+    exact = run(Mixture(), Parareal(solver(100), noise(), blocks=1), 1)[-1]
     assert trajectory.status is Status.CONVERGED
-    assert iterates[0].residual is None
-    residuals = [iterate.residual or 0.0 for iterate in iterates[1:]]
-    assert residuals[-1] <= 1e-4 < min(residuals[:-1])
+    assert (iterates[0].residual, iterates[0].error_estimate) == (None, None)
+    estimates = [iterate.error_estimate or 0.0 for iterate in iterates[1:]]
+    assert estimates[-1] <= 5e-5 < min(estimates[:-1])
+    assert relative_error(iterates[-1].sample, exact.sample) <= 5e-5 < iterates[-1].residual
     for before, iterate in pairwise(iterates):
         assert iterate.residual == pytest.approx(relative_error(before.sample, iterate.sample), rel=1e-4)
+
+
+@pytest.mark.parametrize("tolerance", [3e-3, 1e-3])
+@pytest.mark.parametrize(("steps", "blocks"), [(25, 5), (50, 10), (100, 10), (37, 6)])
+def test_an_estimate_is_close_to_the_error_or_above_it_and_below_the_residual(steps, blocks, tolerance):
+    for seed in range(4):
+        exact = run(Mixture(), Parareal(solver(steps), noise(seed), blocks=1), 1)[-1].sample
+        iterates = run(Mixture(), Parareal(solver(steps), noise(seed), blocks=blocks, tolerance=tolerance), UNBOUNDED)
+        for iterate in iterates[1:]:
+            assert relative_error(iterate.sample, exact) < 2 * iterate.error_estimate
+            assert iterate.error_estimate < iterate.residual
+        assert iterates[-1].error_estimate <= tolerance
+        assert relative_error(iterates[-1].sample, exact) <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("number", "residual", "previous", "estimate"),
+    [
+        (1, 0.04, None, 1.6 * 0.2 * 0.04),
+        (1, 0.81, None, 0.81),
+        (2, 0.04, 0.16, 0.01),
+        (2, 0.32, 0.16, 0.64),
+        (3, 0.04, 0.16, 0.02),
+        (5, 0.16, 0.04, 0.32),
+        (2, 1e-6, 1.0, 1e-6),
+        (3, 0.0, 0.1, 1e-6),
+    ],
+)
+def test_the_estimate_is_the_residual_times_the_expected_contraction(number, residual, previous, estimate):
+    assert error_estimate(number, residual, previous) == pytest.approx(estimate)
 
 
 def test_the_first_iterate_may_stop_it():
@@ -184,10 +218,10 @@ def test_resumed_from_any_round_it_goes_on_bit_for_bit(steps, data):
 def test_a_draft_can_be_resumed_to_more_iterations():
     draft = Parareal(solver(100), noise(), blocks=10, max_iterations=1)
     run(Mixture(), draft, 8)
-    again = Parareal.resume(solver(100), draft.checkpoint(), tolerance=1e-3)
+    again = Parareal.resume(solver(100), draft.checkpoint(), tolerance=1e-5)
     assert again.status is Status.RUNNING
     iterates = run(Mixture(), again, 8)
-    straight = Parareal(solver(100), noise(), blocks=10, tolerance=1e-3)
+    straight = Parareal(solver(100), noise(), blocks=10, tolerance=1e-5)
     expected = run(Mixture(), straight, 8)
     assert [i.number for i in iterates] == [i.number for i in expected][2:]
     assert relative_error(iterates[-1].sample, expected[-1].sample) < 1e-6
@@ -236,3 +270,74 @@ def test_a_checkpoint_with_fields_that_are_gone_is_resumed():
     old = Checkpoint(saved.tensors, saved.description | {"settled": [], "block_tolerance": 0.0})
     resumed = Parareal.resume(solver(20), Checkpoint.from_bytes(old.to_bytes()))
     assert torch.equal(resumed.newest.sample, half.newest.sample)
+
+
+def drive(model, trajectory, rounds=10**6):
+    """The iterates of some rounds; one evaluation a call, since the size of a batch may change the last bit."""
+    iterates = []
+    while rounds and (chosen := trajectory.ready()):
+        outputs = [model.denoise(e.x[None], torch.tensor([e.timestep]), ()) for e in chosen]
+        iterates += trajectory.take(chosen, torch.cat(outputs))
+        rounds -= 1
+    return iterates
+
+
+def stiff(seed=7, **options):
+    """A trajectory whose iterate 2 is held back, and its model."""
+    tree = Tree(0.02)
+    return tree, Parareal(tree.solver(20), tree.noise(seed), blocks=4, **options)
+
+
+def test_an_iterate_that_is_estimated_to_be_worse_is_held_back():
+    tree, trajectory = stiff()
+    driven = drive(tree, trajectory)
+    assert [iterate.number for iterate in driven] == [0, 1, 3, 4]
+    estimates = [iterate.error_estimate for iterate in driven[1:]]
+    assert estimates == sorted(estimates, reverse=True)
+    assert trajectory.newest is driven[-1]
+
+
+def test_a_higher_estimate_alone_holds_nothing_back():
+    """Iterates that converge show that the estimate before was too low."""
+    tree = Tree(0.02)
+    iterates = drive(tree, Parareal(tree.solver(20), tree.noise(6), blocks=5))
+    one, two = iterates[1:3]
+    assert (one.number, two.number) == (1, 2)
+    assert one.error_estimate < two.error_estimate < two.residual < 0.7 * one.residual
+
+
+def test_the_last_iterate_is_never_held_back():
+    tree, trajectory = stiff(max_iterations=2)
+    assert [iterate.number for iterate in drive(tree, trajectory)] == [0, 1, 2]
+    assert trajectory.status is Status.MAX_ITERATIONS
+
+
+def test_an_iterate_that_is_held_back_is_in_the_checkpoint():
+    tree, whole = stiff()
+    ended = drive(tree, whole)
+    tree, half = stiff()
+    rounds = ended[2].rounds - 1
+    shown = drive(tree, half, rounds)
+    saved = Checkpoint.from_bytes(half.checkpoint().to_bytes())
+    assert saved.description["held"][0] == 2
+    resumed = Parareal.resume(tree.solver(20), saved)
+    assert resumed.newest.number == 1
+    rest = drive(tree, resumed)
+    for one, other in zip([*shown, *rest], ended, strict=True):
+        assert torch.equal(one.sample, other.sample)
+        assert (one.number, one.residual, one.error_estimate) == (other.number, other.residual, other.error_estimate)
+    assert (resumed.rounds, resumed.evaluations) == (whole.rounds, whole.evaluations)
+
+
+def test_to_accept_is_to_keep_the_newest_shown_iterate():
+    tree, trajectory = stiff()
+    drive(tree, trajectory, drive(*stiff())[2].rounds - 1)
+    trajectory.accept()
+    assert (trajectory.status, trajectory.newest.number) == (Status.ACCEPTED, 1)
+
+
+def test_a_held_iterate_that_was_the_last_one_ends_with_the_one_before():
+    tree, trajectory = stiff()
+    drive(tree, trajectory, drive(*stiff())[2].rounds - 1)
+    resumed = Parareal.resume(tree.solver(20), trajectory.checkpoint(), max_iterations=2)
+    assert (resumed.status, resumed.newest.number) == (Status.MAX_ITERATIONS, 1)

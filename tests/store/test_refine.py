@@ -19,7 +19,9 @@ FINAL: list[SampledBy] = [name for name, row in METHODS.items() if not row.refin
 
 
 def image(method: SampledBy | None = "srds", stopped: Stopped = "converged", **fields: Any) -> Image:
-    return Image(**{"method": method, "stopped": stopped, "iterate": 2, "residual": 0.01, **fields})
+    return Image(
+        **{"method": method, "stopped": stopped, "iterate": 2, "residual": 0.04, "error_estimate": 0.01, **fields}
+    )
 
 
 def refuse(generation: Generation, images: list[Image], **wanted: Any) -> dict[str, str]:
@@ -54,19 +56,21 @@ def test_a_field_is_refused_if_the_method_of_an_image_does_not_take_it(
             assert refuse(asked, images, **{field: value}) == {field: message}
 
 
-def test_an_image_goes_on_below_its_residual_or_after_its_last_iterate(generation: Generate) -> None:
+def test_an_image_goes_on_below_its_estimated_error_or_after_its_last_iterate(generation: Generate) -> None:
     asked = generation(method="srds", tolerance=0.005)
-    message = "must be less than 0.01, the residual that the job has reached, or 0"
+    message = "must be less than 0.01, the estimated error that the job has reached, or 0"
     assert refuse(asked, [image()], tolerance=0.01) == {"tolerance": message}
     assert refuse(asked, [image()], max_iterations=2) == {"max_iterations": "must be more than 2"}
-    assert refined(asked, [image(), image(residual=0.02)], RefineRequest(tolerance=0.01)).tolerance == 0.01
+    assert refined(asked, [image(), image(error_estimate=0.02)], RefineRequest(tolerance=0.01)).tolerance == 0.01
+    older = image(error_estimate=None)  # of a version without estimates
+    assert refined(asked, [older], RefineRequest(tolerance=0.05)).tolerance == 0.05
     assert refined(asked, [image()], RefineRequest(max_iterations=3)).max_iterations == 3
 
 
 @pytest.mark.parametrize("method", FINAL)
-def test_a_residual_ends_no_image_of_a_method_that_does_not_refine(generation: Generate, method: SampledBy) -> None:
+def test_an_estimate_ends_no_image_of_a_method_that_does_not_refine(generation: Generate, method: SampledBy) -> None:
     asked = generation(method=method)
-    assert refined(asked, [image(method, "accepted", residual=1e-6)], RefineRequest()) == asked
+    assert refined(asked, [image(method, "accepted", error_estimate=1e-6)], RefineRequest()) == asked
 
 
 @pytest.mark.parametrize("limit", [{"blocks": 4}, {"max_iterations": 2}])

@@ -174,9 +174,9 @@ def test_an_image_that_is_good_enough_already_is_not_computed(jobs: Jobs, proces
     job_id = jobs.submit(tolerance=0.05, **BLOCKS)
     worker.run()
     newest = jobs.iterates(job_id)[-1]
-    assert newest.residual is not None
+    assert newest.error_estimate is not None
     before = reference.evaluations
-    refine(jobs, job_id, tolerance=newest.residual)
+    refine(jobs, job_id, tolerance=newest.error_estimate)
     worker.run()
     assert (jobs.get(job_id).stopped, finals(jobs, job_id)) == ("converged", [newest.iterate])
     assert reference.evaluations == before

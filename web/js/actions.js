@@ -45,7 +45,7 @@ function* available({ job, pinned, strips }) {
       {
         name: "refine",
         label: job.stopped === "converged" ? "Refine" : "Refine it",
-        hint: job.stopped === "converged" ? "Go on, to a tenth of its residual" : "Go on, to the tolerance of its request",
+        hint: job.stopped === "converged" ? "Go on, to a tenth of its estimated error" : "Go on, to the tolerance of its request",
         kind: "primary",
       },
       { name: "exact", label: "Make it exact", hint: "Go on until it is the serial sampler’s picture" },

@@ -126,10 +126,10 @@ async function move(work, act) {
   }
 }
 
-/** What to refine a job to: a draft to its own tolerance, a finished picture to a tenth of its residual. */
+/** What to refine a job to: a draft to its own tolerance, a finished picture to a tenth of its estimated error. */
 function refinement(job) {
   if (job.stopped !== "converged") return {};
-  const reached = Math.max(...job.images.map(({ residual }) => residual ?? 0));
+  const reached = Math.max(...job.images.map((image) => image.error_estimate ?? image.residual ?? 0));
   return { tolerance: Number((reached / 10).toPrecision(2)) };
 }
 

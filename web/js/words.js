@@ -3,7 +3,7 @@
 const STATES = { queued: "Queued", running: "Painting", succeeded: "Finished", failed: "Failed", canceled: "Canceled" };
 
 const STOPPED = {
-  converged: "converged: the last iterate moved less than the tolerance",
+  converged: "converged: the estimated error is within the tolerance",
   exact: "exact: this is the serial sampler’s picture",
   max_iterations: "a draft: it stopped after the iterates that were asked for",
   accepted: "accepted early",

@@ -51,7 +51,9 @@ class SRDSMethod(Method):
     def observe(self, iterate: Iterate, previous: Iterate | None) -> None:
         """See `Method.observe`."""
         if iterate.residual is not None:
-            self.convergence.observe(iterate.number, iterate.residual, previous.residual if previous else None)
+            # An iterate in between may have been held back.
+            adjacent = previous if previous and previous.number == iterate.number - 1 else None
+            self.convergence.observe(iterate.number, iterate.residual, adjacent and adjacent.residual)
 
     def _refined(
         self, steps: int, stopping: Stopping, width: int, cost: Curve, given: int | None, serial: int

@@ -11,6 +11,9 @@ G is one solver step across block i, F the solver's steps through it. Both start
 step of F share one evaluation. `G(new) - G(old)` is scaled, see `correction`, unless "plain" is asked for. After
 iterate p the first p boundaries are the serial solution and are not computed again: only x[i, p] with i >= p exist.
 
+An iterate that is estimated to be worse than the newest published one is held back: the trajectory goes on from it, but
+it is neither returned nor `newest`, unless it is the last one.
+
 The serial path is F from the exact boundary of the first block that is not exact yet. It goes on beyond the last
 iterate asked for if it ends sooner, so that no width or load makes this slower than N + B - 1 rounds.
 
@@ -30,6 +33,7 @@ from torch import Tensor
 from sampler.cost import Curve, flat
 from sampler.grid import block_edges
 from sampler.methods.srds import tuning
+from sampler.methods.srds.convergence import error_estimate
 from sampler.methods.srds.correction import bounded, secant
 from sampler.methods.srds.dataflow import Dataflow, Key, evaluations
 from sampler.solvers import Solver
@@ -86,7 +90,7 @@ class Parareal(Trajectory):
             solver: the fine solver, with its grid of N steps.
             noise: (c, h, w), unit normal; also fixes the device of all states.
             blocks: B, from 1 to N, or the lengths of the blocks.
-            tolerance: stop as soon as the residual is at most this; 0 goes on until the iterate is exact.
+            tolerance: stop as soon as the error estimate is at most this; 0 goes on until the iterate is exact.
             max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
             correction: "secant", see `sampler.methods.srds.correction`; "plain" is the paper's G(new) - G(old).
             width: evaluations a round that this sample asks for at most; None for no limit.
@@ -111,6 +115,8 @@ class Parareal(Trajectory):
         self.preview_first = preview_first
         self._cost = cost
         self._alone = False
+        # The newest complete iterate: `newest`, or one that is held back.
+        self._last: Iterate | None = None
         self._timesteps = [float(timestep) for timestep in solver.grid.timestep]
         last = self.blocks if max_iterations is None else min(max_iterations, self.blocks)
         self._flow = Dataflow([b - a for a, b in pairwise(self.edges)], last)
@@ -154,8 +160,17 @@ class Parareal(Trajectory):
             if (part := getattr(node, attribute)) is not None
         }
         done = {f"{i}/{p}": self._flow.done[i, p] for i, p in self._nodes}
+        last, held = self._last, None
+        if last is not None and last is not self.newest:
+            held = (last.number, last.residual, last.error_estimate, last.rounds, last.evaluations)
+            tensors["held"] = last.sample
         return self._checkpoint(
-            tensors, edges=self.edges, done=done, correction=self.correction, preview_first=self.preview_first
+            tensors,
+            edges=self.edges,
+            done=done,
+            correction=self.correction,
+            preview_first=self.preview_first,
+            held=held,
         )
 
     @classmethod
@@ -197,23 +212,27 @@ class Parareal(Trajectory):
             parts = {attribute: tensors.get(f"{key}/{name}") for attribute, name in PARTS.items()}
             self._nodes[i, p] = Node(**parts)  # pyright: ignore[reportArgumentType]
             done[i, p] = steps
-        newest = self.newest.number if self.newest else -1
+        self._last = self.newest
+        if held := about.get("held"):
+            number, change, estimate, rounds, spent = held
+            self._last = Iterate(number, tensors["held"], change, estimate, rounds, spent)
+        newest = self._last.number if self._last else -1
         self._flow = Dataflow(lengths, self._flow.last, done=done, newest=newest, spent=self.evaluations)
-        if self.newest is not None:
-            self._stop_at(self.newest)
+        if self._last is not None:
+            self._stop_at(self._last)
         return self
 
     def _alone_is_sooner(self, iterate: Iterate, previous: Iterate | None) -> bool:
         """Whether the serial path, one evaluation a round, is expected to end before the iterates that are still
         needed, if they converge at the rate of the latest two."""
         pace, to_exact = self._flow.pace, self._flow.to_exact()
-        if iterate.residual is None or not pace:
+        if iterate.residual is None or iterate.error_estimate is None or not pace:
             return False
         known = previous is not None and previous.residual
         rate = iterate.residual / known if known else tuning.CONTRACTION
         last = self._flow.last
         if self.tolerance > 0 and rate < 1:
-            last = min(last, iterate.number + math.ceil(math.log(self.tolerance / iterate.residual, rate)))
+            last = min(last, iterate.number + math.ceil(math.log(self.tolerance / iterate.error_estimate, rate)))
         left = evaluations(self._flow.lengths, last) - self.evaluations
         return to_exact < min(left / pace, to_exact) * self._cost(pace)
 
@@ -267,27 +286,49 @@ class Parareal(Trajectory):
         return scale, float(grid.sigma_to[end] / grid.sigma[start]) / scale
 
     def _complete(self, p: int, state: Tensor) -> Iterate | None:
-        """Iterate p is known: compare it with the previous one, decide whether to stop, drop what it was made from."""
+        """Iterate p is known: compare it with the previous one, decide whether to stop, drop what it was made from.
+
+        Returns:
+            The iterate; None if it is held back.
+        """
         if self.status is not Status.RUNNING:
             return None
         if not bool(torch.isfinite(state).all()):
             self.fail(f"iterate {p} is not finite: try a lower guidance scale, or float32")
             return None
-        previous = self.newest
+        previous = self._last
         change = None if previous is None else residual(state[0], previous.sample)
-        estimate = 0.0 if p == self.blocks else None
-        self.newest = Iterate(p, state[0], change, estimate, self.rounds, self.evaluations)
+        estimate = self._estimate(p, change, previous)
+        self._last = iterate = Iterate(p, state[0], change, estimate, self.rounds, self.evaluations)
         self._flow.complete(p)
         self._nodes = {key: self._nodes[key] for key in self._flow.done}
-        self._stop_at(self.newest)
+        self._stop_at(iterate)
         if self.status is Status.RUNNING:
-            self._alone = self._alone or self._alone_is_sooner(self.newest, previous)
-        return self.newest
+            self._alone = self._alone or self._alone_is_sooner(iterate, previous)
+            if self._is_worse(iterate, previous):
+                return None
+        self.newest = iterate
+        return iterate
+
+    def _estimate(self, p: int, change: float | None, previous: Iterate | None) -> float | None:
+        if p == self.blocks:
+            return 0.0
+        return None if change is None else error_estimate(p, change, previous.residual if previous else None)
+
+    def _is_worse(self, iterate: Iterate, previous: Iterate | None) -> bool:
+        """Whether an iterate after `previous` is estimated to be worse than the newest published one."""
+        shown = self.newest and self.newest.error_estimate
+        if shown is None or previous is None or previous.residual is None:
+            return False
+        assert iterate.residual is not None
+        assert iterate.error_estimate is not None
+        slow = iterate.residual > tuning.SLOW_CONVERGENCE * previous.residual
+        return slow and iterate.error_estimate > shown
 
     def _stop_at(self, iterate: Iterate) -> None:
         if iterate.number == self.blocks:
             self._end(Status.EXACT)
-        elif iterate.residual is not None and iterate.residual <= self.tolerance and self.tolerance > 0:
+        elif iterate.error_estimate is not None and iterate.error_estimate <= self.tolerance and self.tolerance > 0:
             self._end(Status.CONVERGED)
         elif iterate.number >= self._flow.last:
             self._end(Status.MAX_ITERATIONS)
