@@ -9,6 +9,9 @@ import httpx
 import openai
 import pytest
 
+from api.pictures.formats import PNG
+from api.surfaces.openai.request import read
+from store.catalog import Catalog
 from tests.api.worker import Worker
 
 HEART: dict[str, Any] = {"prompt": "red heart"}
@@ -85,6 +88,32 @@ def test_a_bad_request(
     assert said in error.message
     assert error.code == ("unknown_parameter" if "leave it out" in said or "is called" in said else "invalid_value")
     assert not jobs(client)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"response_format": "url"},
+        {"response_format": "url", "output_format": "png"},
+        {"output_format": "jpeg", "output_compression": 50},
+        {"output_format": "webp", "output_compression": 0},
+        {"output_format": "webp"},
+        {"output_compression": 100},
+        {"stream": True, "n": 1},
+        {"stream": True, "partial_images": 3},
+        {"partial_images": 0, "previews": False},
+        {"n": 2, "previews": False},
+        {"size": "64x64"},
+        {"size": "auto"},
+        {"width": 64, "height": 64},
+    ],
+)
+def test_fields_that_go_together(catalog: Catalog, request_: dict[str, Any]) -> None:
+    wanted = read(catalog, {**HEART, **request_})
+    assert wanted.url == (request_.get("response_format") == "url")
+    quality = {} if wanted.form == PNG else {"quality": request_.get("output_compression", 100)}
+    assert wanted.form.options == quality
+    assert wanted.partials == (request_.get("partial_images", 0) if "stream" in request_ else None)
 
 
 def test_everything_that_is_wrong_is_told_at_once(official: openai.OpenAI) -> None:

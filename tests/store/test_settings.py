@@ -1,5 +1,7 @@
 """Settings come from the environment, and those that do not fit together are refused."""
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -36,6 +38,27 @@ def test_heartbeat_fits_the_lease(monkeypatch: pytest.MonkeyPatch, heartbeat: st
     else:
         with pytest.raises(ValidationError):
             JobSettings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "exposed"),
+    [
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "::1"}, False),
+        ({"host": "LocalHost"}, False),
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "::"}, True),
+        ({"host": "192.0.2.1"}, True),
+        ({"host": "example.org"}, True),
+        ({"host": "0.0.0.0", "allow_open": True}, False),
+        ({"host": "0.0.0.0", "published": "127.0.0.1:8000"}, False),
+        ({"host": "0.0.0.0", "published": "[::1]:8000"}, False),
+        ({"host": "0.0.0.0", "published": "8000"}, True),
+        ({"host": "127.0.0.1", "published": "192.0.2.1:8000"}, True),
+    ],
+)
+def test_a_server_that_other_machines_can_reach_is_exposed(settings: dict[str, Any], exposed: bool):
+    assert ApiSettings(**settings).exposed == exposed
 
 
 def test_every_setting_is_described():

@@ -1,9 +1,11 @@
 """What becomes of the images of a job: who goes first in the engine, what is decoded, and how the job ends."""
 
+from datetime import UTC, datetime
 from itertools import product
+from uuid import UUID
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import update
 
 from contract.words import Stopped
 from store.tables import Job
@@ -41,15 +43,20 @@ def test_an_error_names_its_image_unless_all_images_share_it() -> None:
 
 def test_the_engine_prefers_the_job_with_the_better_rank(jobs: Jobs, process: Start) -> None:
     """With one evaluation a round, a job that comes later with a better rank ends before the older one goes on."""
+
+    def rank(job_id: UUID, milliseconds: int) -> None:
+        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        jobs.do(update(Job).where(Job.id == job_id).values(rank_at=at).returning(Job.id))
+
     engines = Engines(width=1, device="cpu")
     worker = process(engines=engines)
     older = jobs.submit(method="serial", steps=1000)
+    rank(older, 1700)
     running = worker.start()
     jobs.wait(older, lambda job: job.state == "running")
     jobs.wait(older, lambda _: engines.statistics()["emoji"].get("rounds", 0) > 0)
     better = jobs.submit(method="serial", steps=3)
-    earlier = func.now() - func.make_interval(0, 0, 0, 1)
-    jobs.do(update(Job).where(Job.id == better).values(rank_at=earlier).returning(Job.id))
+    rank(better, 1500)
     worker.start().result(60)
     jobs.wait(better)
     assert jobs.get(older).state == "running"

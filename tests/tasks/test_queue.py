@@ -9,8 +9,12 @@ from contextlib import suppress
 
 import pytest
 import redis
+from sqlalchemy import Engine
 
+from store.database import sync_sessions
+from tasks.dispatch import send
 from tasks.queue import QUEUE, WORK, QueueUnavailable, app, enqueue
+from tests.tasks.jobs import Jobs
 
 
 def test_a_message_only_calls(valkey: redis.Redis) -> None:
@@ -77,6 +81,17 @@ def test_a_broker_that_refuses_writes_is_unavailable(
     finally:
         valkey.execute_command(*accept)
     enqueue()
+
+
+def test_jobs_stay_unsent_from_the_one_on_that_the_broker_refuses(
+    jobs: Jobs, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    waiting = [jobs.submit() for _ in range(3)]
+    assert send(sync_sessions(engine), waiting) == 0
+    assert all(jobs.get(job_id).sent_at is None for job_id in waiting)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("3 jobs stay unsent for now")
 
 
 def test_whoever_sends_jobs_loads_neither_torch_nor_the_code_that_runs_them() -> None:
