@@ -38,7 +38,7 @@ def _agree_with_the_job(refine: dict[str, Any]) -> None:
     """What may be given depends on the job: on its method, and on the estimated error that it has reached."""
     refine.pop("max_iterations", None)
     if refine.get("tolerance"):
-        refine["tolerance"] = min(refine["tolerance"], 0.01)
+        refine["tolerance"] = min(refine["tolerance"], 0.005)
 
 
 def _agree_on_images(request: dict[str, Any]) -> None:
