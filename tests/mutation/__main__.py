@@ -80,6 +80,8 @@ def main() -> None:
 
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(run, [each for each in drawn if (each.file, each.operator, each.occurrence) not in done]))
+        for copy in made:
+            copy.close()
     (options.output / "report.md").write_text(report(results))
     print(report(results))
 
