@@ -39,6 +39,14 @@ class MethodInfo:
 
 
 METHODS: Mapping[SampledBy, MethodInfo] = {
+    "collocation": MethodInfo(
+        title="Collocation",
+        summary="evaluates the model at a few steps, and interpolates the others",
+        description="evaluates the model at a few of the steps and interpolates its predictions at the others, until "
+        "the estimated error is within the `tolerance`; it takes no `blocks` or `max_iterations`",
+        takes=frozenset({"tolerance"}),
+        refines=True,
+    ),
     "srds": MethodInfo(
         title="SRDS",
         summary="refines all blocks in parallel",

@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -168,3 +169,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    # While the interpreter ends, a thread of PyTorch's sometimes aborts the process. Everything is printed by now.
+    sys.stdout.flush()
+    os._exit(0)

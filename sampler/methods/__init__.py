@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sampler.methods.base import Candidate, Circumstances, Method, Plan, Stopping, Wish
+from sampler.methods.collocation.method import CollocationMethod
 from sampler.methods.serial import SerialMethod
 from sampler.methods.srds.method import SRDSMethod
 from sampler.methods.window.method import WindowMethod
@@ -12,6 +13,7 @@ __all__ = ["METHODS", "Candidate", "Circumstances", "Method", "Plan", "Stopping"
 # Of candidates that `auto` finds equal, the earlier method's wins.
 METHODS: Mapping[str, type[Method]] = {
     SerialMethod.name: SerialMethod,
+    CollocationMethod.name: CollocationMethod,
     WindowMethod.name: WindowMethod,
     SRDSMethod.name: SRDSMethod,
 }

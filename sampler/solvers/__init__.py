@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sampler.solvers.base import Prediction, Solver, SolverKind, SolverRequest, predictions
+from sampler.solvers.base import LinearForm, Prediction, Solver, SolverKind, SolverRequest, predictions
 from sampler.solvers.ddim import DDIM, make_ddim, make_euler
 from sampler.solvers.dpm import DPMSolver, check_dpm, make_dpm
 from sampler.solvers.heun import Heun, make_heun
@@ -13,6 +13,7 @@ __all__ = [
     "DDIM",
     "DPMSolver",
     "Heun",
+    "LinearForm",
     "Prediction",
     "Solver",
     "SolverKind",

@@ -12,6 +12,27 @@ from sampler.grid import Grid, Level
 Prediction = Literal["epsilon", "v_prediction", "sample", "velocity"]
 
 
+@dataclass(frozen=True, slots=True)
+class LinearForm:
+    """A solver's fine steps, if they are linear in the state and in the predicted image.
+
+    With x the sample and D[i] the image that the network predicts at point i,
+
+        x[i+1] = keep[i] x[i] + gain[i] D[i] + before[i] D[i-1] + noise[i].
+
+    Attributes:
+        keep, gain, before: (n,) float64 on the CPU.
+        noisy: whether there is noise. It is the solver's own step from x = 0 with D = 0.
+        clip: bound on |D|, or None.
+    """
+
+    keep: Tensor
+    gain: Tensor
+    before: Tensor
+    noisy: bool = False
+    clip: float | None = None
+
+
 class Solver(Protocol):
     """A step of one evaluation between any two grid points; fine steps and coarse steps are the same map.
 
@@ -27,6 +48,11 @@ class Solver(Protocol):
     @property
     def prediction(self) -> Prediction:
         """What the network's output means."""
+        ...
+
+    @property
+    def linear(self) -> LinearForm | None:
+        """The linear form of the fine steps; None if they have none."""
         ...
 
     def initial(self, noise: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sampler.grid import Grid, ddim_grid, sigma_grid
 from sampler.solvers.base import (
+    LinearForm,
     NoiseProcess,
     Prediction,
     Solver,
@@ -50,6 +52,14 @@ class DDIM:
     grid: Grid
     prediction: Prediction = "epsilon"
     clip: float | None = None
+
+    @property
+    def linear(self) -> LinearForm | None:
+        """See `Solver.linear`. With `clip`, x0 counts twice in a step: bounded, and in the noise as it is."""
+        if self.clip is not None:
+            return None
+        keep = self.grid.sigma_to / self.grid.sigma
+        return LinearForm(keep, self.grid.alpha_to - keep * self.grid.alpha, torch.zeros_like(keep))
 
     def initial(self, noise: Tensor) -> Tensor:
         """See `Solver.initial`: (c, h, w) to (1, c, h, w) float32."""

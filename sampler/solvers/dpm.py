@@ -9,6 +9,7 @@ from torch import Tensor
 from sampler.errors import UnsupportedModel
 from sampler.grid import Grid, sigma_grid
 from sampler.solvers.base import (
+    LinearForm,
     NoiseProcess,
     Prediction,
     SolverRequest,
@@ -72,6 +73,21 @@ class DPMSolver:
     prediction: Prediction = "epsilon"
     order: Literal[1, 2] = 2
     lower_order_final: bool = True
+
+    @property
+    def linear(self) -> LinearForm:
+        """See `Solver.linear`."""
+        grid = self.grid
+        keep = grid.sigma_to / grid.sigma
+        gain = grid.alpha_to - keep * grid.alpha
+        here = _lambda(torch.stack([grid.alpha, grid.sigma]))
+        there = _lambda(torch.stack([grid.alpha_to, grid.sigma_to]))
+        half = torch.zeros_like(keep)
+        if self.order == 2:
+            half[1:] = (there - here)[1:] / (here[1:] - here[:-1]) / 2
+        if self.lower_order_final:
+            half[-1] = 0
+        return LinearForm(keep, gain * (1 + half), -gain * half)
 
     def initial(self, noise: Tensor) -> Tensor:
         """See `Solver.initial`: (c, h, w) to (3, c, h, w) float32, with an empty history."""

@@ -38,6 +38,12 @@ class Heun:
     grid: Grid
     prediction: Prediction = "epsilon"
 
+    @property
+    def linear(self) -> None:
+        """See `Solver.linear`: the two evaluations of a step predict different images at one noise level, between which
+        nothing can be interpolated."""
+        return None
+
     def initial(self, noise: Tensor) -> Tensor:
         """See `Solver.initial`: (c, h, w) to (2, c, h, w) float32."""
         return (self.grid.noise * noise.float()).expand(2, *noise.shape)

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from sampler.grid import Grid, ddpm_grid
-from sampler.solvers.base import NoiseProcess, Prediction, SolverRequest, arrival, broadcastable, departure, predictions
+from sampler.solvers.base import (
+    LinearForm,
+    NoiseProcess,
+    Prediction,
+    SolverRequest,
+    arrival,
+    broadcastable,
+    departure,
+    predictions,
+)
 
 
 def make_ddpm(process: NoiseProcess, request: SolverRequest) -> "Stochastic":
@@ -45,6 +54,15 @@ class Stochastic:
     prediction: Prediction = "epsilon"
     clip: float | None = None
     consistent: bool = False
+
+    @property
+    def linear(self) -> LinearForm | None:
+        """See `Solver.linear`; None with `clip` unless `consistent`, as for DDIM."""
+        if self.clip is not None and not self.consistent:
+            return None
+        keep = self.direction / self.grid.sigma
+        gain = self.grid.alpha_to - keep * self.grid.alpha
+        return LinearForm(keep, gain, torch.zeros_like(keep), noisy=True, clip=self.clip)
 
     def initial(self, noise: Tensor) -> Tensor:
         """See `Solver.initial`: (c, h, w) to (1, c, h, w) float32."""
