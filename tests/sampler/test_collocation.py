@@ -48,7 +48,8 @@ def test_the_linear_form_is_the_solvers_own_steps(made):
     for i, image in enumerate(images):
         output = image
         if grid.alpha[i] > 0:
-            output = output_for_x0(image, state[0], *grid.departs[i], made.prediction)
+            alpha, sigma = grid.departs[i]
+            output = output_for_x0(image, state[0], alpha, sigma, made.prediction)
         state = made.step(state[None], output[None], torch.tensor([i]), torch.tensor([i + 1]))[0]
     known = response(form)
     combined = known.phi[-1] * made.initial(start)[0].double() + torch.tensordot(
