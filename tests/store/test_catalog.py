@@ -96,6 +96,11 @@ def test_problem_says_what_to_change(catalog: Catalog, request_: dict[str, Any],
     assert {each.field: each.message for each in raised.value.problems} == problems
 
 
+def test_a_prompt_may_be_as_long_as_the_limit(catalog: Catalog):
+    most = catalog.default.limits.max_prompt_characters
+    assert len(catalog.resolve({"prompt": "a" * most}).prompt) == most
+
+
 def test_all_problems_are_told_at_once_in_the_order_of_the_fields(catalog: Catalog):
     with pytest.raises(InvalidFields) as raised:
         catalog.resolve({"size": 1, "images": 9, "steps": "x", "prompt": "", "seed": MAX_SEED + 1, "method": None})
