@@ -14,6 +14,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from sampler.errors import InvalidCheckpoint
+from sampler.vectors import residual
 
 
 class Status(StrEnum):
@@ -203,6 +204,29 @@ class Trajectory(ABC):
             # Checkpoints of version 0.1 have no estimate.
             estimate = about.get("error_estimate")
             self.newest = Iterate(number, checkpoint.tensors["newest"], change, estimate, rounds, evaluations)
+
+    def _show(self, sample: Tensor, error_estimate: float | None, ended: Status | None) -> list[Iterate]:
+        """Complete the next iterate, and end with it if it is the last or accepted in advance.
+
+        Args:
+            sample: (c, h, w).
+            error_estimate: see `Iterate`.
+            ended: the status if it is the last iterate.
+
+        Returns:
+            The iterate; none if it is not finite, in which case the trajectory fails.
+        """
+        if not bool(torch.isfinite(sample).all()):
+            self.fail("the image is not finite: try a lower guidance scale, or float32")
+            return []
+        previous = self.newest
+        number, change = (0, None) if previous is None else (previous.number + 1, residual(sample, previous.sample))
+        self.newest = Iterate(number, sample, change, error_estimate, self.rounds, self.evaluations)
+        if ended:
+            self._end(ended)
+        elif self._accepted:
+            self._end(Status.ACCEPTED)
+        return [self.newest]
 
     def _end(self, status: Status) -> None:
         if self.status is Status.RUNNING:

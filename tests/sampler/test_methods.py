@@ -69,6 +69,19 @@ def test_a_plan_resumes_the_checkpoints_of_its_trajectories(name, rounds):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("tolerance", [0.0, 5e-3])
+def test_an_image_that_was_finished_is_resumed_as_finished(name, tolerance):
+    """A worker may die between the last checkpoint and the job's end."""
+    stopping = Stopping(tolerance)
+    whole = taken(planned(name, tolerance=tolerance).start(solver(30), noise(), stopping), 100)
+    saved = Checkpoint.from_bytes(whole.checkpoint().to_bytes())
+    resumed = planned(name, checkpoint=saved).resume(solver(30), saved, stopping)
+    assert resumed.status is whole.status
+    assert torch.equal(resumed.newest.sample, whole.newest.sample)
+    assert resumed.ready() == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_has_the_newest_iterate_with_its_figures(name):
     trajectory = taken(planned(name).start(solver(30), noise(), Stopping(5e-3)), 9)
     assert trajectory.newest is not None

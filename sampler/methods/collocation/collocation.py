@@ -88,7 +88,7 @@ class Collocation(Trajectory):
         """Start from noise.
 
         Args:
-            solver: with a linear form.
+            solver: the solver, with its grid of N steps.
             noise: (c, h, w), unit normal; also fixes the device.
             width: evaluations of a wave at most.
             tolerance: the accepted relative error of the image. With 0, with a solver that has no linear form, and with
@@ -208,9 +208,11 @@ class Collocation(Trajectory):
             own = {name.removeprefix("serial/"): x for name, x in tensors.items() if name.startswith("serial/")}
             self._serial = Serial.resume(solver, Checkpoint(own, about["serial"]), device=device)
         self._estimate = about["estimate"]
-        if not self._wave and not self._serial:  # it had converged
+        if self._serial and self._serial.status is Status.EXACT:
+            self._end(Status.EXACT)
+        elif not self._wave and not self._serial:  # it had converged
             if self._estimate <= tolerance:
-                self._end(Status.CONVERGED)
+                self._end(_final(self._estimate))
             else:
                 self._plan_wave(self._look())
         return self
@@ -220,7 +222,8 @@ class Collocation(Trajectory):
         shown: list[Iterate] = []
         for iterate in iterates:
             if iterate.error_estimate == 0 or self.newest is None:
-                shown += self._complete(iterate.sample, iterate.error_estimate, iterate.error_estimate == 0)
+                ended = Status.EXACT if iterate.error_estimate == 0 else None
+                shown += self._show(iterate.sample, iterate.error_estimate, ended)
         return shown
 
     def _take_planned(self, room: int) -> list[int]:
@@ -316,7 +319,7 @@ class Collocation(Trajectory):
 
         nodes = [self._nodes[int(point)] for point in points]
         tensors = torch.stack([self._start, *(node.image for node in nodes), *(node.y for node in nodes)]).flatten(1)
-        combined = self._combine(rows, tensors)
+        combined = _combine(rows, tensors)
         image = (combined[0] + self._noise_at(steps).flatten()).reshape(self._start.shape)
         sizes = [each.square().sum(1).sqrt() for each in (image.flatten()[None], combined[1:], tensors)]
         norms: Array = torch.cat(sizes).double().cpu().numpy()
@@ -332,10 +335,6 @@ class Collocation(Trajectory):
             gap_norms / size,
         )
 
-    def _combine(self, rows: Array, tensors: Tensor) -> Tensor:
-        """(r, c h w) Linear combinations of the tensors (k, c h w), by rows (r, k)."""
-        return torch.tensor(rows).to(tensors) @ tensors
-
     def _advance(self) -> list[Iterate]:
         """After a wave: show the image if that is worth it, and plan the next wave."""
         outlook = self._look()
@@ -348,13 +347,14 @@ class Collocation(Trajectory):
         done = not self._planned and estimate <= self.tolerance
         shown = tuning.FIRST_SHOWN if self.newest is None else self.newest.error_estimate or 0.0
         worth = done or estimate <= tuning.SHOWN_EACH * shown
-        iterates = self._complete(outlook.image, estimate, done) if worth else []
-        if self.status is Status.RUNNING:
-            if self.rounds >= self._solver.grid.steps:
-                self._serial = Serial(self._solver, self._noise, blocks=1)
-                self._wave = {}
-            else:
-                self._plan_wave(outlook)
+        iterates = self._show(outlook.image, estimate, _final(estimate) if done else None) if worth else []
+        self._wave = {}
+        if self.status is not Status.RUNNING:
+            return iterates
+        if self.rounds < self._solver.grid.steps:
+            self._plan_wave(outlook)
+        else:
+            self._serial = Serial(self._solver, self._noise, blocks=1)
         return iterates
 
     def _plan_wave(self, outlook: _Outlook) -> None:
@@ -373,7 +373,7 @@ class Collocation(Trajectory):
             self._expected = float(np.sqrt(sum(parts[point] ** 2 for point in chosen)))
         wave = np.array(sorted(chosen))
         rows = states(self._known, outlook.system, wave)
-        samples = self._combine(rows, outlook.tensors).reshape(-1, *self._start.shape)
+        samples = _combine(rows, outlook.tensors).reshape(-1, *self._start.shape)
         self._offer(dict(zip(wave.tolist(), samples, strict=True)))
 
     def _parts(self, outlook: _Outlook) -> dict[int, float]:
@@ -386,19 +386,14 @@ class Collocation(Trajectory):
                 parts[start + (end - start) // 2] = part
         return parts
 
-    def _complete(self, sample: Tensor, estimate: float | None, done: bool) -> list[Iterate]:
-        if not bool(torch.isfinite(sample).all()):
-            self.fail("the image is not finite: try a lower guidance scale, or float32")
-            return []
-        previous = self.newest
-        number, change = (0, None) if previous is None else (previous.number + 1, residual(sample, previous.sample))
-        self.newest = Iterate(number, sample, change, estimate, self.rounds, self.evaluations)
-        if done:
-            self._wave = {}
-            self._end(Status.EXACT if estimate == 0 else Status.CONVERGED)
-        elif self._accepted:
-            self._end(Status.ACCEPTED)
-        return [self.newest]
+
+def _final(estimate: float) -> Status:
+    return Status.EXACT if estimate == 0 else Status.CONVERGED
+
+
+def _combine(rows: Array, tensors: Tensor) -> Tensor:
+    """(r, c h w) Linear combinations of the tensors (k, c h w), by rows (r, k)."""
+    return torch.tensor(rows).to(tensors) @ tensors
 
 
 def pays(steps: int, tolerance: float) -> bool:

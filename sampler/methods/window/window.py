@@ -23,7 +23,6 @@ from sampler.methods.window import tuning
 from sampler.methods.window.sweep import Span, Sweep
 from sampler.solvers import Solver
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
-from sampler.vectors import residual
 
 
 class Window(Trajectory):
@@ -229,20 +228,10 @@ class Window(Trajectory):
         return span.last >= self.edges[self._coarse.newest]
 
     def _complete(self, state: Tensor) -> list[Iterate]:
-        sample = state[0]
-        if not bool(torch.isfinite(sample).all()):
-            self.fail("the image is not finite: try a lower guidance scale, or float32")
-            return []
-        previous = self.newest
-        number, change = (0, None) if previous is None else (previous.number + 1, residual(sample, previous.sample))
-        estimate = 0.0 if self._fine.done and self.deviation == 0 else None
-        self.newest = Iterate(number, sample, change, estimate, self.rounds, self.evaluations)
-        if self._fine.done:
-            # With deviation 0 every point was evaluated exactly at its final state.
-            self._end(Status.CONVERGED if self.deviation > 0 else Status.EXACT)
-        elif self._accepted:
-            self._end(Status.ACCEPTED)
-        return [self.newest]
+        # With deviation 0 every point was evaluated exactly at its final state.
+        exact = self._fine.done and self.deviation == 0
+        ended = Status.EXACT if exact else Status.CONVERGED if self._fine.done else None
+        return self._show(state[0], 0.0 if exact else None, ended)
 
 
 def _by_sweep(about: Mapping[str, Any]) -> dict[str, Any]:
