@@ -18,9 +18,11 @@ from api.live import sse
 from api.problems import Problem
 from api.surface import Surfaces
 from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
-from store.outages import DATABASE_AWAY
+from store.outages import DATABASE_AWAY, is_disk_full, reason
 from store.pictures import PicturesUnavailable
 
+RETRY = {"Retry-After": "5"}
+DISK_FULL = "Its disk is full, so that nothing can be saved: the operator has to make room."
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 log = logging.getLogger(__name__)
@@ -59,10 +61,14 @@ def problem_of(request: Request, error: Exception) -> Problem:
             return problems.InvalidRequest.of([unread])
         case PicturesUnavailable():
             log.error("the store of pictures cannot be reached: %s", error)
-            return problems.PicturesGone(problems.PicturesGone.example, headers={"Retry-After": "5"})
+            return problems.PicturesGone(problems.PicturesGone.example, headers=RETRY)
         case _ if isinstance(error, DATABASE_AWAY):
-            log.error("the database cannot be reached: %s", error)
-            return problems.DatabaseGone(problems.DatabaseGone.example, headers={"Retry-After": "5"})
+            if is_disk_full(error):
+                log.error("the disk of the database is full: %s", reason(error))
+                request.state.services.disk.found_full()
+                return problems.DatabaseGone(f"{DISK_FULL} {problems.DatabaseGone.example}", headers=RETRY)
+            log.error("the database cannot be reached: %s", reason(error))
+            return problems.DatabaseGone(problems.DatabaseGone.example, headers=RETRY)
         case _:  # uvicorn logs it with its stack trace
             return problems.ServerError(problems.ServerError.example)
 

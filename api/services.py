@@ -1,6 +1,8 @@
 """What the routes work with: made when the app starts, closed when it stops."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +35,26 @@ from store.targets import Targets
 SUBMITTERS = 4
 
 
+# After a full disk was met, so that probes of a load balancer see it. Nothing that only reads can find it.
+FULL_SECONDS = 30.0
+
+
+class Disk:
+    """Whether the disk of the database was full lately."""
+
+    def __init__(self) -> None:
+        self._until = -math.inf
+
+    def found_full(self) -> None:
+        """A request could not be saved for want of room."""
+        self._until = time.monotonic() + FULL_SECONDS
+
+    @property
+    def full(self) -> bool:
+        """Whether that happened within ``FULL_SECONDS``."""
+        return time.monotonic() < self._until
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that lasts as long as the app."""
@@ -48,6 +70,7 @@ class Services:
     """Sessions whose transactions see the database at one moment, so that several reads fit together."""
     pictures: Pictures
     redis: redis.asyncio.Redis
+    disk: Disk
     subscriptions: Subscriptions
     keys: Keyring
     rates: Rates
@@ -97,6 +120,7 @@ async def open_services(
                 reading=reading,
                 pictures=pictures,
                 redis=client,
+                disk=Disk(),
                 subscriptions=subscriptions,
                 keys=Keyring(moving, settings.exposed),
                 rates=Rates(client),

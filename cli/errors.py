@@ -1,5 +1,6 @@
 """Errors that the user can act on, and the exit codes of the command."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,11 @@ def report_errors() -> Iterator[None]:
     except CommandError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(error.code) from error
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        typer.echo(f"Error: The disk is full: {error.filename or error.strerror} cannot be written.", err=True)
+        raise typer.Exit(REFUSED) from error
     except ValueError as error:
         from pydantic import ValidationError
 

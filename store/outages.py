@@ -1,6 +1,7 @@
 """Which exceptions mean that a service is away for now: the same call may succeed later."""
 
 import redis
+from psycopg.errors import DiskFull
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -9,6 +10,11 @@ DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
 REDIS_AWAY = (redis.RedisError, OSError)
 """Redis is down, or does not answer in time (a TimeoutError is an OSError)."""
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether PostgreSQL has no room on its disk. It still answers what only reads."""
+    return isinstance(getattr(error, "orig", None), DiskFull)
 
 
 def reason(error: Exception) -> str:

@@ -14,8 +14,7 @@ from typing import Any
 import psutil
 
 from cli.up.guardian import Process
-
-LOG_LIMIT = 10_000_000  # bytes; at a start, a larger log is renamed to .log.1, which replaces the one before
+from cli.up.output import LogFile
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,21 @@ class ProcessSpec:
 
 
 class Child:
-    """A process by its spec. ``show`` is called with its name and each line of its output."""
+    """A process by its spec.
 
-    def __init__(self, spec: ProcessSpec, log: Path, show: Callable[[str, str], None]) -> None:
+    ``show`` is called with its name and each line of its output, ``report`` with a line if its log cannot be written.
+    """
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        log: Path,
+        show: Callable[[str, str], None],
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.spec = spec
         self.log = log
+        self._file = LogFile(log, report)
         self._last_lines: deque[str] = deque(maxlen=15)
         self._show = show
         self._process: asyncio.subprocess.Process | None = None
@@ -122,15 +131,13 @@ class Child:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".log.1"))
         rest = b""
-        with self.log.open("ab", buffering=0) as log:
-            while chunk := await process.stdout.read(65536):
-                log.write(chunk)
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._line(line)
+        while chunk := await process.stdout.read(65536):
+            self._file.write(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._line(line)
+        self._file.close()
         if rest:
             self._line(rest)
 

@@ -45,12 +45,13 @@ class Process:
         return None
 
     def stop(self) -> None:
-        """Stops it and waits. If it takes too long, it is killed with every process of its group."""
+        """Stops it and waits. If it takes too long, it is killed. Every other process of its group is."""
         with suppress(ProcessLookupError):
             if self.find():
                 os.kill(self.pid, self.stop_signal)
-            if not self._ends_within(self.patience):
-                os.killpg(self.pid, signal.SIGKILL)
+            ended = self._ends_within(self.patience)
+            os.killpg(self.pid, signal.SIGKILL)  # it, or what it has left of its process group
+            if not ended:
                 self._ends_within(5)
 
     def _ends_within(self, seconds: float) -> bool:
@@ -69,11 +70,19 @@ class Record:
         self.path = path
 
     def write(self, url: str, processes: Iterable[Process]) -> None:
-        """Replaces the record by what runs now: the URL, and the processes in the order in which to stop them."""
+        """Replaces the record by what runs now: the URL, and the processes in the order in which to stop them.
+
+        Raises:
+            OSError: it cannot be written. The old record is still there.
+        """
         content = {"pid": os.getpid(), "url": url, "processes": [asdict(process) for process in processes]}
         new = self.path.with_suffix(".new")
-        new.write_text(json.dumps(content, indent=2))
-        new.replace(self.path)
+        try:
+            new.write_text(json.dumps(content, indent=2))
+            new.replace(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
     def processes(self) -> list[Process]:
         """The recorded processes, whether they still run or not."""

@@ -20,8 +20,9 @@ from cli.processes import migrate
 from cli.up import address
 from cli.up.child import ProcessSpec
 from cli.up.datadir import DataDir
+from cli.up.output import Terminal
 from cli.up.postgres import Postgres
-from cli.up.supervisor import Supervisor, Terminal
+from cli.up.supervisor import Supervisor
 from cli.up.valkey import Valkey
 from store.settings import ApiSettings, WorkerSettings
 
@@ -42,13 +43,18 @@ def up(path: Path, host: str, port: int) -> None:
         CommandError: it cannot start. Nothing is left running.
     """
     data = DataDir(path)
-    with data.lock(), address.listen(host, port) as listener:
-        asyncio.run(_run(data, listener))
-
-
-async def _run(data: DataDir, listener: socket.socket) -> None:
     terminal = Terminal()
-    data.record.stop_all(terminal.note)
+    try:
+        with data.lock():
+            # First, since an API that a killed `up` has left behind holds the port.
+            data.record.stop_all(terminal.note)
+            with address.listen(host, port) as listener:
+                asyncio.run(_run(data, listener, terminal))
+    finally:
+        terminal.close()
+
+
+async def _run(data: DataDir, listener: socket.socket, terminal: Terminal) -> None:
     url = address.url(listener)
     supervisor = Supervisor(data, url, terminal)
     postgres = None if os.environ.get("UNDERPAINT_DATABASE_URL") else Postgres(data.postgres, terminal.note)

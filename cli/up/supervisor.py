@@ -1,46 +1,21 @@
-"""Starts the children of `up`, restarts them, stops them in order, and prints their output."""
+"""Starts the children of `up`, restarts them, stops them in order, and records which of them run."""
 
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.text import Text
 
 from cli.errors import CommandError
 from cli.up.child import Child, ProcessSpec
 from cli.up.datadir import DataDir
+from cli.up.output import Terminal, why
 
 T = TypeVar("T")
 
 LONGEST_PAUSE = 30  # s before a child that keeps ending is started again
 STABLE = 60  # s; the pause starts at 1 s again for a child that ran for longer
-COLOURS = {"api": "cyan", "worker": "magenta", "beat": "yellow", "postgres": "blue", "valkey": "red"}
-
-
-class Terminal:
-    """Prints the lines of the children with their names in front, and those of `up` itself in bold."""
-
-    def __init__(self) -> None:
-        # A narrow terminal wraps lines by itself; a file or pipe must get them whole.
-        self._console = Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
-
-    def log(self, name: str, line: str) -> None:
-        """A line that a child wrote."""
-        self._print(name, COLOURS.get(name, ""), Text(line))
-
-    def note(self, text: str) -> None:
-        """One or more lines of `up` itself."""
-        for line in text.splitlines():
-            self._print("up", "bold", Text(line, style="bold"))
-
-    def show(self, text: str) -> None:
-        """A text without a name in front, to copy from."""
-        self._console.print(text)
-
-    def _print(self, name: str, style: str, line: Text) -> None:
-        self._console.print(Text.assemble((f"{name:>8} | ", style), line))
+RECORD_AGAIN = 1.0  # s after which a record that could not be written is tried again
 
 
 class Supervisor:
@@ -56,15 +31,23 @@ class Supervisor:
         self._terminal = terminal
         self._children: list[Child] = []
         self._watchers: list[asyncio.Task[None]] = []
+        self._recording: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._startup_done = False
         self.stopping = False
 
     async def start(self, spec: ProcessSpec) -> None:
-        """Starts and watches a child."""
-        child = Child(spec, self._data.logs / f"{spec.name}.log", self._terminal.log)
+        """Starts and watches a child.
+
+        Raises:
+            CommandError: it cannot be started.
+        """
+        child = Child(spec, self._data.logs / f"{spec.name}.log", self._terminal.log, self._terminal.note)
         self._children.append(child)
-        await self._start(child)
+        try:
+            await self._start(child)
+        except OSError as error:
+            raise CommandError(f"{spec.name} cannot be started: {why(error)}.") from error
         self._watchers.append(asyncio.create_task(self._watch(child)))
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -87,10 +70,11 @@ class Supervisor:
         self._startup_done = True
 
     async def stop(self) -> None:
-        """Stops all children, the newest first."""
+        """Stops all children, the newest first. A child that cannot be stopped does not keep the others."""
         self.stopping = True
         for watcher in self._watchers:
             watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
         for child in reversed(self._children):
             if child.running:
                 self._terminal.note(f"Stopping {child.spec.name}")
@@ -98,7 +82,10 @@ class Supervisor:
                     self._terminal.note(
                         f"{child.spec.name} did not stop within {child.spec.patience:g} s and was killed"
                     )
-        self._data.record.write(self._url, [])
+        if self._recording:
+            self._recording.cancel()
+        with suppress(OSError):  # the processes in the old record have ended, and are recognized by their start
+            self._data.record.write(self._url, [])
 
     def kill(self) -> None:
         """Kills all children. Their work continues after the next start."""
@@ -107,8 +94,23 @@ class Supervisor:
 
     async def _start(self, child: Child) -> None:
         await child.start()
+        try:
+            self._record()
+        except OSError as error:
+            if self._recording is None or self._recording.done():
+                self._terminal.note(f"{self._data.record.path} cannot be written: {why(error)}. It is tried again.")
+                self._recording = asyncio.create_task(self._record_later())
+
+    def _record(self) -> None:
         running = [each.recorded for each in reversed(self._children) if each.running and each.recorded]
         self._data.record.write(self._url, running)
+
+    async def _record_later(self) -> None:
+        while True:
+            await asyncio.sleep(RECORD_AGAIN)
+            with suppress(OSError):
+                self._record()
+                return
 
     async def _watch(self, child: Child) -> None:
         pause = 1
@@ -123,6 +125,11 @@ class Supervisor:
             if time.monotonic() - started > STABLE:
                 pause = 1
             self._terminal.note(f"{child.spec.name} {end}; starting it again in {pause} s (log: {child.log})")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            await self._start(child)
+            while True:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                try:
+                    await self._start(child)
+                    break
+                except OSError as error:  # no room for its files, or no processes left
+                    self._terminal.note(f"{child.spec.name} cannot be started: {why(error)}; again in {pause} s")

@@ -47,9 +47,10 @@ class Valkey:
     def _configure(self) -> None:
         # In a file that only this user can read: other users can see the command line.
         file = self._folder / "valkey.conf"
-        file.touch(mode=0o600)
+        new = self._folder / "valkey.conf.new"
+        new.touch(mode=0o600)
         quoted = str(self._folder).replace("\\", "\\\\").replace('"', '\\"')
-        file.write_text(
+        new.write_text(
             "bind 127.0.0.1\n"
             f"port {self._port}\n"
             f"requirepass {self._password}\n"
@@ -57,3 +58,4 @@ class Valkey:
             "save 60 1\n"
             "stop-writes-on-bgsave-error no\n"  # a full disk must not stop jobs
         )
+        new.replace(file)  # a file cut short by a full disk would be a server without a password

@@ -67,6 +67,27 @@ def test_not_ready_without_the_broker(without_broker: str) -> None:
     }
 
 
+def test_a_full_disk_is_named(postgres_url: str, redis_url: str, database: Engine, tmp_path: Path) -> None:
+    refuse = """
+        create function full_disk() returns trigger language plpgsql as
+        $$ begin raise exception 'no space left on device' using errcode = 'disk_full'; end $$;
+        create trigger full_disk before insert on jobs for each row execute function full_disk()
+    """
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
+    with serving(tmp_path / "log", **settings) as address, httpx.Client(base_url=address, trust_env=False) as client:
+        with database.begin() as connection:
+            connection.execute(text(refuse))
+        try:
+            body = problem(client.post("/v1/jobs", json={"prompt": "red heart"}, timeout=None), 503, "database-gone")
+        finally:
+            with database.begin() as connection:
+                connection.execute(text("drop function full_disk cascade"))
+        assert "disk is full" in body["detail"]
+        readiness = problem(client.get("/readyz", timeout=None), 503, "not-ready")
+        assert "disk of the database was full" in readiness["checks"]["database"]["detail"]
+        assert client.get("/healthz", timeout=None).status_code == 200
+
+
 def test_a_broker_that_hangs_does_not_hold_a_submission(postgres_url: str, database: Engine, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and says nothing
         url = "redis://{}:{}/0".format(*mute.getsockname())

@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+import os
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,8 @@ import pytest
 from cli.errors import CommandError
 from cli.up.child import Child, ProcessSpec
 from cli.up.datadir import DataDir
-from cli.up.supervisor import Supervisor, Terminal
+from cli.up.output import Terminal
+from cli.up.supervisor import Supervisor
 from tests.until import until
 
 
@@ -60,7 +63,7 @@ def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
 
 
 def test_a_large_log_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.up.child.LOG_LIMIT", 5)
+    monkeypatch.setattr("cli.up.output.LOG_LIMIT", 5)
     log = tmp_path / "talker.log"
     log.write_text("more than five bytes")
 
@@ -72,6 +75,36 @@ def test_a_large_log_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     asyncio.run(run())
     assert log.read_text() == "new\n"
     assert (tmp_path / "talker.log.1").read_text() == "more than five bytes"
+
+
+def test_a_full_disk_does_not_keep_it_from_writing(tmp_path: Path) -> None:
+    lines, reported = Lines(), []
+    log = tmp_path / "talker.log"
+    log.symlink_to("/dev/full")  # every write to it fails, as on a full disk
+    more, size = tmp_path / "more", 1_000_000  # far more than a pipe holds
+
+    async def run() -> str:
+        source = f"""
+print("x" * {size})
+print("one", flush=True)
+while not os.path.exists({str(more)!r}):
+    time.sleep(0.01)
+print("two", flush=True)
+"""
+        child = Child(ProcessSpec("talker", python(source)), log, lines.show, reported.append)
+        await child.start()
+        await lines.wait_for("talker: one")
+        log.unlink()  # there is room again
+        more.touch()
+        return await child.wait()
+
+    assert asyncio.run(run()) == "ended with exit code 0"
+    assert lines[1:] == ["talker: one", "talker: two"]
+    assert log.read_text() == f"\n({size + 5} bytes are missing here)\ntwo\n"
+    assert reported == [
+        f"{log} cannot be written: the disk is full. Its lines are dropped until it can be.",
+        f"{log} is written again; {size + 5} bytes were dropped",
+    ]
 
 
 def test_it_stops_by_its_signal(tmp_path: Path) -> None:
@@ -129,8 +162,8 @@ def supervised(folder: Path, work: Coroutine[None, None, None], *specs: ProcessS
 
     async def run() -> None:
         data = DataDir(folder)
-        with data.lock():
-            supervisor = Supervisor(data, "http://nowhere", Terminal())
+        with data.lock(), closing(Terminal()) as terminal:
+            supervisor = Supervisor(data, "http://nowhere", terminal)
             for spec in specs:
                 await supervisor.start(spec)
             if startup_done:
@@ -158,7 +191,7 @@ def test_a_child_that_ends_during_the_start_is_a_failed_start(tmp_path: Path) ->
         supervised(tmp_path, forever(), *specs, startup_done=False)
 
 
-def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     starts = tmp_path / "starts"
     source = f"open({str(starts)!r}, 'a').write('started\\n'); os.kill(os.getpid(), signal.SIGKILL)"
 
@@ -167,12 +200,54 @@ def test_a_child_that_ends_later_is_started_again(tmp_path: Path, capsys: pytest
             await asyncio.sleep(0.05)
 
     supervised(tmp_path, twice(), ProcessSpec("frail", python(source)), startup_done=True)
-    assert "frail was killed by SIGKILL; starting it again in 1 s" in capsys.readouterr().out
+    assert "frail was killed by SIGKILL; starting it again in 1 s" in capfd.readouterr().out
 
 
-def test_they_stop_in_the_opposite_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_that_is_started_again_on_a_full_disk_is_recorded_later(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = DataDir(tmp_path)
+    part = data.record.path.with_suffix(".new")
+    source = f"open({str(tmp_path / 'pids')!r}, 'a').write(f'{{os.getpid()}}\\n'); signal.pause()"
+
+    def pids() -> list[int]:
+        file = tmp_path / "pids"
+        return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    async def crash_on_a_full_disk() -> None:
+        while not pids():
+            await asyncio.sleep(0.01)
+        part.symlink_to("/dev/full")
+        os.kill(pids()[0], signal.SIGKILL)
+        while len(pids()) < 2:
+            await asyncio.sleep(0.01)
+        # The attempt to write it removes the link: from now on there is room.
+        while [process.pid for process in data.record.processes()] != [pids()[1]]:
+            await asyncio.sleep(0.01)
+
+    supervised(tmp_path, crash_on_a_full_disk(), ProcessSpec("frail", python(source)), startup_done=True)
+    assert f"{data.record.path} cannot be written: the disk is full" in capfd.readouterr().out
+
+
+def test_one_that_cannot_be_started_again_is_tried_later(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    starts: list[int] = []
+
+    def prepare() -> None:
+        starts.append(1)
+        if len(starts) == 2:
+            Path("/dev/full").write_text("x")
+
+    async def thrice() -> None:
+        while len(starts) < 3:
+            await asyncio.sleep(0.01)
+
+    supervised(tmp_path, thrice(), ProcessSpec("frail", python(""), prepare=prepare), startup_done=True)
+    assert "frail cannot be started: the disk is full; again in 2 s" in capfd.readouterr().out
+
+
+def test_they_stop_in_the_opposite_order(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     specs = [ProcessSpec(name, python("signal.pause()")) for name in ("first", "second", "third")]
     supervised(tmp_path, asyncio.sleep(0.1), *specs, startup_done=True)
-    output = capsys.readouterr().out
+    output = capfd.readouterr().out
     assert output.index("Stopping third") < output.index("Stopping second") < output.index("Stopping first")
     assert DataDir(tmp_path).record.processes() == []

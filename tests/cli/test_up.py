@@ -54,8 +54,9 @@ def test_after_a_kill_it_starts_again_with_its_data(folder: Path) -> None:
         up.stop(signal.SIGKILL)
         assert "postgres" in " ".join(processes_of(folder))
 
-    with Up(folder) as again:
-        url = again.ready()
+    # On the same port, which the API that was left behind holds.
+    with Up(folder, "--port", url.rpartition(":")[2]) as again:
+        assert again.ready() == url
         assert "left behind by a run that was killed" in again.output.read_text()
         job = httpx.get(f"{url}/v1/jobs/{submitted.json()['id']}", trust_env=False)
         assert job.json()["request"]["prompt"] == "red heart"

@@ -62,6 +62,8 @@ async def _database(services: Services) -> Check:
     except ProgrammingError as error:
         log.warning("the database has not the schema of this version: %s", error)
         return Check(ok=False, detail="The database has not the schema of this version: run `underpaint migrate`.")
+    if services.disk.full:
+        return Check(ok=False, detail="The disk of the database was full just now: make room on it.")
     return Check(ok=True, detail="The database answers and has the schema.")
 
 
