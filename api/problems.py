@@ -177,6 +177,13 @@ class TooManyQueued(Problem):
     example = "1000 jobs of this key are queued, which is its limit: wait for one to start, or cancel one."
 
 
+class TooSlow(Problem):
+    status = HTTPStatus.REQUEST_TIMEOUT
+    slug = "too-slow"
+    title = "The request took too long to arrive"
+    example = "The body of the request took too long to arrive."
+
+
 class BodyTooLarge(Problem):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     slug = "body-too-large"
@@ -257,6 +264,13 @@ class ServerError(Problem):
     slug = "server-error"
     title = "The server made a mistake"
     example = "The request may be sent again. If that does not help, the server's log says what happened."
+
+
+class Busy(Problem):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    slug = "busy"
+    title = "The server has too many connections"
+    example = "The server has as many connections as it can keep: send the request again in a few seconds."
 
 
 class DatabaseGone(Problem):

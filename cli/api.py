@@ -2,14 +2,13 @@
 
 import logging
 import os
-import resource
 import socket
-from contextlib import suppress
 
 import uvicorn
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from api.connections import allow_many, limited
 from cli.errors import CommandError
 from store import keys, logs
 from store.database import sync_engine
@@ -23,9 +22,6 @@ KEEP_ALIVE = 75
 
 # Bytes. A longer request head is refused before it is complete; the app refuses shorter ones, with a reason.
 LARGEST_HEAD = 65536
-
-# Each waiting client is an open file. Many systems allow a process 1,024 unless it asks for more.
-OPEN_FILES = 65536
 
 
 def serve(host: str, port: int, fd: int | None, log_level: str | None = None) -> None:
@@ -42,12 +38,12 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
     os.environ["UNDERPAINT_HOST"] = host  # the app reads it, and makes the same check as the next line
     refuse_if_open(ApiSettings(), StoreSettings().database_url)
     logs.configure(LogSettings(), log_level)
-    _allow_many_clients()
+    connections = limited(allow_many())
     config = uvicorn.Config(
         "api.app:create_app",
         factory=True,
         # httptools, uvicorn's default, keeps a head of any size until it ends. h11 costs 0.2 ms more per request.
-        http="h11",
+        http=connections,
         h11_max_incomplete_event_size=LARGEST_HEAD,
         host=host,
         port=port,
@@ -89,14 +85,6 @@ def needs_key(url: str) -> bool | None:
         return None
     finally:
         engine.dispose()
-
-
-def _allow_many_clients() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        with suppress(ValueError, OSError):  # some systems allow less than their hard limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _is_no_probe(record: logging.LogRecord) -> bool:
