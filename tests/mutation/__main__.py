@@ -2,10 +2,8 @@
 
 import argparse
 import json
-import sys
 import tempfile
-import xml.etree.ElementTree as ET
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
@@ -13,63 +11,62 @@ from queue import SimpleQueue
 from typing import Any
 
 from tests.mutation.mutants import Mutant, draw
-from tests.mutation.trials import TESTS, Copy, tests_about
+from tests.mutation.reach import FOLDERS, Reach, measure
+from tests.mutation.trials import Copy
 
-
-def measure(copy: Copy) -> dict[str, float]:
-    """How many seconds each test file takes without a mutant. They must all pass."""
-    folders = sorted({folder for own, users in TESTS.values() for folder in own + users if Path(folder).exists()})
-    code, output = copy.pytest("--junitxml=junit.xml", "--override-ini=junit_family=xunit1", *folders)
-    if code != 0:
-        sys.exit(f"The tests fail without a mutant:\n{output}")
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for case in ET.parse(copy.folder / "junit.xml").iter("testcase"):
-        seconds[case.attrib["file"]] += float(case.attrib["time"])
-    return seconds
+PACKAGES = ("contract", "sampler", "store", "tasks", "api")
 
 
 def report(results: list[dict[str, Any]]) -> str:
     """How many mutants were killed, by package, and which ones survived."""
-    lines = ["| package | mutants | killed | timeouts | survived |", "|---|---|---|---|---|"]
-    for package in [*TESTS, "all"]:
+    lines = ["| package | mutants | killed | share | timeouts | survived |", "|---|---|---|---|---|---|"]
+    for package in [*PACKAGES, "all"]:
         count = Counter(each["result"] for each in results if package in (each["package"], "all"))
-        lines.append(f"| {package} | {count.total()} | {count['killed']} | {count['timeout']} | {count['survived']} |")
+        share = f"{count['killed'] / max(count.total(), 1):.0%}"
+        figures = (count.total(), count["killed"], share, count["timeout"], count["survived"])
+        lines.append(f"| {package} | {' | '.join(map(str, figures))} |")
     for each in results:
-        if each["result"] == "survived":
-            lines += ["", f"{each['file']}:{each['line']} {each['operator']}", "```diff", each["diff"], "```"]
+        if each["result"] != "killed":
+            tried = f"{each['result']} {each['tests']} tests, {each['left_out']} left out"
+            lines += ["", f"{each['file']}:{each['line']} {each['operator']}: {tried}", "```diff", each["diff"], "```"]
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Try mutants of packages.")
-    parser.add_argument("packages", nargs="*", default=list(TESTS), help="default: %(default)s")
+    parser.add_argument("packages", nargs="*", default=PACKAGES, help="default: %(default)s")
     parser.add_argument("--number", type=int, default=60, help="mutants of each package")
     parser.add_argument("--seed", type=int, default=14, help="of the draw")
+    parser.add_argument("--without", action="append", default=[], help="a file or folder that is not mutated")
+    parser.add_argument(
+        "--tests", nargs="+", default=FOLDERS, help="folders of tests that are measured; default: %(default)s"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
-    parser.add_argument("--timeout", type=float, default=1800, help="seconds that the tests of a mutant may take")
-    parser.add_argument("--near", action="store_true", help="run only the tests that name the mutated module")
+    parser.add_argument("--budget", type=float, default=120, help="seconds of tests of a mutant, measured without it")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds after which a mutant counts as a timeout")
     parser.add_argument(
         "--output", type=Path, default=Path("build/mutants"), help="results; a second call continues them"
     )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    file, times = options.output / "results.jsonl", options.output / "seconds.json"
+    file, reached = options.output / "results.jsonl", options.output / "reach.json"
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     done = {(each["file"], each["operator"], each["occurrence"]) for each in results}
-    rows = zip_longest(*(draw(package, options.number, options.seed) for package in options.packages))
+    rows = zip_longest(*(draw(each, options.number, options.seed, options.without) for each in options.packages))
     drawn = [mutant for row in rows for mutant in row if mutant]  # so that an early end leaves as many of each package
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         made = [Copy(Path(folder) / str(number), options.timeout) for number in range(options.jobs)]
-        if not times.exists():
-            times.write_text(json.dumps(measure(made[0]), indent=1))
-        seconds = json.loads(times.read_text())
+        if not reached.exists():
+            measure(made, options.tests).save(reached)
+        reach = Reach.load(reached)
         copies = SimpleQueue[Copy]()
         for copy in made:
             copies.put(copy)
 
         def run(mutant: Mutant) -> None:
             copy = copies.get()
-            result = copy.run(mutant, tests_about(mutant, seconds, options.near))
+            tests, left_out = reach.tests(mutant, options.budget)
+            result = {**copy.run(mutant, tests, reach.failed), "tests": len(tests), "left_out": left_out}
             copies.put(copy)
             results.append(result)
             with file.open("a") as lines:

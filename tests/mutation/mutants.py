@@ -4,7 +4,7 @@ import ast
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -107,11 +107,12 @@ def equivalent(source: str) -> Iterator[tuple[Position, Position, str]]:
                 yield (each.lineno, each.col_offset - 1), (each.end_lineno, each.end_col_offset), ""  # with its @
 
 
-def draw(package: str, number: int, seed: int) -> list[Mutant]:
-    """Mutants of a package: positions at random, and at each of them one mutation at random."""
+def draw(package: str, number: int, seed: int, without: Sequence[str] = ()) -> list[Mutant]:
+    """Mutants of a package: positions at random, and at each of them one mutation at random. ``without``: files and
+    folders that are left out."""
     found: defaultdict[tuple[Path, Position], list[Mutant]] = defaultdict(list)
     for path in sorted(Path(package).rglob("*.py")):
-        if path.stem == "examples":
+        if path.stem == "examples" or any(path.is_relative_to(each) for each in without):
             continue  # documents that are shown and not run
         source = path.read_text()
         tree, ranges = get_ast(source), list(equivalent(source))

@@ -1,4 +1,4 @@
-"""The trial of a mutant: the tests that are about its file, run in a copy of the working tree."""
+"""The trial of a mutant: tests that reach its line, run in a copy of the working tree."""
 
 import difflib
 import json
@@ -16,30 +16,11 @@ import psutil
 
 from tests.mutation.mutants import Mutant
 
+PATIENCE = "60"  # s; see tests/until.py
 PROMPT = 10  # s; a test that fails sooner has met no limit of time, which a busy machine may make it meet
-# The tests that mirror a package, and those of its users. Of the latter those run that name the mutated module.
-TESTS = {
-    "contract": (["tests/contract", "tests/store/test_catalog.py"], ["tests/docs", "tests/api", "tests/client"]),
-    "sampler": (["tests/sampler"], ["tests/tasks"]),
-    "store": (["tests/store"], ["tests/tasks", "tests/api"]),
-    "tasks": (["tests/tasks"], ["tests/service", "tests/cli"]),
-    "api": (["tests/api"], ["tests/service"]),
-}
-OPTIONS = ["-q", "-x", "-m", "not slow", "--durations=3", f"--durations-min={PROMPT}"]
+OPTIONS = ["-q", "-m", "not slow", "--durations=3", f"--durations-min={PROMPT}"]
 OPTIONS += ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "anyio.pytest_plugin"]
 OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # a library that is loaded cannot be rewritten
-
-
-def tests_about(mutant: Mutant, seconds: dict[str, float], near: bool) -> list[str]:
-    """The test files of a mutant: first (if ``near``, only) those that name its module; the quick ones first."""
-    own, users = TESTS[mutant.package]
-    path = Path(mutant.file)
-    module = path.parent.name if path.stem in ("__init__", "base") else path.stem
-    word = re.compile(rf"(\b|_){module}s?(\b|_)")
-    quick = sorted((test for test in seconds if test.startswith((*own, *users))), key=seconds.__getitem__)
-    named = [test for test in quick if word.search(test) or word.search(Path(test).read_text())]
-    mirror = [test for test in quick if test.startswith(tuple(own)) and test not in named]
-    return named if near and named else named + mirror
 
 
 class Copy:
@@ -57,16 +38,22 @@ class Copy:
             shutil.copy2(path, folder / path)
         self._mark = str(folder)
         # PYTHONPATH goes before the editable installation of the working tree. All plugins are half of the start.
-        ours = {"PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"}
+        ours = {
+            "PYTHONPATH": str(folder),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "OMP_NUM_THREADS": "1",
+            "PATIENCE": PATIENCE,
+        }
         command = [sys.executable, "-m", "tests.mutation.forks"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._forks = subprocess.Popen(command, cwd=folder, env={**os.environ, **ours}, **pipes)
 
-    def pytest(self, *arguments: str) -> tuple[int | None, str]:
-        """Run pytest up to the first failure; the exit code, or None after too long a time, and the output."""
+    def pytest(self, *arguments: str, record: bool = False) -> tuple[int | None, str]:
+        """Run pytest; the exit code, or None after too long a time, and the output. Or ``record`` what tests reach."""
         assert self._forks.stdin
         assert self._forks.stdout
-        print(json.dumps([*OPTIONS, *arguments]), file=self._forks.stdin, flush=True)
+        asked = {"arguments": [*OPTIONS, *arguments], "record": record}
+        print(json.dumps(asked), file=self._forks.stdin, flush=True)
         fork = int(self._forks.stdout.readline())
         late = False
         for patience, end in ((self._seconds, signal.SIGINT), (60, signal.SIGKILL)):  # fixtures stop their servers
@@ -93,34 +80,39 @@ class Copy:
             except psutil.Error:
                 continue
 
-    def run(self, mutant: Mutant, tests: list[str]) -> dict[str, Any]:
-        """Whether tests kill a mutant. A slow failure must happen twice; else the test is left out."""
+    def run(self, mutant: Mutant, tests: list[str], broken: list[str]) -> dict[str, Any]:
+        """Whether tests, without those that are ``broken`` anyway, kill a mutant. A slow failure must happen twice, or
+        the test is left out."""
         path, began = self.folder / mutant.file, time.monotonic()
         source = path.read_text()
         changed = mutant.apply(source)
         diff = difflib.unified_diff(source.splitlines(), changed.splitlines(), lineterm="", n=1)
-        result: dict[str, Any] = {**vars(mutant), "diff": "\n".join(list(diff)[2:]), "flaky": []}
+        result: dict[str, Any] = {**vars(mutant), "diff": "\n".join(list(diff)[2:])}
+        if not tests:
+            return {**result, "result": "survived", "by": "no test reaches it", "seconds": 0}
+        left_out = list(broken)
         found = path.stat()
         path.write_text(changed)
         # Python compiles a file again when its time in seconds or its size changes: each version has its own time.
         self._version += 1
         os.utime(path, (found.st_mtime, found.st_mtime - self._version))
         try:
-            result |= self._judge(tests, result["flaky"])
+            result |= self._judge(tests, left_out)
         finally:
             path.write_text(source)
             os.utime(path, (found.st_mtime, found.st_mtime))
-        return {**result, "seconds": round(time.monotonic() - began)}
+        return {**result, "flaky": left_out[len(broken) :], "seconds": round(time.monotonic() - began)}
 
-    def _judge(self, tests: list[str], flaky: list[str]) -> dict[str, str]:
+    def _judge(self, tests: list[str], left_out: list[str]) -> dict[str, str]:
         while True:
-            code, output = self.pytest(*tests, *(f"--deselect={test}" for test in flaky))
+            code, output = self.pytest("-x", *tests, *(f"--deselect={test}" for test in left_out))
             failed = re.search(r"^(?:FAILED|ERROR) (\S+?)( - .*)?$", output, re.MULTILINE)
             if code in (0, 5):  # 5: all tests are left out
                 return {"result": "survived"}
+            assert "ERROR: not found: " not in output, output
             slow = failed and re.search(rf"s (call|setup) +{re.escape(failed[1])}", output)
-            if code != 1 or failed is None or not slow or self.pytest(failed[1])[0] != 0:
+            if code != 1 or failed is None or not slow or self.pytest("-x", failed[1])[0] != 0:
                 by = failed[0] if failed else output[-300:]
                 return {"result": "timeout" if code is None else "killed", "by": by}
-            flaky.append(failed[1])
+            left_out.append(failed[1])
             tests = tests[next((i for i, test in enumerate(tests) if failed[1].startswith(test)), 0) :]
