@@ -5,7 +5,7 @@ While Redis is away, others do not see the worker and it gets no messages, but t
 
 from collections.abc import Callable
 from importlib.metadata import version
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -29,15 +29,17 @@ class Presence(Thread):
         super().__init__(name="presence", daemon=True)
         self._worker = worker
         self._wake = wake
+        self._announcing = Lock()
         self._ended = False
 
     def end(self) -> None:
-        """End the announcement now; the thread ends at its next heartbeat."""
-        self._ended = True
-        try:
-            workers.withdraw(self._worker.redis, self._worker.name)
-        except REDIS_AWAY as error:
-            log.warning("presence not withdrawn, it expires: %s", error)
+        """End the announcement now, and for good; the thread ends at its next heartbeat."""
+        with self._announcing:
+            self._ended = True
+            try:
+                workers.withdraw(self._worker.redis, self._worker.name)
+            except REDIS_AWAY as error:
+                log.warning("presence not withdrawn, it expires: %s", error)
 
     def run(self) -> None:
         """The thread."""
@@ -80,4 +82,6 @@ class Presence(Thread):
             "models": list(worker.catalog),
             "engines": worker.engines.statistics(),
         }
-        workers.announce(worker.redis, worker.name, info, 3 * worker.jobs.heartbeat_seconds)
+        with self._announcing:
+            if not self._ended:
+                workers.announce(worker.redis, worker.name, info, 3 * worker.jobs.heartbeat_seconds)
