@@ -116,13 +116,24 @@ def test_the_stream_goes_on_while_valkey_is_killed_and_comes_back_empty(
     assert [event.kind for event in api.follow(job)][-1] == "done"
 
 
-def test_accepting_ends_a_job_at_once(api: Api) -> None:
-    job = api.submit(**ENDLESS)
-    follower = api.follow(job)
-    next(event for event in follower if event.kind == "iterate")
-    with api.client() as client:
-        assert client.post(f"/v1/jobs/{job}/accept").status_code == 202
+def accept_early(api: Api, client: httpx.Client) -> tuple[str, list[ServerEvent]]:
+    """Accept a job after its first iterate. Returns the job, and the events after that iterate. If this process stalls
+    for so long that the job has been computed to its end, another job is tried."""
+    for _ in range(5):
+        job = api.submit(**ENDLESS)
+        follower = api.follow(job)
+        next(event for event in follower if event.kind == "iterate")
+        response = client.post(f"/v1/jobs/{job}/accept")
         rest = list(follower)
+        if rest[-1].data["stopped"] != "exact":
+            assert response.status_code == 202
+            return job, rest
+    raise AssertionError("no job was accepted before it ended")
+
+
+def test_accepting_ends_a_job_at_once(api: Api) -> None:
+    with api.client() as client:
+        job, rest = accept_early(api, client)
         assert (rest[-1].kind, rest[-1].data["stopped"]) == ("done", "accepted")
         final = [event.data for event in rest if event.kind == "iterate"][-1]
         assert final["final"]
