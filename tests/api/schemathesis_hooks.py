@@ -1,4 +1,4 @@
-"""What the OpenAPI document cannot say, so that every request that it allows is one that the server takes."""
+"""What the OpenAPI document cannot express, so that every request that it allows is one that the server takes."""
 
 from typing import Any
 from uuid import uuid4
@@ -60,7 +60,7 @@ def _agree_on_images(request: dict[str, Any]) -> None:
 def _agree(request: dict[str, Any]) -> None:
     """Let the values of a request agree with each other."""
     if isinstance(webhook := request.get("webhook"), dict):
-        webhook["url"] = "https://example.org/hook"  # the schema cannot say which hosts are public
+        webhook["url"] = "https://example.org/hook"  # the schema cannot express which hosts are public
     for field in TAKES_NO.get(request.get("method") or "", ()):
         request.pop(field, None)
     if request.get("solver") != "ddim":

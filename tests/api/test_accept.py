@@ -75,6 +75,6 @@ def test_workers_and_watchers_are_told(
         heard.get_message(timeout=1)
         client.post(f"/v1/jobs/{job}/accept")
         messages = [heard.get_message(timeout=2) for _ in range(2)]
-    told = {message["channel"].decode(): message["data"].decode() for message in messages if message}
-    assert told[wakeups.CONTROL] == job
-    assert json.loads(told[wakeups.JOBS]) == {"job": job, "seq": 3}
+    published = {message["channel"].decode(): message["data"].decode() for message in messages if message}
+    assert published[wakeups.CONTROL] == job
+    assert json.loads(published[wakeups.JOBS]) == {"job": job, "seq": 3}

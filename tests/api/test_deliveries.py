@@ -55,9 +55,9 @@ def test_deliveries_are_listed_page_by_page(client: httpx.Client, submit: Submit
     worker.run(job)
     links = client.get(f"/v1/jobs/{job}").json()["links"]
     whole = client.get(links["deliveries"]).json()
-    told = [(each["seq"], each["event"]) for each in whole["deliveries"]]
-    assert [seq for seq, _ in told] == list(range(1, len(told) + 1))
-    assert (told[0][1], told[-1][1]) == ("state", "done")
+    listed = [(each["seq"], each["event"]) for each in whole["deliveries"]]
+    assert [seq for seq, _ in listed] == list(range(1, len(listed) + 1))
+    assert (listed[0][1], listed[-1][1]) == ("state", "done")
     assert (whole["next_cursor"], whole["disabled"]) == (None, None)
     first = whole["deliveries"][0]
     assert (first["state"], first["attempts"], first["status"], first["error"]) == ("pending", 0, None, None)

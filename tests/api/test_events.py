@@ -108,7 +108,7 @@ def test_events_come_as_they_happen(client: httpx.Client, submit: Submit, worker
         saved = worker.save(job, 0, png(0))
         wakeups.publish(valkey, UUID(job), saved.seq)
         assert next(events).data["etag"] == saved.etag
-        worker.fail(job, "broken")  # nobody says so: it is found all the same
+        worker.fail(job, "broken")  # without a message: the poll finds it
         assert next(events) == (saved.seq + 1, "done", {**next_data("failed"), "error": "broken", "failure": "worker"})
         assert list(events) == []
 

@@ -45,8 +45,8 @@ def test_names_can_be_made_known() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/models", "/metrics"])
 def test_a_name_that_is_led_here_reads_nothing(client: httpx.Client, path: str) -> None:
-    told = problem(client.get(path, headers=OTHER), 421, "misdirected")
-    assert "UNDERPAINT_HOSTS" in told["detail"]
+    refused = problem(client.get(path, headers=OTHER), 421, "misdirected")
+    assert "UNDERPAINT_HOSTS" in refused["detail"]
     assert client.get(path).status_code == 200
     assert client.get("/healthz", headers=OTHER).status_code == 200
 

@@ -161,7 +161,7 @@ def test_filters_hold_across_pages(client: httpx.Client, submit: Submit, worker:
 
 
 @pytest.mark.parametrize(
-    ("query", "field", "said"),
+    ("query", "field", "message"),
     [
         ({"limit": 0}, "limit", "greater than or equal to 1"),
         ({"limit": 101}, "limit", "less than or equal to 100"),
@@ -172,10 +172,10 @@ def test_filters_hold_across_pages(client: httpx.Client, submit: Submit, worker:
         *(({"cursor": cursor}, "cursor", "next_cursor") for cursor in ["", "2", "x" * 32, "!" * 32, "a" * 300, "é"]),
     ],
 )
-def test_bad_queries(client: httpx.Client, query: dict[str, Any], field: str, said: str) -> None:
+def test_bad_queries(client: httpx.Client, query: dict[str, Any], field: str, message: str) -> None:
     found = faults(client.get("/v1/jobs", params=query))
     assert list(found) == [field]
-    assert said in found[field]
+    assert message in found[field]
 
 
 def test_iterates_are_listed_with_their_figures(client: httpx.Client, submit: Submit, worker: Worker) -> None:

@@ -1,4 +1,4 @@
-"""What the API tells Prometheus of itself, of the queue and of the workers."""
+"""What the API reports to Prometheus about itself, of the queue and of the workers."""
 
 from collections.abc import Callable
 from typing import Any

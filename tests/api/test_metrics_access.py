@@ -19,8 +19,8 @@ def test_without_keys_and_token_whoever_reaches_the_server(client: httpx.Client)
 
 def test_with_keys_an_admin(holder: Holder, keyed_address: str) -> None:
     assert holder("admin", "admin").get("/metrics").status_code == 200
-    told = problem(holder("reader", "read").get("/metrics"), 403, "forbidden")
-    assert "UNDERPAINT_METRICS_TOKEN" in told["detail"]
+    refused = problem(holder("reader", "read").get("/metrics"), 403, "forbidden")
+    assert "UNDERPAINT_METRICS_TOKEN" in refused["detail"]
     problem(httpx.get(f"{keyed_address}/metrics", trust_env=False), 401, "unauthorized")
     problem(httpx.get(f"{keyed_address}/metrics", headers=TOKEN, trust_env=False), 401, "unauthorized")
 

@@ -52,7 +52,7 @@ def first_job(client: httpx.Client) -> str:
 
 
 @pytest.mark.parametrize(
-    ("request_", "param", "said"),
+    ("request_", "param", "message"),
     [
         ({"prompt": ""}, "prompt", "must not be blank"),
         ({"prompt": "x" * 301}, "prompt", "at most 300 characters"),
@@ -80,13 +80,15 @@ def first_job(client: httpx.Client) -> str:
     ],
 )
 def test_a_bad_request(
-    official: openai.OpenAI, client: httpx.Client, request_: dict[str, Any], param: str, said: str
+    official: openai.OpenAI, client: httpx.Client, request_: dict[str, Any], param: str, message: str
 ) -> None:
     error = refused(official, openai.BadRequestError, **request_)
     assert (error.param, error.type) == (param, "invalid_request_error")
     assert f"{param} " in error.message
-    assert said in error.message
-    assert error.code == ("unknown_parameter" if "leave it out" in said or "is called" in said else "invalid_value")
+    assert message in error.message
+    assert error.code == (
+        "unknown_parameter" if "leave it out" in message or "is called" in message else "invalid_value"
+    )
     assert not jobs(client)
 
 

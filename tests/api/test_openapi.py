@@ -1,4 +1,4 @@
-"""The OpenAPI document: that it says enough, and that the server keeps to it."""
+"""The OpenAPI document: that it is complete, and that the server conforms to it."""
 
 import json
 import subprocess

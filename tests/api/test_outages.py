@@ -1,4 +1,4 @@
-"""The broker or the database is gone: what is promised is kept, and the client is told the truth."""
+"""The broker or the database is gone: promises are kept, and the client gets the right error."""
 
 import asyncio
 import socket
@@ -89,7 +89,7 @@ def test_a_full_disk_is_named(postgres_url: str, redis_url: str, database: Engin
 
 
 def test_a_broker_that_hangs_does_not_hold_a_submission(postgres_url: str, database: Engine, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts connections and sends nothing
         url = "redis://{}:{}/0".format(*mute.getsockname())
         with (
             serving(tmp_path / "log", UNDERPAINT_DATABASE_URL=postgres_url, UNDERPAINT_REDIS_URL=url) as address,

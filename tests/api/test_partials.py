@@ -7,7 +7,7 @@ import pytest
 from api.surfaces.openai.partials import Partials
 
 
-def told(rounds: int, picture: str | None = None, final: bool = False) -> dict[str, Any]:
+def event(rounds: int, picture: str | None = None, final: bool = False) -> dict[str, Any]:
     return {"rounds": rounds, "etag": picture or f"picture {rounds}", "final": final}
 
 
@@ -19,7 +19,7 @@ def picked(most: int, expected: int | None, iterates: list[dict[str, Any]]) -> l
     return [iterate["rounds"] for iterate in iterates if partials.pick(iterate)]
 
 
-EXACT = [told(rounds) for rounds in range(10, 50, 4)] + [told(50, final=True)]
+EXACT = [event(rounds) for rounds in range(10, 50, 4)] + [event(50, final=True)]
 
 
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (1, [10]), (2, [10, 26]), (3, [10, 18, 34])])
@@ -36,9 +36,9 @@ def test_without_a_plan_the_first_ones_are_taken() -> None:
 
 
 def test_fewer_iterates_make_fewer() -> None:
-    assert picked(3, 20, [told(10), told(14), told(18, final=True)]) == [10, 14]
+    assert picked(3, 20, [event(10), event(14), event(18, final=True)]) == [10, 14]
 
 
 def test_what_has_no_picture_of_its_own_is_left_out() -> None:
-    none = {**told(10), "etag": None}
-    assert picked(3, 20, [none, told(11, "a"), told(14, "a"), told(18, "b")]) == [11, 18]
+    none = {**event(10), "etag": None}
+    assert picked(3, 20, [none, event(11, "a"), event(14, "a"), event(18, "b")]) == [11, 18]

@@ -88,8 +88,8 @@ def test_guests_follow_to_the_end_but_do_not_see_the_webhook(
     worker.run(job)
     assert mine.get(f"/v1/jobs/{job}").json()["webhook"] == hook
     assert nobody.get(f"/v1/jobs/{job}", params=link).json()["webhook"] is None
-    told = list(parse(nobody.get(f"/v1/jobs/{job}/events", params=link).text.split("\n")))
-    assert told[-1].kind == "done"
+    events = list(parse(nobody.get(f"/v1/jobs/{job}/events", params=link).text.split("\n")))
+    assert events[-1].kind == "done"
     picture = nobody.get(f"/v1/jobs/{job}/images/0/iterates/latest", params=link)
     assert picture.headers["content-type"] == "image/png"
     assert picture.content == mine.get(f"/v1/jobs/{job}/images/0/iterates/latest").content

@@ -1,4 +1,4 @@
-"""Submitting a job: what is taken, what is refused, and what is said."""
+"""Submitting a job: what is accepted, what is refused, and the responses."""
 
 import json
 import socket
@@ -85,8 +85,8 @@ def test_the_answer_is_what_is_read_afterwards(client: httpx.Client) -> None:
     """It is put together from what was saved, and not read again."""
     asked = {"priority": "high", "deadline_seconds": 60.5, "webhook": {"url": "https://1.1.1.1/hook"}}
     for request in ({"prompt": "red heart"}, {**FULL, **asked}):
-        told = client.post("/v1/jobs", json=request).json()
-        assert told == client.get(told["links"]["self"]).json()
+        created = client.post("/v1/jobs", json=request).json()
+        assert created == client.get(created["links"]["self"]).json()
 
 
 def test_every_job_of_a_burst_is_told_its_place(client: httpx.Client, database: Engine) -> None:
@@ -110,7 +110,7 @@ def test_json_by_other_names(client: httpx.Client, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("model", "nope", "must be one of the models on offer: emoji"),
         ("model", 3, "must be one of the models on offer: emoji"),
@@ -168,14 +168,14 @@ def test_json_by_other_names(client: httpx.Client, kind: str) -> None:
         ("promt", "red heart", "is not a field of a request: leave it out"),
     ],
 )
-def test_bad_values_are_told_by_field(client: httpx.Client, field: str, value: Any, said: str | None) -> None:
+def test_bad_values_are_reported_by_field(client: httpx.Client, field: str, value: Any, message: str | None) -> None:
     response = client.post("/v1/jobs", json={"prompt": "red heart", field: value})
-    if said is None:
+    if message is None:
         assert response.status_code == 202
         return
     found = faults(response)
     assert list(found) == [field]
-    assert said in found[field]
+    assert message in found[field]
     assert client.get("/v1/jobs").json()["jobs"] == []
 
 
@@ -194,7 +194,7 @@ def test_all_faults_at_once(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is required"),
         (b"[]", "must be a JSON object"),
@@ -207,10 +207,10 @@ def test_all_faults_at_once(client: httpx.Client) -> None:
         (b"[" * 30000, "must be JSON"),
     ],
 )
-def test_bodies_that_are_no_request(client: httpx.Client, content: bytes, said: str) -> None:
+def test_bodies_that_are_no_request(client: httpx.Client, content: bytes, message: str) -> None:
     found = faults(send(client, content))
     assert list(found) == ["body"]
-    assert said in found["body"]
+    assert message in found["body"]
 
 
 def test_whole_numbers_may_have_a_point(client: httpx.Client) -> None:

@@ -44,7 +44,7 @@ def ask(client: httpx.Client, method: str, path: str, **how: Any) -> httpx.Respo
 
 
 def same(response: httpx.Response, job: str) -> tuple[int, str, dict[str, str]]:
-    """What an answer tells, but for the id of the job and what every answer has its own of."""
+    """A response without the id of the job and the headers that differ in every response."""
     own = {"date", "content-length", "ratelimit", "x-request-id"}
     headers = {name: value for name, value in response.headers.items() if name not in own}
     return response.status_code, re.sub(r'"request_id":\s*"[^"]*"', "", response.text.replace(job, "JOB")), headers
@@ -124,8 +124,8 @@ def test_one_of_several_sees_its_own_by_every_route(holder: Holder, worker: Work
     for client in (mine, admin):
         for path in ("", "/iterates", "/events", "/images/0/iterates/latest", "/images/0/iterates/1"):
             assert client.get(f"/v1/jobs/{job}{path}").status_code == 200
-        told = list(parse(client.get(f"/v1/jobs/{job}/events").text.split("\n")))
-        assert told[-1].kind == "done"
+        events = list(parse(client.get(f"/v1/jobs/{job}/events").text.split("\n")))
+        assert events[-1].kind == "done"
         assert client.post(f"/v1/jobs/{job}/cancel").json()["state"] == "succeeded"
     assert admin.post(f"/v1/jobs/{other}/cancel").json()["state"] == "canceled"
     assert mine.delete(f"/v1/jobs/{job}").status_code == 204

@@ -1,4 +1,4 @@
-"""Simulated devices: as many rounds as the formula says, on each of them so many naps; the command writes its files."""
+"""Simulated devices: the number of rounds is that of the formula, and each naps as often; the command writes files."""
 
 import json
 import sys

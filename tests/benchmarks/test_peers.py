@@ -1,4 +1,4 @@
-"""The peers of the benchmarks: each gives the serial solution in the end, and does what its paper says."""
+"""The peers of the benchmarks: each gives the serial solution in the end, and does what its paper describes."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def test_every_peer_ends_with_the_serial_solution(tree, name, width):
 def test_paradigms_is_that_of_diffusers(emoji, steps, window, tolerance):
     pipeline = StableDiffusionParadigmsPipeline.from_pretrained(EMOJI, dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
-    # Its batched step takes alpha = 1 at the end whatever the scheduler says.
+    # Its batched step takes alpha = 1 at the end whatever the scheduler has.
     config = pipeline.scheduler.config
     pipeline.scheduler = DDIMParallelScheduler.from_config(config, set_alpha_to_one=True)
     pipeline.wrapped_unet = pipeline.unet

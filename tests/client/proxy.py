@@ -1,4 +1,4 @@
-"""A TCP proxy between client and server, with which a test can break connections."""
+"""A TCP proxy between client and server that injects network faults."""
 
 import socket
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from threading import Thread
 from typing import Self
 
 
-def page(status: str) -> bytes:
-    """A response with an HTML page, as other servers and proxies send it."""
+def html_error(status: str) -> bytes:
+    """An error response with an HTML body, as a reverse proxy sends it."""
     head = f"HTTP/1.1 {status}\r\nRetry-After: 0\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 7"
     return f"{head}\r\n\r\n<p>Hey!".encode()
 
@@ -18,10 +18,12 @@ class Proxy:
 
     Attributes:
         address: the URL for clients.
-        lost: the number of responses that were lost.
-        cut_after: when these bytes have been sent to the client, its connection is cut.
-        lose: the response to a request that begins with these bytes is lost, with the connection.
-        instead: a request that begins with the first of these gets the second as its response.
+        cut_after: close the connection after a response with these bytes was forwarded.
+        drop_response_to: forward the next request that begins with these bytes, then close the connection without a
+            response.
+        dropped: the number of responses that were dropped.
+        replacement: a pair (prefix, response). The next request that begins with the prefix is not forwarded, and gets
+            this response.
     """
 
     def __init__(self, server: str) -> None:
@@ -29,9 +31,9 @@ class Proxy:
         self._server = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "http://{}:{}".format(*self._listener.getsockname())
-        self.cut_after = self.lose = b""
-        self.instead: tuple[bytes, bytes] | None = None
-        self.lost = 0
+        self.cut_after = self.drop_response_to = b""
+        self.replacement: tuple[bytes, bytes] | None = None
+        self.dropped = 0
 
     def __enter__(self) -> Self:
         Thread(target=self._accept, daemon=True).start()
@@ -52,30 +54,30 @@ class _Connection:
 
     def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
         self._proxy, self._client, self._server = proxy, client, server
-        self._losing = False
-        for way in (self._up, self._down):
-            Thread(target=self._run, args=[way], daemon=True).start()
+        self._dropping = False
+        for direction in (self._forward_requests, self._forward_responses):
+            Thread(target=self._run, args=[direction], daemon=True).start()
 
-    def _run(self, way: Callable[[], None]) -> None:
+    def _run(self, direction: Callable[[], None]) -> None:
         with suppress(OSError):
-            way()
+            direction()
         _close(self._client)
         _close(self._server)
 
-    def _up(self) -> None:
+    def _forward_requests(self) -> None:
         while data := self._client.recv(65536):
-            if self._proxy.instead and data.startswith(self._proxy.instead[0]):
-                response, self._proxy.instead = self._proxy.instead[1], None
+            if self._proxy.replacement and data.startswith(self._proxy.replacement[0]):
+                response, self._proxy.replacement = self._proxy.replacement[1], None
                 self._client.sendall(response)
                 return
-            if self._proxy.lose and data.startswith(self._proxy.lose):
-                self._proxy.lose, self._losing = b"", True
+            if self._proxy.drop_response_to and data.startswith(self._proxy.drop_response_to):
+                self._proxy.drop_response_to, self._dropping = b"", True
             self._server.sendall(data)
 
-    def _down(self) -> None:
+    def _forward_responses(self) -> None:
         while data := self._server.recv(65536):
-            if self._losing:
-                self._proxy.lost += 1
+            if self._dropping:
+                self._proxy.dropped += 1
                 return
             self._client.sendall(data)
             if self._proxy.cut_after and self._proxy.cut_after in data:
@@ -83,7 +85,7 @@ class _Connection:
                 return
 
 
-def _close(one: socket.socket) -> None:
+def _close(connection: socket.socket) -> None:
     with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
-    one.close()
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from contract.fields import Generation
 from store import moves, tables
 from tests.api.worker import Worker, png
-from tests.client.proxy import Proxy, page
+from tests.client.proxy import Proxy, html_error
 from tests.until import until
 from underpaint import (
     AsyncUnderpaint,
@@ -169,16 +169,16 @@ def test_events_of_a_job_that_is_not_there(client: Underpaint) -> None:
 
 
 def test_a_lost_response_makes_no_second_job(client: Underpaint, proxy: Proxy) -> None:
-    proxy.lose = b"POST"
+    proxy.drop_response_to = b"POST"
     job = client.submit("red heart")
-    assert proxy.lost == 1
+    assert proxy.dropped == 1
     assert [each.id for each in client.jobs()] == [job.id]
 
 
 def test_what_must_not_happen_twice_is_sent_once(client: Underpaint, worker: Worker, proxy: Proxy) -> None:
     job = client.submit("red heart", max_iterations=0)
     worker.run(str(job.id), stopped="max_iterations")
-    proxy.lose = b"POST"
+    proxy.drop_response_to = b"POST"
     with pytest.raises(Unreachable) as lost:
         client.refine(job)
     assert lost.value.sent
@@ -186,17 +186,17 @@ def test_what_must_not_happen_twice_is_sent_once(client: Underpaint, worker: Wor
 
 
 def test_a_server_that_is_away_for_a_moment(client: Underpaint, proxy: Proxy) -> None:
-    proxy.instead = (b"POST", page("503 Away"))
+    proxy.replacement = (b"POST", html_error("503 Away"))
     job = client.submit("red heart")
-    assert proxy.instead is None
-    proxy.instead = (b"GET", page("502 Bad Gateway"))
+    assert proxy.replacement is None
+    proxy.replacement = (b"GET", html_error("502 Bad Gateway"))
     assert next(iter(client.events(job))).id == 1
-    assert proxy.instead is None
+    assert proxy.replacement is None
 
 
 def test_without_patience(make: Callable[..., Underpaint], make_key: Callable[..., str], proxy: Proxy) -> None:
     client = make(key=make_key("ann"), patience=0)
-    proxy.instead = (b"GET", page("503 Away"))
+    proxy.replacement = (b"GET", html_error("503 Away"))
     with pytest.raises(ServerFault, match="503") as away:
         client.models()
     assert (away.value.status, away.value.retry_after) == (503, 0)
@@ -311,10 +311,10 @@ def test_no_id(client: Underpaint) -> None:
 
 @pytest.mark.parametrize("status", ["200 OK", "301 Moved", "404 Not Found"])
 def test_another_server(client: Underpaint, proxy: Proxy, status: str) -> None:
-    proxy.instead = (b"GET", page(status))
+    proxy.replacement = (b"GET", html_error(status))
     with pytest.raises(UnexpectedAnswer, match=r"as (no|an) Underpaint server does"):
         client.models()
-    assert proxy.instead is None
+    assert proxy.replacement is None
 
 
 def test_both_clients_are_alike() -> None:

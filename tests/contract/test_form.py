@@ -16,15 +16,15 @@ def fields(catalog: Catalog) -> dict[str, FormField]:
 
 
 def test_a_number_has_the_bounds_and_the_default_of_the_model(fields: dict[str, FormField]) -> None:
-    def told(name: str) -> tuple[Any, ...]:
+    def row(name: str) -> tuple[Any, ...]:
         field = fields[name]
         return field.type, field.minimum, field.maximum, field.multiple_of, field.default
 
-    assert told("steps") == ("integer", 1, 1000, None, 50)
-    assert told("width") == ("integer", 64, 64, 8, 64)
-    assert told("guidance_scale") == ("number", 1, 20, None, 3)
-    assert told("images") == ("integer", 1, 8, None, 1)
-    assert told("seed") == ("integer", 0, 2**32 - 1, None, None)
+    assert row("steps") == ("integer", 1, 1000, None, 50)
+    assert row("width") == ("integer", 64, 64, 8, 64)
+    assert row("guidance_scale") == ("number", 1, 20, None, 3)
+    assert row("images") == ("integer", 1, 8, None, 1)
+    assert row("seed") == ("integer", 0, 2**32 - 1, None, None)
     assert (fields["deadline_seconds"].exclusive_minimum, fields["deadline_seconds"].maximum) == (0, 604800)
 
 

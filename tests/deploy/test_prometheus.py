@@ -1,4 +1,4 @@
-"""Prometheus takes its configuration, and each alert fires when it should and only then: promtool says so."""
+"""Prometheus takes its configuration, and each alert fires when it should and only then, by promtool."""
 
 import json
 import shutil

@@ -126,8 +126,8 @@ def test_pictures_and_events_come_as_they_are_made(proxied: httpx.Client) -> Non
         assert (second.status_code, second.content != first.content) == (200, True)
         # Events, one by one, while the job still runs.
         with proxied.stream("GET", f"{job}/events") as stream:
-            told = (told.data["iterate"] for told in parse(stream.iter_lines()) if told.kind == "iterate")
-            assert [next(told) for _ in range(3)] == [0, 1, 2]
+            seen = (event.data["iterate"] for event in parse(stream.iter_lines()) if event.kind == "iterate")
+            assert [next(seen) for _ in range(3)] == [0, 1, 2]
             assert proxied.get(job).json()["state"] == "running"
     finally:
         proxied.post(f"{job}/cancel")

@@ -14,12 +14,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "command.md"
 SESSIONS = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
-def common(said: str) -> list[list[str]]:
+def common(output: str) -> list[list[str]]:
     """What does not depend on the machine, the hour or the chance: words, but for numbers and what hangs on them."""
-    said = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|^[0-9a-f]{8}\b", "ID", said, flags=re.M)
-    said = re.sub(r"[\d.]+(e-\d+)?( (s|min|h)\b)?", "N", said)
+    output = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|^[0-9a-f]{8}\b", "ID", output, flags=re.M)
+    output = re.sub(r"[\d.]+(e-\d+)?( (s|min|h)\b)?", "N", output)
     # What doctor finds differs everywhere, but not what it looks at.
-    return [line.split()[: 2 if line.startswith("ok ") else None] for line in said.splitlines()]
+    return [line.split()[: 2 if line.startswith("ok ") else None] for line in output.splitlines()]
 
 
 def ran(command: str, settings: dict[str, str], folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The reference of request fields is what its command writes, and says of each field what the table has."""
+"""The reference of request fields is what its command writes, and has for each field what the table has."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def methods(field: str) -> str:
 
 def test_a_row_has_type_unit_bounds_default_and_who_takes_it() -> None:
     rows = {line.split("`")[1]: line for line in reference.markdown().splitlines() if line.startswith("| `")}
-    for name, told in {
+    for name, ending in {
         "prompt": "*Type:* string, at most `max_prompt_characters`. *Required.* |",
         "steps": "*Type:* integer, from `min_steps` to `max_steps`. *Default:* the model's. |",
         "eta": "*Type:* number, from 0 to 1. *Default:* `0.0`. *Only with:* `solver` `ddim`. |",
@@ -31,5 +31,5 @@ def test_a_row_has_type_unit_bounds_default_and_who_takes_it() -> None:
         "deadline_seconds": "*Type:* number, greater than 0, at most 604800. *Unit:* seconds. |",
         "events": '*Type:* array of `state`, `iterate`, `done`. *Default:* `["done"]`. |',
     }.items():
-        assert rows[name].endswith(told), name
+        assert rows[name].endswith(ending), name
     assert f"{methods('tolerance')} *May be changed when the job is refined.*" in rows["tolerance"]

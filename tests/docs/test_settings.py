@@ -1,4 +1,4 @@
-"""The page of settings is what the command writes, and says rightly who reads them."""
+"""The page of settings is what the command writes, and names the right readers."""
 
 import re
 from pathlib import Path
@@ -25,14 +25,14 @@ def test_it_says_rightly_who_reads_them() -> None:
         part: set(re.findall(r"(?<!self)\.([a-z]+(?:_[a-z]+)+)\b", "\n".join(path.read_text() for path in paths)))
         for part, paths in code.items()
     }
-    told = {
+    readers = {
         each.name.removeprefix("UNDERPAINT_").lower(): set(each.read_by)
         for _, _, listed in settings.groups()
         for each in listed
     }
     # Read by `exposed`, as `targets`, and by `store.logs`.
     shared = {"allow_open", "webhook_allow", "webhook_http", "log_format", "log_level"}
-    checked = {name: parts for name, parts in told.items() if "_" in name and name not in shared}
+    checked = {name: parts for name, parts in readers.items() if "_" in name and name not in shared}
     assert checked == {name: {part for part in code if name in read[part]} for name in checked}
 
 

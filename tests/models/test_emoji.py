@@ -1,4 +1,4 @@
-"""The shipped model is what its card says, loads without network, and its training can be run again."""
+"""The shipped model matches its card, loads without network, and its training can be run again."""
 
 import json
 import os

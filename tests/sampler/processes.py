@@ -95,7 +95,7 @@ class Case:
     Attributes:
         theirs: makes the diffusers scheduler.
         ours: makes our solver for a number of steps, given their scheduler.
-        prediction: what the network says.
+        prediction: the output of the network.
         arguments: of the scheduler's `step`; functions of the step's number for those that differ by step; `schedule`
             is what `set_timesteps` gets.
     """

@@ -124,7 +124,7 @@ def test_a_checkpoint_comes_with_each_iterate():
 
 
 class Broken(Mixture):
-    """Fails for samples above a bound, in the way that `how` says."""
+    """Fails for samples above a bound, in the way of `how`."""
 
     how = "raise"
 

@@ -1,4 +1,4 @@
-"""What cannot be loaded is refused, and the message says why."""
+"""What cannot be loaded is refused, and the message has the reason."""
 
 import json
 import shutil

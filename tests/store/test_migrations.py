@@ -1,4 +1,4 @@
-"""The migrations build exactly what ``store.tables`` says, and take it down again."""
+"""The migrations build exactly the tables of ``store.tables``, and remove them again."""
 
 import os
 import subprocess

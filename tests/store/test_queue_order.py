@@ -1,4 +1,4 @@
-"""Whose turn it is: fairness between keys, priorities, limits, and what clients are told of it."""
+"""Whose turn it is: fairness between keys, priorities, limits, and the positions that clients see."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

@@ -49,7 +49,7 @@ def at_once(engine: Engine, statements: Sequence[Any]) -> list[Any]:
 
 def assert_told_once(driver: Driver, job_id: UUID) -> None:
     """The job's events are numbered without gaps up to its seq; the last of a finished job is ``done``. Another is
-    followed by the event that tells of its refinement, and by nothing where there was none."""
+    followed by the event of its refinement, and by nothing where there was none."""
     job, events = driver.job(job_id), driver.events(job_id)
     assert [event.seq for event in events] == list(range(1, job.seq + 1))
     assert (events[-1].kind == "done") == (job.state in TERMINAL)

@@ -98,13 +98,13 @@ def test_events_after_a_number(driver: Driver):
     driver.save(job_id)
     driver.do(moves.succeed(job_id, 1, "exact"))
 
-    def told(**where: int) -> list[tuple[int, str]]:
+    def listed(**where: int) -> list[tuple[int, str]]:
         return [(event.seq, event.kind) for event in driver.session.scalars(reads.events(job_id, **where))]
 
-    assert told() == [(1, "state"), (2, "state"), (3, "iterate"), (4, "done")]
-    assert told(after=2) == [(3, "iterate"), (4, "done")]
-    assert told(after=1, limit=1) == [(2, "state")]
-    assert told(after=4) == []
+    assert listed() == [(1, "state"), (2, "state"), (3, "iterate"), (4, "done")]
+    assert listed(after=2) == [(3, "iterate"), (4, "done")]
+    assert listed(after=1, limit=1) == [(2, "state")]
+    assert listed(after=4) == []
 
 
 def test_what_the_janitor_sends(driver: Driver):

@@ -73,7 +73,7 @@ def test_wakeups_reach_subscribers(client: redis.Redis, redis_url: str):
 
 @pytest.mark.parametrize("message", [b"", b"[]", b"{}", b'{"job": 1, "seq": 1}', b'{"job": "x", "seq": 1}', b"\xff"])
 def test_message_of_somebody_else_is_a_value_error(message: bytes):
-    with pytest.raises(ValueError):  # noqa: PT011 - json, uuid and we say it each in their own words
+    with pytest.raises(ValueError):  # noqa: PT011 - the messages of json, uuid and ours differ
         wakeups.decode(message)
     with pytest.raises(ValueError):  # noqa: PT011
         wakeups.decode_control(message)

@@ -181,7 +181,7 @@ def test_saved_iterate_becomes_the_final_one(driver: Driver, kept: bytes | None)
     driver.save(job_id, iterate=1, picture=kept, residual=0.25)
     iterates = select(Iterate).options(undefer(Iterate.picture)).order_by(Iterate.iterate)
     before = driver.session.scalars(iterates).all()[1]
-    told = driver.events(job_id)[-1].data
+    data = driver.events(job_id)[-1].data
     seq = driver.make_final(job_id, 1, picture=b"png")
     driver.session.expire_all()
     first, last = driver.session.scalars(iterates).all()
@@ -189,7 +189,7 @@ def test_saved_iterate_becomes_the_final_one(driver: Driver, kept: bytes | None)
     assert (last.picture, last.residual, last.created_at) == (b"png", 0.25, before.created_at)
     event = driver.events(job_id)[-1]
     assert (event.seq, event.kind) == (seq, "iterate")
-    assert event.data == {**told, "final": True, "etag": sha256(b"png").hexdigest()}
+    assert event.data == {**data, "final": True, "etag": sha256(b"png").hexdigest()}
 
 
 def test_lease_that_ran_out_unnoticed_still_serves(driver: Driver):

@@ -44,7 +44,7 @@ def test_private_addresses_are_refused_in_every_form(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("http://example.org/", "no plain http"),
         ("ftp://example.org/", "begins with https"),
@@ -66,8 +66,8 @@ def test_private_addresses_are_refused_in_every_form(host: str) -> None:
         ("https://exam\nple.org/", "must"),
     ],
 )
-def test_these_are_refused(url: str, said: str) -> None:
-    assert said in (PUBLIC.fault(url) or "")
+def test_these_are_refused(url: str, message: str) -> None:
+    assert message in (PUBLIC.fault(url) or "")
 
 
 def test_what_the_settings_allow() -> None:

@@ -112,14 +112,14 @@ def test_a_batch_that_cannot_be_started_fails_alone(thread: EngineThread) -> Non
 
 
 def test_a_batch_is_told_how_many_others_share_the_rounds(thread: EngineThread) -> None:
-    told: list[int] = []
+    counts: list[int] = []
     go = Event()
     updates: SimpleQueue[ImageUpdate] = SimpleQueue()
 
     def batch(images: tuple[int, ...]) -> ImageBatch:
         def begin(model: Model, _: Engine, others: int) -> Begun:
             assert go.wait(60)
-            told.append(others)
+            counts.append(others)
             return model.encode("red heart", "", 3.0), {image: good(model) for image in images}
 
         return ImageBatch(images, begin, updates.put)
@@ -131,5 +131,5 @@ def test_a_batch_is_told_how_many_others_share_the_rounds(thread: EngineThread) 
     for _ in range(6):
         while updates.get(timeout=60).status is Status.RUNNING:
             pass
-    assert told[1:] == [3, 5]
-    assert told[0] in (0, 3, 4)  # the others may not have been there yet
+    assert counts[1:] == [3, 5]
+    assert counts[0] in (0, 3, 4)  # the others may not have been there yet

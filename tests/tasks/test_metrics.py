@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus of its rounds, images and jobs, each figure in its place."""
+"""What a worker reports to Prometheus of its rounds, images and jobs, each figure in its place."""
 
 from typing import Any
 

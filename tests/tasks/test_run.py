@@ -60,10 +60,10 @@ def test_every_iterate_is_saved_as_the_sampler_has_it(
     events = jobs.events(job_id)
     assert [event.seq for event in events] == list(range(1, job.seq + 1))
     assert [event.data["iterate"] for event in events if event.kind == "iterate"] == [each.iterate for each in saved]
-    told: list[int] = []
+    numbers: list[int] = []
     while (message := listener.get_message(timeout=0.5)) is not None:
-        told.append(wakeups.decode(message["data"]).seq)
-    assert told == list(range(2, job.seq + 1))
+        numbers.append(wakeups.decode(message["data"]).seq)
+    assert numbers == list(range(2, job.seq + 1))
     listener.close()
 
 

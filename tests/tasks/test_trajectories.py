@@ -21,10 +21,10 @@ def test_an_engine_is_busy_if_two_evaluations_for_each_image_do_not_fit_into_a_r
     request = generation(method="auto", steps=40, images=images)
 
     def plans(others: int) -> list[Any]:
-        told: dict[int, Any] = {}
+        plans: dict[int, Any] = {}
         starts = {image: Start() for image in range(images)}
-        begin(uuid4(), request, starts, told.__setitem__, emoji, Engine(emoji, WIDTH), others)
-        return [told[image] for image in range(images)]
+        begin(uuid4(), request, starts, plans.__setitem__, emoji, Engine(emoji, WIDTH), others)
+        return [plans[image] for image in range(images)]
 
     assert 2 * (images + free) == WIDTH
     idle, full, busy = plans(0), plans(free), plans(free + 1)

@@ -83,10 +83,10 @@ def test_a_job_is_told_in_order_and_signed(
     sending(webhook_secret=f"{webhook_secrets.new_secret()} {secret}")
     with Session(database) as session:
         wanted = session.scalar(text("select count(*) from events")) or 0
-    told = [Webhook(secret).verify(each.body, each.headers) for each in there.wait(wanted)]
-    assert [each["data"]["seq"] for each in told] == list(range(1, wanted + 1))
-    assert [each["type"] for each in told] == ["job.state"] * 3 + ["job.iterate"] * 3 + ["job.state", "job.done"]
-    iterate, done = told[5]["data"], told[-1]["data"]
+    events = [Webhook(secret).verify(each.body, each.headers) for each in there.wait(wanted)]
+    assert [each["data"]["seq"] for each in events] == list(range(1, wanted + 1))
+    assert [each["type"] for each in events] == ["job.state"] * 3 + ["job.iterate"] * 3 + ["job.state", "job.done"]
+    iterate, done = events[5]["data"], events[-1]["data"]
     assert iterate["picture"] == f"https://pictures.example/v1/jobs/{job}/images/0/iterates/2"
     assert (done["job"], done["state"], done["stopped"]) == (job, "succeeded", "converged")
     assert done["links"] == {"job": f"https://pictures.example/v1/jobs/{job}"}
