@@ -250,8 +250,9 @@ def refine(job_id: UUID, generation: Generation, max_queued: int | None = None) 
 
 def rescue(max_crashes: int, limit: int = 100) -> Moved:
     """End the lease of running jobs that has expired: a job is canceled if that was requested, fails at the
-    ``max_crashes``-th time, and is otherwise queued again, unsent. At most ``limit`` jobs, those that expired first.
-    Several janitors can do this at once."""
+    ``max_crashes``-th time in a row without progress, and is otherwise queued again, unsent. Progress is a new iterate:
+    a job that goes on is not what kills workers. At most ``limit`` jobs, those that expired first. Several janitors can
+    do this at once."""
     expired = (
         select(jobs.c.id)
         .where(jobs.c.state == "running", jobs.c.lease_expires_at < func.now())
@@ -260,7 +261,9 @@ def rescue(max_crashes: int, limit: int = 100) -> Moved:
         .with_for_update(skip_locked=True)
         .cte("expired")
     )
-    crashes = jobs.c.crashes + 1
+    new = and_(iterates.c.job_id == jobs.c.id, iterates.c.created_at > jobs.c.claimed_at)
+    went_on = select(iterates.c.iterate).where(new).correlate(jobs).exists()
+    crashes = case((went_on, 0), else_=jobs.c.crashes + 1)
     asked, poison = jobs.c.cancel_requested, crashes >= max_crashes
     reason = func.format("the worker died %s times while it ran this job, which is not tried again", crashes)
     return _ending(

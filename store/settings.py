@@ -47,8 +47,9 @@ class JobSettings(_Settings):
     """Time between two heartbeats of a worker, in seconds; below half of ``lease_seconds``."""
 
     max_crashes: PositiveInt = 3
-    """A job whose lease expired this many times fails instead of being queued again. Its last try runs alone on its
-    worker, so that no job fails because of another one that crashes workers; with 1 every job runs alone."""
+    """A job whose lease expired this many times without a new iterate in between fails instead of being queued again.
+    Its last try runs alone on its worker, so that no job fails because of another one that crashes workers; with 1
+    every job runs alone."""
 
     resend_seconds: PositiveFloat = 30
     """If the broker's queue is empty, the message for a job that is still queued this long after it is sent again."""
@@ -197,6 +198,10 @@ class WorkerSettings(_Settings):
 
     soft_shutdown_seconds: PositiveFloat = 20
     """How long a worker that stops may take to hand its jobs back, in seconds."""
+
+    remote_control: bool = False
+    """Whether workers obey Celery's remote control (``celery inspect``, ``celery control``). With it everybody who can
+    reach Redis can end a worker."""
 
 
 class WebhookSettings(_Settings):

@@ -61,8 +61,8 @@ def decode(message: bytes) -> Wakeup:
     try:
         fields = json.loads(message)
         return Wakeup(UUID(fields["job"]), int(fields["seq"]))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a message of {JOBS}: {message!r}") from error
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"not a message of {JOBS}: {message[:100]!r}") from error
 
 
 def decode_control(message: bytes) -> UUID:

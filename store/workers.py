@@ -1,23 +1,53 @@
 """The presence of workers and beats in Redis: each announces itself periodically, and expires when it stops.
 
-Without Redis the presence of others is unknown, so the functions raise ``outages.REDIS_AWAY``.
+Without Redis the presence of others is unknown, so the functions raise ``outages.REDIS_AWAY``. What others have put in
+our place is dropped: an announcement that cannot be read is none, and comes again with the next heartbeat.
 """
 
 # pyright: reportUnknownMemberType=false
 # redis-py leaves the types of some keyword arguments open.
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import redis
 import redis.asyncio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from store.redis_kinds import drop_wrong, drop_wrong_async, is_wrong_kind
 
 Part = Literal["worker", "beat"]
+
+log = logging.getLogger(__name__)
+
+
+class _Info(BaseModel):
+    """What an announcement may hold, and in which form others rely on it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: str = ""
+    concurrency: int = Field(default=0, ge=0, le=1_000_000)
+    jobs: int = Field(default=0, ge=0)
+    models: list[str] = []
+    engines: dict[str, dict[str, Any]] = {}
+    swept_seconds_ago: float | None = None
 
 
 def announce(client: redis.Redis, name: str, info: dict[str, Any], seconds: float, part: Part = "worker") -> None:
     """Announce a process for the next ``seconds``. ``info`` (JSON values) is what ``alive`` returns for it."""
+    try:
+        _announce(client, name, info, seconds, part)
+    except redis.ResponseError as error:
+        if not is_wrong_kind(error):
+            raise
+        drop_wrong(client, {names_of(part): "set"})
+        _announce(client, name, info, seconds, part)
+
+
+def _announce(client: redis.Redis, name: str, info: dict[str, Any], seconds: float, part: Part) -> None:
     with client.pipeline(transaction=True) as pipe:
         pipe.sadd(names_of(part), name)
         pipe.set(_key(part, name), json.dumps(info), px=int(seconds * 1000))
@@ -34,19 +64,31 @@ def withdraw(client: redis.Redis, name: str, part: Part = "worker") -> None:
 
 def alive(client: redis.Redis, part: Part = "worker") -> dict[str, dict[str, Any]]:
     """The info of every process that is announced, by name."""
-    names = _sorted(client.smembers(names_of(part)))
+    try:
+        names = _sorted(client.smembers(names_of(part)))
+    except redis.ResponseError as error:
+        if not is_wrong_kind(error):
+            raise
+        drop_wrong(client, {names_of(part): "set"})
+        return {}
     there, gone = _split(names, client.mget([_key(part, name) for name in names]) if names else [])
     if gone:
-        client.srem(names_of(part), *gone)
+        client.srem(names_of(part), *map(_bytes, gone))
     return there
 
 
 async def alive_async(client: redis.asyncio.Redis, part: Part = "worker") -> dict[str, dict[str, Any]]:
     """``alive`` for asyncio."""
-    names = _sorted(await client.smembers(names_of(part)))
+    try:
+        names = _sorted(await client.smembers(names_of(part)))
+    except redis.ResponseError as error:
+        if not is_wrong_kind(error):
+            raise
+        await drop_wrong_async(client, {names_of(part): "set"})
+        return {}
     there, gone = _split(names, await client.mget([_key(part, name) for name in names]) if names else [])
     if gone:
-        await client.srem(names_of(part), *gone)
+        await client.srem(names_of(part), *map(_bytes, gone))
     return there
 
 
@@ -55,16 +97,35 @@ def names_of(part: Part) -> str:
     return f"underpaint:{part}s"
 
 
-def _key(part: Part, name: str) -> str:
-    return f"underpaint:{part}:{name}"
+def _key(part: Part, name: str) -> bytes:
+    return f"underpaint:{part}:{name}".encode(errors="surrogateescape")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")
 
 
 def _sorted(members: set[bytes | str]) -> list[str]:
-    return sorted(member.decode() if isinstance(member, bytes) else member for member in members)
+    return sorted(
+        member.decode(errors="surrogateescape") if isinstance(member, bytes) else member for member in members
+    )
 
 
 def _split(names: list[str], values: Sequence[bytes | str | None]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The info of those that are announced, and the names of those that have expired."""
-    pairs = list(zip(names, values, strict=True))
-    there = {name: json.loads(value) for name, value in pairs if value is not None}
-    return there, [name for name, value in pairs if value is None]
+    """The info of those that are announced, and the names of those that have expired or cannot be read."""
+    there: dict[str, dict[str, Any]] = {}
+    gone: list[str] = []
+    for name, value in zip(names, values, strict=True):
+        if value is None or (info := _read(name, value)) is None:
+            gone.append(name)
+        else:
+            there[name] = info
+    return there, gone
+
+
+def _read(name: str, value: bytes | str) -> dict[str, Any] | None:
+    try:
+        return _Info.model_validate_json(value).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        log.warning("what Redis has of %s is no announcement, dropped: %s", ascii(name)[:100], error.errors()[0]["msg"])
+        return None

@@ -25,6 +25,7 @@ from store.database import sync_engine, sync_sessions
 from store.outages import DATABASE_AWAY, REDIS_AWAY
 from store.pictures import PictureId, Pictures, open_pictures, redis_cache
 from store.redis_clients import sync_redis
+from store.redis_kinds import drop_wrong, is_wrong_kind
 from store.settings import JobSettings, MetricsSettings, StoreSettings, WebhookSettings
 from tasks.dispatch import send
 from tasks.metrics_janitor import JanitorMetrics
@@ -193,8 +194,11 @@ class Janitor:
         try:
             # While messages are in the queue, workers will look for work. If it is empty, an old message is lost.
             empty = self._redis.llen(QUEUE) == 0
-        except REDIS_AWAY:
-            return  # no broker to send to
+        except REDIS_AWAY as error:
+            if not is_wrong_kind(error):
+                return  # no broker to send to
+            drop_wrong(self._redis, {QUEUE: "list"})
+            empty = True
         query = reads.unsent_or_stale(self._settings.resend_seconds) if empty else reads.unsent()
         with self._sessions() as session:
             job_ids = session.scalars(query).all()

@@ -16,10 +16,10 @@ from kombu.pools import producers
 
 from store import logs
 from store.redis_clients import TIMEOUTS
-from store.settings import JobSettings, LogSettings, StoreSettings
+from store.settings import JobSettings, LogSettings, StoreSettings, WorkerSettings
+from tasks import broker
+from tasks.broker import QUEUE, WORK
 
-QUEUE = "underpaint"
-WORK = "underpaint.work"
 SWEEP = "underpaint.sweep"
 
 ONE_TRY = {"max_retries": 0, "socket_timeout": 0.4, "socket_connect_timeout": 0.4}
@@ -43,12 +43,15 @@ def _configuration() -> dict[str, Any]:
         # A busy worker must not hold messages that an idle one could handle.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
+        # Whoever reaches Redis could end a worker with it.
+        "worker_enable_remote_control": WorkerSettings().remote_control,
         # The janitor runs in the process of beat, see there.
         "beat_scheduler": "tasks.janitor:Clock",
         "beat_schedule": {"janitor": {"task": SWEEP, "schedule": JobSettings().heartbeat_seconds}},
     }
 
 
+broker.use()
 app = Celery("underpaint", set_as_current=False)
 # Evaluated when the configuration is first needed: importing this module reads no settings.
 app.add_defaults(_configuration)

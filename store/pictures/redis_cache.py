@@ -15,6 +15,7 @@ import redis
 import redis.asyncio
 
 from store.outages import REDIS_AWAY
+from store.redis_kinds import drop_wrong, is_wrong_kind
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,22 @@ def put(client: redis.Redis, job: UUID, image: int, iterate: int, png: bytes, se
     """Cache a picture for ``seconds`` (whole) from now, and the older ones of its job for as long."""
     key = _key(job)
     try:
-        with client.pipeline(transaction=True) as pipe:
-            pipe.hset(key, _field(image, iterate), png)
-            pipe.expire(key, seconds)
-            pipe.execute()
+        try:
+            _put(client, key, _field(image, iterate), png, seconds)
+        except redis.ResponseError as error:
+            if not is_wrong_kind(error):
+                raise
+            drop_wrong(client, {key: "hash"})
+            _put(client, key, _field(image, iterate), png, seconds)
     except REDIS_AWAY as error:
         log.warning("preview of job %s not cached: %s", job, error)
+
+
+def _put(client: redis.Redis, key: str, field: str, png: bytes, seconds: int) -> None:
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(key, field, png)
+        pipe.expire(key, seconds)
+        pipe.execute()
 
 
 async def get(client: redis.asyncio.Redis, job: UUID, image: int, iterate: int) -> bytes | None:
@@ -36,6 +47,9 @@ async def get(client: redis.asyncio.Redis, job: UUID, image: int, iterate: int) 
     try:
         return cast(bytes | None, await client.hget(_key(job), _field(image, iterate)))
     except REDIS_AWAY as error:
+        if is_wrong_kind(error):
+            await drop_async(client, job)
+            return None
         log.warning("preview of job %s not looked up in the cache: %s", job, error)
         return None
 

@@ -39,6 +39,10 @@ class Api:
             return False
         return True
 
+    def log(self) -> str:
+        """Its log."""
+        return self._log.read_text()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

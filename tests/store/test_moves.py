@@ -420,6 +420,19 @@ def test_rescue_queues_again_and_gives_up_in_the_end(driver: Driver):
     assert [event.seq for event in driver.events(job_id)] == list(range(1, job.seq + 1))
 
 
+def test_a_job_that_goes_on_is_not_what_kills_workers(driver: Driver):
+    job_id = driver.claimed()
+    # Crashes without a new iterate count, those after one start the count again.
+    for iterate, crashes, state in [(None, 1, "queued"), (0, 0, "queued"), (None, 1, "queued"), (None, 2, "failed")]:
+        attempt = driver.job(job_id).attempt
+        if iterate is not None:
+            driver.save(job_id, attempt=attempt, iterate=iterate)
+        driver.expire(job_id)
+        assert driver.do(moves.rescue(2)).state == state
+        assert driver.job(job_id).crashes == crashes
+        driver.do(moves.claim(job_id, "worker", 15))
+
+
 def test_the_next_job_is_claimed_with_its_images(driver: Driver):
     claim = moves.claim_next("worker", 15, LastTry(2))
     first, second = driver.submit(images=3), driver.submit()
