@@ -70,7 +70,7 @@ def test_killed_after_an_iterate_is_saved(
     story = Story(api, pool, api.submit(**JOB))
     story.wait_for_iterate(0)
     two.kill(story.worker(jobs))
-    story.check(jobs, undisturbed, attempts=2, crashes=1)
+    story.check(jobs, undisturbed, attempts=2, crashes=0)
 
 
 def test_a_worker_that_is_stopped(

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 
 from store import moves, wakeups, workers
 from store.redis_clients import sync_redis
-from tasks.queue import QueueUnavailable, app, enqueue
+from tasks.queue import QUEUE, QueueUnavailable, app, enqueue
 from tests.tasks.inside import Reference
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet, pid_of
@@ -18,6 +19,7 @@ from tests.until import until
 # Seconds of work on one slow core, an iterate every few rounds.
 LONG: dict[str, Any] = {"steps": 48, "blocks": 6, "tolerance": 0.0, "max_iterations": 3}
 ENDLESS: dict[str, Any] = {"steps": 300, "blocks": 6, "tolerance": 0.0}
+FRUITLESS: dict[str, Any] = {"steps": 1000, "method": "serial", "previews": False}  # without an iterate before the end
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_a_killed_workers_job_goes_on_from_its_last_iterate(jobs: Jobs, fleet: F
     victim = fleet.child(jobs.get(job_id).worker)
     victim.kill()
     victim.wait()
-    jobs.wait(job_id, lambda job: job.crashes == 1)
+    jobs.wait(job_id, lambda job: job.state == "queued" or job.attempt == 2)
     saved = jobs.iterates(job_id)
     job = jobs.wait(job_id)
     assert (job.state, job.attempt) == ("succeeded", 2)
@@ -147,7 +149,7 @@ def test_beat_is_seen_while_it_is_there(jobs: Jobs, fleet: Fleet, broker: Broker
 def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
     """A frozen worker is as good as dead, until it wakes up and finds its job gone."""
     fleet.have(1)
-    job_id = jobs.submit(**ENDLESS)
+    job_id = jobs.submit(**FRUITLESS)
     enqueue()
     for attempt in (1, 2):
         job = jobs.wait(job_id, lambda job, attempt=attempt: job.state == "running" and job.attempt == attempt)
@@ -167,24 +169,24 @@ def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
     assert jobs.get(job_id).seq == job.seq
 
 
-def test_a_job_that_kills_its_workers_takes_no_other_with_it(jobs: Jobs, fleet: Fleet) -> None:
+def test_a_job_that_kills_its_workers_takes_no_other_with_it(jobs: Jobs, fleet: Fleet, broker: Broker) -> None:
     fleet.have(1)
-    poison, innocent = jobs.submit(**ENDLESS), jobs.submit(**LONG)
+    poison, innocent = jobs.submit(**FRUITLESS), jobs.submit(**LONG)
     enqueue()
     enqueue()
     jobs.wait(innocent, lambda job: job.state == "running")
     fleet.kill(str(jobs.wait(poison, lambda job: job.state == "running").worker))
-    for job_id in (poison, innocent):
-        jobs.wait(job_id, lambda job: job.crashes == 1)
+    jobs.wait(poison, lambda job: job.crashes == 1)
+    jobs.wait(innocent, lambda job: job.state == "queued")
     fleet.have(1)
     enqueue()
     enqueue()
     again = jobs.wait(poison, lambda job: job.state == "running")
-    seen = jobs.get(poison).seq
-    jobs.wait(poison, lambda job: job.seq > seen + 1)
+    with redis.Redis.from_url(broker.url) as client:
+        until(lambda: client.llen(QUEUE) == 0)  # the worker has looked for more
     assert jobs.get(innocent).state == "queued"
     fleet.kill(str(again.worker))
     assert jobs.wait(poison).failure == "crashes"
     fleet.have(1)
     ended = jobs.wait(innocent)
-    assert (ended.state, ended.crashes, ended.attempt) == ("succeeded", 1, 2)
+    assert (ended.state, ended.attempt) == ("succeeded", 2)
