@@ -76,14 +76,24 @@ class Model(Denoiser, Protocol):
         ...
 
     def encode(
-        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        guidance_scale: float = 7.5,
+        *,
+        steps: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        **options: float,
     ) -> Condition:
         """Encode a prompt.
 
         Args:
-            options: guidance settings that only some models take: `guidance_rescale` (0 to 1, 0 is off; see
-                `sampler.models.conditions.rescale`) and `true_cfg_scale` (above 1: classifier-free guidance of a model
-                whose `guidance_scale` is an input of the network).
+            steps: of the grid; some pipelines guide differently at some of them. None if that does not matter.
+            height, width: of the picture, in pixels; None for any.
+            options: guidance settings that only some models take, such as `guidance_rescale` (0 to 1, 0 is off) and
+                `true_cfg_scale` (above 1: classifier-free guidance of a model whose `guidance_scale` is an input of the
+                network).
 
         Raises:
             ValueError: an option that this model does not take.

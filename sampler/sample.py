@@ -59,7 +59,9 @@ def sample(
     """
     made = model.solver(steps, solver, height=height, width=width, seed=seed, eta=eta)
     noise = model.noise(seed, height, width)
-    condition = model.encode(prompt, negative_prompt, guidance_scale, **options)
+    condition = model.encode(
+        prompt, negative_prompt, guidance_scale, steps=steps, height=height, width=width, **options
+    )
     engine = engine or Engine(model, round_width)
     cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat
     stopping, circumstances = Stopping(tolerance, max_iterations), Circumstances(engine.width, cost, wish=wish)

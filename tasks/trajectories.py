@@ -56,7 +56,13 @@ def begin(
         ValueError: the model cannot do what is asked for.
     """
     condition = model.encode(
-        generation.prompt, generation.negative_prompt, generation.guidance_scale, **_guidance(generation)
+        generation.prompt,
+        generation.negative_prompt,
+        generation.guidance_scale,
+        steps=generation.steps,
+        height=generation.height,
+        width=generation.width,
+        **_guidance(generation),
     )
     auto = generation.method == planner.AUTO
     stopping = Stopping(generation.tolerance, generation.max_iterations)

@@ -1,5 +1,5 @@
-"""Model families: the only place that imports diffusers, once a model is loaded."""
+"""Diffusers' pipelines as models: the only place that imports diffusers, once a model is loaded."""
 
-from sampler.models.loading import FAMILIES, load_model
+from sampler.models.loading import load_model
 
-__all__ = ["FAMILIES", "load_model"]
+__all__ = ["load_model"]

@@ -1,14 +1,15 @@
 """From a folder in diffusers' format, or an allowed repository of the hub, to a model that the sampler can drive.
 
-diffusers and transformers take seconds to import: that waits until a model is loaded, and so do the families.
+diffusers and transformers take seconds to import: that waits until a model is loaded.
 """
 
 import json
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
-from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,26 +17,13 @@ from safetensors import SafetensorError
 from sampler.denoiser import Model
 from sampler.errors import UnsupportedModel
 
-if TYPE_CHECKING:
-    from sampler.models.base import DiffusersModel
-
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 # (diffusers is hardly typed)
 
-# The pipeline that a model names, and its family: a module in this package, and a class in it.
-FAMILIES = {
-    "DDIMPipeline": ("unconditional", "Unconditional"),
-    "DDPMPipeline": ("unconditional", "Unconditional"),
-    "DiTPipeline": ("dit", "DiT"),
-    "FluxPipeline": ("flux", "Flux"),
-    "PixArtAlphaPipeline": ("pixart", "PixArt"),
-    "PixArtSigmaPipeline": ("pixart", "PixArt"),
-    "StableDiffusion3Pipeline": ("stable_diffusion_3", "StableDiffusion3"),
-    "StableDiffusionPipeline": ("stable_diffusion", "StableDiffusion"),
-    "StableDiffusionXLPipeline": ("stable_diffusion_xl", "StableDiffusionXL"),
-}
 LIBRARIES = {"diffusers", "transformers"}
+# Arguments of pipelines' constructors, for parts that are not wanted.
+WITHOUT = {"safety_checker": None, "requires_safety_checker": False, "watermarker": None, "add_watermarker": False}
 
 
 def load_model(
@@ -55,41 +43,58 @@ def load_model(
         allowed: the hub repositories that may be downloaded.
 
     Raises:
-        UnsupportedModel: it is missing, not allowed, or incomplete, or its family is not one that we know.
+        UnsupportedModel: it is missing, not allowed, or incomplete, or not what the adapter assumes of a pipeline.
     """
     with _no_progress_bars():
         folder = _folder(source, allowed)
         index = _read_index(folder)
-        name = str(index.get("_class_name"))
-        if name not in FAMILIES:
-            raise UnsupportedModel(f"{folder}: {name} is not supported; known: {', '.join(FAMILIES)}")
-        family = _family(name)
-        loaded = {part: entry for part, entry in index.items() if part not in family.without}
+        pipeline = _pipeline_class(folder, index)
+        without = {name: value for name, value in WITHOUT.items() if name in signature(pipeline.__init__).parameters}
+        loaded = {part: entry for part, entry in index.items() if part not in without}
         foreign = {part: entry for part, entry in loaded.items() if not _is_known_component(part, entry)}
         if foreign:
             raise UnsupportedModel(f"{folder}: components from other libraries would run foreign code: {foreign}")
+        from sampler.models.adapter import PipelineModel
+
         try:
-            return family.load(str(folder), name, torch.device(device), dtype)
-        except UnsupportedModel:
-            raise
+            made = pipeline.from_pretrained(
+                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, **without
+            )
+            made.set_progress_bar_config(disable=True)
+            made.to(torch.device(device))
+            for part in made.components.values():
+                # The faster layout for convolutions, on CPUs and GPUs alike; without effect on other layers.
+                if isinstance(part, torch.nn.Module):
+                    part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            return PipelineModel(made)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(f"{folder}: {pipeline.__name__} cannot be sampled: {error}") from error
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
             raise UnsupportedModel(f"{folder} could not be loaded: {error}") from error
 
 
-def _family(pipeline: str) -> "type[DiffusersModel]":
-    """The family of a pipeline; imports both."""
+def _pipeline_class(folder: Path, index: dict[str, Any]) -> Any:
+    """The diffusers class that a model names; imports diffusers.
+
+    Raises:
+        UnsupportedModel: there is none, or it makes pictures from more than a prompt.
+    """
     import diffusers
     from transformers.utils import logging
 
-    module, name = FAMILIES[pipeline]
-    family = getattr(import_module(f"sampler.models.{module}"), name)
+    name = str(index.get("_class_name"))
     shown = logging.get_verbosity()
     logging.set_verbosity_error()  # it lists packages that optional parts of a pipeline need
     try:
-        getattr(diffusers, pipeline)
+        made: Any = getattr(diffusers, name, None) if name.endswith("Pipeline") else None
+        if not isinstance(made, type) or not issubclass(made, diffusers.DiffusionPipeline):
+            raise UnsupportedModel(f"{folder}: {name} is not a pipeline of diffusers {diffusers.__version__}")
     finally:
         logging.set_verbosity(shown)
-    return family
+    needed = [name for name, value in signature(made.__call__).parameters.items() if value.default is value.empty]
+    if others := [n for n in needed if n not in ("self", "prompt", "class_labels", "args", "kwargs")]:
+        raise UnsupportedModel(f"{folder}: {name} needs more than a prompt: {', '.join(others)}")
+    return made
 
 
 def _folder(source: str | Path, allowed: Collection[str]) -> Path:
@@ -117,7 +122,11 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _is_known_component(part: str, entry: Any) -> bool:
-    return not (isinstance(entry, list) and not part.startswith("_")) or entry[0] is None or entry[0] in LIBRARIES
+    """Whether an entry of the index is no component, or one of transformers, of diffusers, or of a pipeline in it."""
+    if not isinstance(entry, list) or part.startswith("_") or entry[0] is None or entry[0] in LIBRARIES:
+        return True
+    library = str(entry[0])
+    return library.isidentifier() and find_spec(f"diffusers.pipelines.{library}") is not None
 
 
 @contextmanager

@@ -157,10 +157,21 @@ class Replicas:
         return self._call("noise", seed, height, width)
 
     def encode(
-        self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        guidance_scale: float = 7.5,
+        *,
+        steps: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        **options: float,
     ) -> Condition:
         """See `Model.encode`. A replica receives the condition with its first sample, and keeps it."""
-        encoded: tuple[Hashable, bytes] = self._call("encode", prompt, negative_prompt, guidance_scale, **options)
+        size = {"steps": steps, "height": height, "width": width}
+        encoded: tuple[Hashable, bytes] = self._call(
+            "encode", prompt, negative_prompt, guidance_scale, **size, **options
+        )
         return Encoded(next(self._numbers), *encoded)
 
     def decode(self, samples: Tensor) -> Tensor:

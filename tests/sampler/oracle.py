@@ -49,13 +49,27 @@ class Request:
 
 def theirs(family: str, pipeline: Any, request: Request) -> Tensor:
     """The final sample (c, h, w) of the diffusers pipeline: the result of its scheduler's last step."""
-    arguments: dict[str, Any] = {"num_inference_steps": request.steps, "output_type": "pt"}
+    sample = _run(family, pipeline, request, "latent")[0][-1]
+    if sample.ndim == 3:  # tokens: (1, h w, c)
+        scale = round((request.height * request.width / sample.shape[1]) ** 0.5)
+        return sample[0].mT.reshape(-1, request.height // scale, request.width // scale)
+    return sample[0]
+
+
+def painted(family: str, pipeline: Any, request: Request) -> Any:
+    """The picture (1, H, W, 3) of the diffusers pipeline, from 0 to 1."""
+    return _run(family, pipeline, request, "np")[1].images
+
+
+def _run(family: str, pipeline: Any, request: Request, output: str) -> tuple[list[Tensor], Any]:
+    """The results of the scheduler's steps, and that of the pipeline."""
+    arguments: dict[str, Any] = {"num_inference_steps": request.steps, "output_type": "np"}
     arguments["generator"] = torch.Generator().manual_seed(request.seed)
     if family == "dit":
         arguments |= {"class_labels": [int(request.prompt)], "guidance_scale": request.guidance_scale}
     elif family not in PROMPTLESS:
         arguments |= {
-            "prompt": request.prompt, "guidance_scale": request.guidance_scale, "output_type": "latent",
+            "prompt": request.prompt, "guidance_scale": request.guidance_scale, "output_type": output,
             "height": request.height, "width": request.width, "negative_prompt": request.negative_prompt or None,
             **dict(request.options),
         }  # fmt: skip
@@ -69,13 +83,9 @@ def theirs(family: str, pipeline: Any, request: Request) -> Tensor:
         pipeline.scheduler = scheduler = swap(shipped, request.solver)
         with last_sample(scheduler) as samples, our_noise(request.seed), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            pipeline(**arguments)
+            return samples, pipeline(**arguments)
     finally:
         pipeline.scheduler = shipped
-    sample = samples[-1]
-    if family == "flux":
-        sample = pipeline._unpack_latents(sample, request.height, request.width, pipeline.vae_scale_factor)
-    return sample[0]
 
 
 def swap(shipped: Any, solver: str | None) -> Any:
@@ -132,7 +142,8 @@ def start(model: Any, request: Request, blocks: int) -> tuple[Parareal, Any]:
     r = request
     solver = model.solver(r.steps, r.solver, height=r.height, width=r.width, seed=r.seed, eta=r.eta)
     trajectory = Parareal(solver, model.noise(r.seed, r.height, r.width), blocks=min(blocks, solver.grid.steps))
-    return trajectory, model.encode(r.prompt, r.negative_prompt, r.guidance_scale, **dict(r.options))
+    size = {"steps": r.steps, "height": r.height, "width": r.width}
+    return trajectory, model.encode(r.prompt, r.negative_prompt, r.guidance_scale, **size, **dict(r.options))
 
 
 def ours(model: Any, requests: Sequence[Request], blocks: Sequence[int], width: int = 16) -> list[Tensor]:

@@ -81,7 +81,7 @@ class Studio:
     def emoji(self) -> Model:
         return load_model(EMOJI)
 
-    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: float) -> Any:
+    def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: Any) -> Any:
         if prompt.startswith("emoji "):
             return self.emoji.encode(prompt.removeprefix("emoji "), negative_prompt, guidance_scale, **options)
         return Instruction(prompt, self.diary)

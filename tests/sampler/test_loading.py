@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LCMScheduler, PNDMScheduler
 
 from sampler import UnsupportedModel, load_model
-from sampler.models.stable_diffusion import StableDiffusion
+from sampler.models.adapter import PipelineModel
 from tests.sampler.conftest import EMOJI
 
 
@@ -33,9 +33,17 @@ def test_an_index_that_is_not_json(folder):
         load_model(folder)
 
 
-def test_an_unknown_family_is_named_with_the_known_ones(folder):
-    edit(folder / "model_index.json", _class_name="KandinskyPipeline")
-    with pytest.raises(UnsupportedModel, match=r"KandinskyPipeline is not supported; known: .*StableDiffusionPipeline"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("BestPipeline", "BestPipeline is not a pipeline of diffusers"),
+        ("UNet2DModel", "UNet2DModel is not a pipeline of diffusers"),
+        ("KandinskyPipeline", "KandinskyPipeline needs more than a prompt: image_embeds, negative_image_embeds"),
+    ],
+)
+def test_pipelines_that_make_no_picture_from_a_prompt(folder, name, message):
+    edit(folder / "model_index.json", _class_name=name)
+    with pytest.raises(UnsupportedModel, match=message):
         load_model(folder)
 
 
@@ -62,7 +70,7 @@ def test_nothing_is_printed_while_loading(capfd, caplog):
 
 def with_scheduler(emoji, scheduler):
     parts = dict(emoji.pipeline.components) | {"scheduler": scheduler}
-    return StableDiffusion(type(emoji.pipeline)(**parts, requires_safety_checker=False))
+    return PipelineModel(type(emoji.pipeline)(**parts, requires_safety_checker=False))
 
 
 @pytest.mark.parametrize("other", [DDPMScheduler, PNDMScheduler])
@@ -100,7 +108,7 @@ def test_an_allowed_hub_repository_is_loaded_from_the_cache_of_the_hub(tmp_path,
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     model = load_model("owner/name", allowed=["owner/name"])
-    assert isinstance(model, StableDiffusion)
+    assert isinstance(model, PipelineModel)
 
 
 def test_an_allowed_hub_repository_that_cannot_be_had_is_told(tmp_path, monkeypatch):

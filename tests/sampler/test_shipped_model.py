@@ -9,7 +9,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from sampler import Engine, Parareal, load_model, sample
 from sampler.cost import guess
-from sampler.models.stable_diffusion import StableDiffusion
+from sampler.models.adapter import PipelineModel
 from tests.sampler.conftest import EMOJI
 from tests.sampler.problems import relative_error
 
@@ -42,7 +42,7 @@ def ours(emoji, prompt="red heart", seed=3, steps=12, guidance=3.0, **arguments)
 def test_the_serial_sampler_equals_the_diffusers_pipeline(pipeline, spacing, monkeypatch):
     scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, timestep_spacing=spacing)
     monkeypatch.setattr(pipeline, "scheduler", scheduler)
-    model = StableDiffusion(pipeline)
+    model = PipelineModel(pipeline)
     for steps, seed in ((7, 1), (20, 2)):
         assert (
             relative_error(ours(model, steps=steps, seed=seed)[-1].sample, theirs(pipeline, steps=steps, seed=seed))

@@ -1,0 +1,441 @@
+"""Any diffusers pipeline as a `sampler.denoiser.Model`. Nothing here knows a family.
+
+What is assumed of a pipeline, and checked when it is loaded (`UnsupportedModel` says what does not hold):
+
+1. Its loop iterates over `scheduler.timesteps` and calls `scheduler.step` once for each of them.
+2. In the loop it calls a network: a component that is a diffusers model and no autoencoder.
+3. What it passes to `scheduler.step` depends on the sample, the time point and the request alone, not on the points
+   that the loop has visited before.
+4. A sample is the latents of a picture, (1, c, h, w) or (1, c, f, h, w), or its tokens, (1, h w, c); each of them
+   covers as many pixels along each side, at every size.
+5. Its network's arguments hold the rows of a batch in a way that one call for two pictures shows (see
+   `sampler.models.rows`), and its rows do not depend on each other.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (diffusers is hardly typed)
+from torch import Tensor
+
+from sampler.errors import UnsupportedModel
+from sampler.models import rows
+from sampler.models.driven import NetworkCall, Output, Prepared, Run, Step, is_network, parameters
+from sampler.models.process import Process
+from sampler.models.rows import Arguments, Place
+from sampler.solvers import Solver
+
+# Runs that wait for their condition's next evaluation, at most: each holds the embeddings of its prompt.
+WAITING = 64
+# For what does not depend on the steps.
+STEPS = 4
+# Sizes to be tried for what does not depend on the size.
+SIZES = (256, 512, 64, 1024)
+# Of every run: pictures as arrays, at the size that is asked for, from the prompt as it is.
+ALWAYS = {"output_type": "np", "return_dict": False, "use_resolution_binning": False, "clean_caption": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A request for a picture: the arguments of the pipeline's `__call__`, by name.
+
+    Attributes:
+        arguments: they.
+        signature: see `sampler.denoiser.Condition.signature`.
+    """
+
+    arguments: tuple[tuple[str, Any], ...]
+    signature: Hashable = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """How the latents of a picture cover it.
+
+    Attributes:
+        scale: pixels a latent (or token), along each side.
+        multiple: height and width must be multiples of this many pixels.
+        fixed: the height and width of a pipeline that makes one size only.
+    """
+
+    scale: int
+    multiple: int
+    fixed: tuple[int, int] | None = None
+
+    def size(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Height and width in pixels of a state (..., h, w)."""
+        return shape[-2] * self.scale, shape[-1] * self.scale
+
+    def shape(self, sample: Tensor, height: int, width: int) -> tuple[int, int, int]:
+        """(c, h, w) of the state for a picture of this size."""
+        h, w = height // self.scale, width // self.scale
+        return sample[0].numel() // max(1, h * w), h, w
+
+
+@dataclass(slots=True)
+class Row:
+    """A run that waits in its step for the next sample.
+
+    Attributes:
+        run, step: as they are.
+        calls: of the network, in its first visit.
+        times: the scheduler's time points.
+        pixels: whether its samples are pictures, for want of an autoencoder.
+        constants: arguments of its calls that are the same in all of them, with their numbers.
+    """
+
+    run: Run
+    step: Step
+    calls: list[Arguments]
+    times: list[float]
+    pixels: bool
+    constants: dict[int, tuple[Any, int]] = field(default_factory=dict[int, tuple[Any, int]])
+
+    def enter(self, states: Tensor, timestep: float | None) -> Any:
+        """Put in states (pictures, c, h, w) and their time, None for the end of the loop; returns the next stop."""
+        self.run.point = None if timestep is None else (timestep, self._index(timestep))
+        sample = self.step.sample
+        # Pipelines make arrays of their pictures, and there is none of bfloat16.
+        states = states.to(torch.float32 if timestep is None and self.pixels else sample.dtype)
+        x = states.flatten(2).mT if sample.ndim == 3 else states.reshape(-1, *sample.shape[1:])
+        # Some pipelines keep a picture twice, for guidance.
+        return self.run.advance(torch.cat([x] * (len(sample) // len(x))) if len(sample) > len(x) else x)
+
+    def _index(self, timestep: float) -> int:
+        return min(range(len(self.times)), key=lambda n: abs(self.times[n] - timestep))
+
+
+class PipelineModel:
+    """See `sampler.denoiser.Model`.
+
+    Attributes:
+        pipeline: as it was given; it is not changed.
+        process: its noise process.
+        network: the name of the component that its loop calls.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        """Take over a pipeline that is on its device already.
+
+        Raises:
+            UnsupportedModel: it is not what the adapter assumes, or its scheduler cannot be sampled.
+        """
+        self.pipeline = pipeline
+        self.process = Process(pipeline.scheduler)
+        self._parameters = parameters(pipeline)
+        self._prepared = Prepared(pipeline)
+        self._device: torch.device = pipeline._execution_device
+        self._threads = threading.local()  # a run cannot be continued by another thread
+        self._places: dict[Hashable, list[Place]] = {}
+        self._learned: dict[Hashable, list[Place]] = {}
+        self._real = False
+        self._constants: list[Any] = []
+        self._schedule = lru_cache(maxsize=64)(self._read_schedule)
+        with torch.inference_mode():
+            self.network, self._latents = self._examine()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._device
+
+    # From a request to states -----------------------------------------------------------------------------------------
+
+    def solver(
+        self,
+        steps: int,
+        name: str | None = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        seed: int = 0,
+        eta: float = 0.0,
+    ) -> Solver:
+        """See `sampler.denoiser.Model.solver`."""
+        trained = int(self.pipeline.scheduler.config.num_train_timesteps)
+        if not 1 <= steps <= trained:
+            raise ValueError(f"steps must be from 1 to {trained} (the model's training timesteps), not {steps}")
+        return self.process.solver(steps, name, seed, eta, **self._schedule(steps, height, width))
+
+    def _read_schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
+        """What the pipeline passes to its scheduler's `set_timesteps` beside the number of steps: `sigmas`, `mu`."""
+        with torch.inference_mode():
+            row = self._begin(self._plain(height, width) | {"num_inference_steps": steps})
+        return {k: v for k, v in row.run.pipeline.scheduler.schedule.items() if k != "num_inference_steps"}
+
+    def noise(self, seed: int, height: int, width: int) -> Tensor:
+        """Unit normal noise (c, h, w) for a picture of `height` x `width` pixels; the same on every device.
+
+        Raises:
+            ValueError: a size that the model cannot make.
+        """
+        latents = self._latents
+        if latents.fixed and latents.fixed != (height, width):
+            raise ValueError("height and width must be {} and {}".format(*latents.fixed) + f", not {height} x {width}")
+        if height % latents.multiple or width % latents.multiple or min(height, width) < latents.multiple:
+            raise ValueError(f"height and width must be multiples of {latents.multiple}, not {height} x {width}")
+        arguments = self._plain(height, width) | {"generator": torch.Generator().manual_seed(seed)}
+        with torch.inference_mode():
+            sample = self._begin(arguments).step.sample
+            shape = latents.shape(sample, height, width)
+            if sample[0].numel() != shape[0] * shape[1] * shape[2]:
+                raise ValueError(f"height and width must be others than {height} x {width}: the model rounds them")
+            state = _state(sample, shape).float()
+        return state.clone()  # outside of inference mode, whose tensors cannot be changed there
+
+    def encode(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        guidance_scale: float = 7.5,
+        *,
+        steps: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        **options: float,
+    ) -> Condition:
+        """See `sampler.denoiser.Model.encode`. What exceeds a text encoder's length is cut off, as diffusers does."""
+        if unknown := [name for name in options if name not in self._parameters]:
+            raise ValueError(f"this model does not take {', '.join(unknown)}: leave it out")
+        arguments: dict[str, Any] = {"prompt": prompt, "guidance_scale": guidance_scale, **options}
+        # Without one the pipeline's own default is best: zeros, or a text.
+        if negative_prompt or options.get("true_cfg_scale", 1) > 1:
+            arguments["negative_prompt"] = negative_prompt
+        if "class_labels" in self._parameters and "prompt" not in self._parameters:
+            arguments["class_labels"] = (self._label(prompt),)
+        arguments |= {"num_inference_steps": steps or STEPS, "height": height, "width": width}
+        taken = [(k, v) for k, v in arguments.items() if k in self._parameters and v is not None]
+        condition = Condition(tuple(taken))
+        with torch.inference_mode():
+            row = self._take(condition)
+        self._give_back(condition, row)
+        shapes = tuple((arguments.network, arguments.shapes) for arguments in row.calls)
+        return replace(condition, signature=shapes)
+
+    def _label(self, prompt: str) -> int:
+        """The class that a prompt names, by its number or its name."""
+        classes: int = getattr(self.pipeline, self.network).config.num_embeds_ada_norm
+        name = prompt.strip()
+        number = int(name) if name.isdecimal() else self.pipeline.labels.get(name, classes)
+        if number >= classes:
+            raise ValueError(f"{prompt!r} is no class of this model: give a number from 0 to {classes - 1}, or a name")
+        return number
+
+    # From states to pictures ------------------------------------------------------------------------------------------
+
+    def decode(self, samples: Tensor) -> Tensor:
+        """Samples (b, c, h, w) to pictures (b, H, W, 3), uint8 on the CPU."""
+        with torch.inference_mode():
+            row = self._begin(self._plain(*self._latents.size(samples.shape)), len(samples))
+            pictures = torch.from_numpy(row.enter(samples, None)[0])
+        return (pictures * 255).round().to(torch.uint8)
+
+    def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """See `sampler.denoiser.Denoiser.denoise`."""
+        conditions = [self._sized(condition, x.shape) for condition in conditions]
+        with torch.inference_mode():
+            taken = [self._take(condition) for condition in conditions]
+            stops = [taken[n].enter(x[n : n + 1], time) for n, time in enumerate(timestep.tolist())]
+            while any(isinstance(stop, NetworkCall) for stop in stops):
+                self._answer(taken, stops, conditions)
+            output = torch.stack([_state(stop.output, x.shape[1:]) for stop in stops])
+        for condition, row in zip(conditions, taken, strict=True):
+            self._give_back(condition, row)
+        return output.float()
+
+    def _sized(self, condition: Condition, shape: Sequence[int]) -> Condition:
+        """A condition that was encoded for no size, for that of states (b, c, h, w)."""
+        if "height" not in self._parameters or any(name == "height" for name, _ in condition.arguments):
+            return condition
+        height, width = self._latents.size(shape)
+        return replace(condition, arguments=(*condition.arguments, ("height", height), ("width", width)))
+
+    def _answer(self, taken: Sequence[Row], stops: list[Any], conditions: Sequence[Condition]) -> None:
+        """Let the network answer all calls among the stops, in few calls, and go on to the next stops."""
+        groups: dict[Hashable, list[tuple[int, Arguments]]] = {}
+        for n, stop in enumerate(stops):
+            if isinstance(stop, NetworkCall):
+                arguments = Arguments.of(stop)
+                same = self._same(arguments, self._places_in(arguments, conditions[n]), taken[n])
+                groups.setdefault((arguments.skeleton, arguments.shapes, same), []).append((n, arguments))
+        for group in groups.values():
+            calls = [arguments for _, arguments in group]
+            places = self._places[calls[0].skeleton]
+            count = rows.count(calls[0], places)
+            args, kwargs = rows.merge(calls, places, count)
+            output = getattr(self.pipeline, stops[group[0][0]].network)(*args, **kwargs)
+            for (n, _), answer in zip(group, rows.split(output, len(calls), count), strict=True):
+                stops[n] = taken[n].run.advance(answer)
+
+    def _same(self, arguments: Arguments, places: Sequence[Place], row: Row) -> tuple[int, ...]:
+        """Numbers for what must be equal in all rows of a call; equal values have equal numbers."""
+        numbers: list[int] = []
+        for n, (leaf, place) in enumerate(zip(arguments.leaves, places, strict=True)):
+            if place != rows.SAME:
+                continue
+            known, number = row.constants.get(n, (None, 0))
+            if known is not leaf:
+                number = next((k for k, other in enumerate(self._constants) if rows.equal(leaf, other)), -1)
+                if number < 0:
+                    number = len(self._constants)
+                    self._constants.append(leaf)
+                row.constants[n] = (leaf, number)
+            numbers.append(number)
+        return tuple(numbers)
+
+    def _places_in(self, arguments: Arguments, condition: Condition) -> list[Place]:
+        """Where the rows lie in a call's arguments."""
+        if arguments.skeleton not in self._places:
+            if arguments.paths not in self._learned:
+                one, two = (self._begin(dict(condition.arguments), pictures).calls for pictures in (1, 2))
+                self._learned |= {a.paths: rows.learn(a, b) for a, b in zip(one, two, strict=True)}
+            if arguments.paths not in self._learned:
+                raise UnsupportedModel("its loop calls the network with other arguments at some time points")
+            self._places[arguments.skeleton] = self._learned[arguments.paths]
+        return self._places[arguments.skeleton]
+
+    # Runs -------------------------------------------------------------------------------------------------------------
+
+    def _take(self, condition: Condition) -> Row:
+        """A run of a condition that waits for a sample."""
+        waiting = self._waiting.get(condition)
+        return waiting.pop() if waiting else self._begin(dict(condition.arguments))
+
+    def _give_back(self, condition: Condition, row: Row) -> None:
+        waiting = self._waiting
+        waiting.setdefault(condition, []).append(row)
+        waiting.move_to_end(condition)
+        while sum(map(len, waiting.values())) > WAITING:
+            waiting.popitem(last=False)
+
+    @property
+    def _waiting(self) -> "OrderedDict[Condition, list[Row]]":
+        if not hasattr(self._threads, "waiting"):
+            self._threads.waiting = OrderedDict()
+        return self._threads.waiting
+
+    def _plain(self, height: int | None, width: int | None) -> dict[str, Any]:
+        """Arguments of a run whose prompt does not matter."""
+        size = {"height": height, "width": width} if height and width else {}
+        return {"prompt": "", "guidance_scale": 1.0, "num_inference_steps": STEPS, "class_labels": (0,), **size}
+
+    def _begin(self, arguments: dict[str, Any], pictures: int = 1) -> Row:
+        """A new run, up to its first step.
+
+        The network is not called: what it would return does not matter, but for its shape. That is guessed, and if the
+        pipeline cannot go on with the guess, the network is called after all.
+        """
+        asked = {"generator": torch.Generator().manual_seed(0), **ALWAYS, **arguments}
+        if pictures > 1:
+            asked |= self._several(asked, pictures)
+        taken = {k: v for k, v in asked.items() if k in self._parameters}
+        if not self._real:
+            try:
+                return self._started(taken, real=False)
+            except (RuntimeError, IndexError, TypeError, AttributeError, ValueError):
+                row = self._started(taken, real=True)
+                self._real = True
+                return row
+        return self._started(taken, real=True)
+
+    def _several(self, asked: dict[str, Any], pictures: int) -> dict[str, Any]:
+        """The arguments that ask for several pictures of a prompt."""
+        for name in ("num_images_per_prompt", "batch_size"):
+            if name in self._parameters:
+                return {name: pictures}
+        lists = ("prompt", "negative_prompt", "class_labels")
+        return {k: [*(asked[k] if k == "class_labels" else (asked[k],))] * pictures for k in lists if k in asked}
+
+    def _started(self, arguments: dict[str, Any], real: bool) -> Row:
+        run = self._prepared.run(arguments)
+        calls: list[Arguments] = []
+        stop = run.advance()
+        while isinstance(stop, NetworkCall):
+            calls.append(Arguments.of(stop))
+            network = getattr(self.pipeline, stop.network)
+            stop = run.advance(network(*stop.args, **stop.kwargs) if real else _guess(calls[-1], network))
+        if not isinstance(stop, Step) or not run.looping:
+            raise UnsupportedModel("its loop does not iterate over the time points of its scheduler")
+        if not calls:
+            raise UnsupportedModel("its loop does not call a network that is a component of the pipeline")
+        pixels = not any(hasattr(part, "decode") for part in self.pipeline.components.values() if is_network(part))
+        return Row(run, stop, calls, run.pipeline.scheduler.timesteps.tolist(), pixels)
+
+    def _examine(self) -> tuple[str, Latents]:
+        """The network's name, and how latents cover a picture.
+
+        Raises:
+            UnsupportedModel: an assumption of this module does not hold.
+        """
+        if "height" not in self._parameters:
+            row = self._begin(self._plain(None, None))
+            height, width = row.enter(_state(row.step.sample, row.step.sample.shape[1:])[None], None)[0].shape[1:3]
+            latents = Latents(height // row.step.sample.shape[-2], 1, (height, width))
+            row = self._begin(self._plain(None, None))
+        else:
+            row, side = self._at_some_size()
+            sample = row.step.sample
+            along = round(sample.shape[1] ** 0.5) if sample.ndim == 3 else sample.shape[-1]
+            if sample.ndim not in (3, 4, 5) or side % along or (sample.ndim == 3 and along**2 != sample.shape[1]):
+                raise UnsupportedModel(f"its samples {tuple(sample.shape)} do not cover {side} x {side} pixels evenly")
+            patch = getattr(self.pipeline, row.calls[0].network).config.get("patch_size") if sample.ndim != 3 else 1
+            patch = patch[-1] if isinstance(patch, list | tuple) else patch
+            latents = Latents(side // along, side // along * (patch or 1))
+        self._check_memory(row)
+        return row.calls[0].network, latents
+
+    def _at_some_size(self) -> tuple[Row, int]:
+        errors: list[Exception] = []
+        for side in SIZES:
+            try:
+                return self._begin(self._plain(side, side)), side
+            except UnsupportedModel:
+                raise
+            except Exception as error:
+                errors.append(error)
+        raise UnsupportedModel(f"its pipeline fails: {type(errors[0]).__name__}: {errors[0]}") from errors[0]
+
+    def _check_memory(self, row: Row) -> None:
+        """Visit two points and the first again: the same sample and outputs must give the same result."""
+        sample = row.step.sample
+        state = _state(sample[:1], (-1, *sample.shape[-2:]))[None] if sample.ndim != 3 else sample[:1].mT[..., None]
+        generator = torch.Generator().manual_seed(1)
+        outputs: list[Any] = []
+        results: list[Tensor] = []
+        for visit, at in enumerate((0, -1, 0)):
+            stop, n = row.enter(state * (1 + at), row.times[at]), 0
+            while isinstance(stop, NetworkCall):
+                answer = _guess(Arguments.of(stop), getattr(self.pipeline, stop.network), generator)
+                if visit == 0:
+                    outputs.append(answer)
+                stop = row.run.advance(outputs[n] if visit == 2 else answer)
+                n += 1
+            results.append(stop.output)
+        if not torch.equal(results[0], results[2]):
+            raise UnsupportedModel(
+                "its guidance remembers the steps before, so that no step can be computed ahead of another one"
+            )
+
+
+def _state(sample: Tensor, shape: Sequence[int]) -> Tensor:
+    """A sample (1, ...) as a state of the shape (c, h, w)."""
+    return (sample[0].mT if sample.ndim == 3 else sample[0]).reshape(shape)
+
+
+def _guess(arguments: Arguments, network: Any, generator: torch.Generator | None = None) -> Output:
+    """Something of the shape of a network's output: that of its first argument, with the channels of its config."""
+    first = arguments.leaves[0]
+    channels = network.config.get("out_channels")
+
+    def like(x: Tensor) -> Tensor:
+        shape = (x.shape[0], channels, *x.shape[2:]) if channels and x.ndim == 4 else x.shape
+        return torch.zeros(shape).to(x) if generator is None else torch.randn(shape, generator=generator).to(x)
+
+    return Output((like(first) if isinstance(first, Tensor) else [like(x) for x in first],))
