@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.auth import share_links
 from api.auth.caller import GUEST, Caller
-from api.auth.hosts import check_host
+from api.auth.hosts import check_host, check_site
 from api.auth.keyring import CHALLENGE
 from api.openapi import responses
 from api.problems import (
@@ -75,11 +75,14 @@ async def identified(request: Request, services: Services, presented: str | None
     Raises:
         Unauthorized: a key is needed, and this one does not work.
         Misdirected: no key is needed, and the request is for a host name that the server does not know.
+        Forbidden: no key is needed, and a page of another site makes the request.
         TooManyRequests: the key is over its rate limit.
     """
     caller = await services.keys.caller(presented)
     if not caller.key:
         check_host(request, services.settings)
+        if request.method not in READING:
+            check_site(request, services.settings)
     else:
         quota = caller.key.requests_per_minute or services.settings.requests_per_minute
         await _count(request, services, caller.key.id, quota, "This key")

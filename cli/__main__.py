@@ -1,5 +1,5 @@
-"""`python -m cli`: how `up` starts its child processes, which need no installed script."""
+"""`python -m cli`: the command without an installed script."""
 
-from cli.main import app
+from cli.main import main_program
 
-app()
+main_program()

@@ -6,7 +6,6 @@ Another process measures, since this one never loads torch.
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +14,7 @@ import typer
 
 from cli.errors import CommandError
 from contract.words import Method
+from underpaint_command import MODULE
 
 WIDTH = max(map(len, get_args(Method)))
 HEAD = f"    N  {'method':<{WIDTH}}  tolerance  first preview   image  rounds  evaluations     error"
@@ -28,7 +28,7 @@ def bench(arguments: Sequence[str], output: Path | None) -> None:
         CommandError: it failed; its messages are on stderr.
     """
     rows: list[dict[str, Any]] = []
-    command = [sys.executable, "-P", "-m", "tasks.bench", *arguments]
+    command = [*MODULE, "tasks.bench", *arguments]
     environment = {"TRANSFORMERS_VERBOSITY": "error", **os.environ}  # its advice is for programmers
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout

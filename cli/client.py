@@ -8,7 +8,17 @@ from uuid import UUID
 
 from cli.errors import UNREACHABLE, CommandError
 from cli.terminal import clean
-from underpaint import BadAddress, BadKey, Job, Problem, Unauthorized, Underpaint, UnexpectedAnswer, Unreachable
+from underpaint import (
+    BadAddress,
+    BadKey,
+    BadProxy,
+    Job,
+    Problem,
+    Unauthorized,
+    Underpaint,
+    UnexpectedAnswer,
+    Unreachable,
+)
 
 ID_LENGTH = 36  # characters
 SEARCHED = 1000  # newest jobs, among which the beginning of an id is looked up
@@ -24,6 +34,8 @@ def connect(server: str | None, key: str | None) -> Iterator[Underpaint]:
     try:
         with Underpaint(server, key, patience=0) as client:
             yield client
+    except BadProxy as error:
+        raise CommandError(str(error)) from error
     except BadAddress as error:
         raise CommandError(f"{error} Use --server http://HOST:PORT.") from error
     except Unreachable as error:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import typer
 
-# 2 is wrong usage (Click).
 REFUSED = 1
+USAGE = 2  # as Click's
 FAILED = 3
 CANCELED = 4
 UNREACHABLE = 5
@@ -35,6 +35,11 @@ def report_errors() -> Iterator[None]:
             raise
         typer.echo(f"Error: The disk is full: {error.filename or error.strerror} cannot be written.", err=True)
         raise typer.Exit(REFUSED) from error
+    except UnicodeEncodeError as error:
+        if not any("\ud800" <= character <= "\udfff" for character in error.object):
+            raise
+        typer.echo(f"Error: This is not text in UTF-8: {error.object!a}", err=True)
+        raise typer.Exit(USAGE) from error
     except ValueError as error:
         from pydantic import ValidationError
 

@@ -14,6 +14,7 @@ from cli.generate.app import app as generate
 from cli.jobs.app import app as jobs
 from cli.keys.app import app as keys
 from cli.options import SERVER, DataDirectory, Key, Server
+from cli.streams import take_any_text
 
 app = typer.Typer(
     name="underpaint",
@@ -29,6 +30,12 @@ app.add_typer(keys, name="keys", rich_help_panel=SERVER)
 LogLevel = Annotated[
     str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR. By default UNDERPAINT_LOG_LEVEL or INFO.")
 ]
+
+
+def main_program() -> None:
+    """The command, as a program."""
+    take_any_text()
+    app()
 
 
 def _version(requested: bool) -> None:

@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 from cli.errors import CommandError
+from underpaint_command import MODULE
 
 
 def worker(concurrency: int, name: str | None, log_level: str) -> NoReturn:
@@ -42,4 +43,4 @@ def migrate(url: str) -> None:
 
 def _celery(app: str, *arguments: str) -> NoReturn:
     # --quiet hides the banner; the log is not affected.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "celery", "--quiet", "--app", app, *arguments])
+    os.execv(sys.executable, [*MODULE, "celery", "--quiet", "--app", app, *arguments])

@@ -37,7 +37,11 @@ from store.tables import Delivery, Event, api_keys, deliveries, events, jobs
 # A delivery waits for the earlier ones of its job until each was attempted this many times.
 ORDERLY_ATTEMPTS = 4
 
-Claimed = Row[UUID, int, UUID, int, dict[str, Any], str, str | None]
+# The host in a URL (RFC 3986), without user information and port.
+HOST = r"^[^:]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)"
+NO_KEY = UUID(int=0)
+
+Claimed = Row[UUID, int, UUID, int, dict[str, Any], str, UUID | None, str | None]
 
 
 def record_event(job: FromClause, kind: ColumnElement[str], data: ColumnElement[Any]) -> tuple[CTE, CTE]:
@@ -58,12 +62,14 @@ def record_event(job: FromClause, kind: ColumnElement[str], data: ColumnElement[
     return event.cte("event"), delivery.cte("outbox")
 
 
-def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, dict[str, Any], str, str | None]:
+def claim(
+    busy: Sequence[str], seconds: float, busy_keys: Sequence[UUID | None] = ()
+) -> Select[UUID, int, UUID, int, dict[str, Any], str, UUID | None, str | None]:
     """Claim the delivery that has been due longest, for this many seconds, and count the attempt.
 
-    Skips deliveries to the ``busy`` hosts, and those that wait for an earlier one of their job. Returns no row, or (id,
-    attempts, job_id, seq, webhook, host, webhook_secret): ``host`` is the host and port of the URL, ``webhook_secret``
-    that of the job's key.
+    Skips deliveries to the ``busy`` hosts, those of the ``busy_keys`` (None: of jobs without a key), and those that
+    wait for an earlier one of their job. Returns no row, or (id, attempts, job_id, seq, webhook, host, key_id,
+    webhook_secret): ``host`` is the host of the URL without its port, ``webhook_secret`` that of the job's key.
     """
     earlier = aliased(deliveries)
     waits = select(earlier.c.id).where(
@@ -72,7 +78,8 @@ def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, d
         earlier.c.state == "pending",
         earlier.c.attempts < ORDERLY_ATTEMPTS,
     )
-    host = func.lower(func.substring(jobs.c.webhook["url"].astext, "^[^:]+://([^/?#]+)"))
+    host = func.lower(func.substring(jobs.c.webhook["url"].astext, HOST))
+    owner = func.coalesce(jobs.c.key_id, NO_KEY)
     due = (
         select(deliveries.c.id, jobs.c.webhook, host.label("host"), jobs.c.key_id)
         .join(jobs, jobs.c.id == deliveries.c.job_id)
@@ -82,6 +89,7 @@ def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, d
             or_(deliveries.c.claimed_until.is_(None), deliveries.c.claimed_until < func.now()),
             ~waits.exists(),
             host.not_in(busy),
+            owner.not_in([key or NO_KEY for key in busy_keys]),
         )
         .order_by(deliveries.c.due_at, deliveries.c.seq)
         .limit(1)
@@ -107,6 +115,7 @@ def claim(busy: Sequence[str], seconds: float) -> Select[UUID, int, UUID, int, d
             claimed.c.seq,
             due.c.webhook,
             due.c.host,
+            due.c.key_id,
             api_keys.c.webhook_secret,
         )
         .join(due, due.c.id == claimed.c.id)

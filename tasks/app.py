@@ -20,7 +20,17 @@ from tasks.worker import Worker, make_worker
 NOISY = ("celery.worker.strategy", "celery.app.trace")
 ENGINES_SECONDS = 5.0  # how long a worker that ends waits for the round in progress
 
-app.add_defaults(lambda: {"worker_pool": "threads", "worker_concurrency": WorkerSettings().concurrency})
+
+def _configuration() -> dict[str, Any]:
+    settings = WorkerSettings()
+    return {
+        "worker_pool": "threads",
+        "worker_concurrency": settings.concurrency,
+        "worker_enable_remote_control": settings.remote_control,
+    }
+
+
+app.add_defaults(_configuration)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from kombu.pools import producers
 
 from store import logs
 from store.redis_clients import TIMEOUTS
-from store.settings import JobSettings, LogSettings, StoreSettings, WorkerSettings
+from store.settings import JobSettings, LogSettings, StoreSettings
 from tasks import broker
 from tasks.broker import QUEUE, WORK
 
@@ -43,8 +43,6 @@ def _configuration() -> dict[str, Any]:
         # A busy worker must not hold messages that an idle one could handle.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        # Whoever reaches Redis could end a worker with it.
-        "worker_enable_remote_control": WorkerSettings().remote_control,
         # The janitor runs in the process of beat, see there.
         "beat_scheduler": "tasks.janitor:Clock",
         "beat_schedule": {"janitor": {"task": SWEEP, "schedule": JobSettings().heartbeat_seconds}},

@@ -26,6 +26,7 @@ from underpaint.documents import (
 from underpaint.errors import (
     BadAddress,
     BadKey,
+    BadProxy,
     Conflict,
     FieldError,
     Forbidden,
@@ -65,6 +66,7 @@ __all__ = [
     "UnderpaintError",
     "BadAddress",
     "BadKey",
+    "BadProxy",
     "Unreachable",
     "UnexpectedAnswer",
     "TimedOut",

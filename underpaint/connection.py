@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from underpaint.errors import BadAddress, BadKey
+from underpaint.proxies import proxy_for
 
 SERVER = "http://127.0.0.1:8000"
 PATIENCE = 30.0  # s
@@ -23,6 +24,7 @@ def options(server: str | None, key: str | None) -> dict[str, Any]:
     Raises:
         BadAddress: ``server`` is not the URL of a server.
         BadKey: ``key`` has characters that a header cannot hold.
+        BadProxy: the environment names a proxy that cannot be used.
     """
     address = server or os.environ.get("UNDERPAINT_SERVER") or SERVER
     try:
@@ -36,4 +38,14 @@ def options(server: str | None, key: str | None) -> dict[str, Any]:
         if not (key.isascii() and key.isprintable()):
             raise BadKey("The API key has characters that no key has.")
         headers["Authorization"] = f"Bearer {key}"
-    return {"base_url": url, "headers": headers, "timeout": TIMEOUT}
+    verify = httpx.create_ssl_context() if url.scheme == "https" else True
+    proxy = proxy_for(url)
+    # What httpx would read from the environment, `proxy_for` has read, or `create_ssl_context`.
+    return {
+        "base_url": url,
+        "headers": headers,
+        "timeout": TIMEOUT,
+        "proxy": proxy,
+        "verify": verify,
+        "trust_env": False,
+    }

@@ -24,6 +24,10 @@ class BadKey(UnderpaintError, ValueError):
     """The given key cannot be an API key."""
 
 
+class BadProxy(UnderpaintError, ValueError):
+    """The environment names a proxy that cannot be used."""
+
+
 class Unreachable(UnderpaintError):
     """The server did not answer. ``sent``: whether it may have received the request."""
 

@@ -5,6 +5,7 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.headers import digits
 from api.problems import BodyTooLarge, HeadTooLarge, PathTooLong
 from api.surface import Surfaces
 
@@ -57,7 +58,7 @@ class BodyLimit:
         too_large = BodyTooLarge(f"The body may have at most {max_bytes} bytes.", headers={"Connection": "close"})
         headers = Headers(scope=scope)
         announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > max_bytes:
+        if digits(announced, max_bytes + 1) > max_bytes:
             if "expect" not in headers:  # a client that asks first (100-continue) sends nothing now
                 await _drain(receive)
             await surface.render(scope["path"], too_large)(scope, receive, send)

@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ from cli.doctor.findings import Finding, ok, problem, skipped
 from cli.settings import classes
 from store.catalog import ModelCard, load_catalog
 from store.settings import CatalogSettings
+from underpaint_command import MODULE
 
 COMMAND_VARIABLES = {"DATA_DIR", "SERVER", "KEY"}  # variables that are no settings
 LEAST_FREE = 2**30  # bytes
@@ -84,7 +84,7 @@ class Probe:
 
     def __init__(self, load: bool) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tasks.probe", *(["--load"] if load else [])],
+            [*MODULE, "tasks.probe", *(["--load"] if load else [])],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -108,17 +108,17 @@ def _worker(name: str, status: dict[str, Any], models: Collection[str]) -> Findi
     ours, theirs = version("underpaint"), status.get("version", "unknown")
     if theirs != ours:
         return problem("workers", f"{name} is version {theirs}, this command {ours}.", "Restart it with this version.")
-    if missing := set(models) - set(status["models"]):
+    if missing := set(models) - set(status.get("models", ())):
         return problem(
             "workers",
             f"{name} does not know {', '.join(sorted(missing))}.",
             "Give all processes the same UNDERPAINT_CATALOG, and restart them after a change.",
         )
-    return ok("workers", f"{name}: {status['jobs']} of {status['concurrency']} jobs, version {theirs}")
+    return ok("workers", f"{name}: {status.get('jobs', 0)} of {status.get('concurrency', 0)} jobs, version {theirs}")
 
 
 def _beat(name: str, status: dict[str, Any]) -> Finding:
-    ours, theirs, ago = version("underpaint"), status["version"], status["swept_seconds_ago"]
+    ours, theirs, ago = version("underpaint"), status.get("version", "unknown"), status.get("swept_seconds_ago")
     if theirs != ours:
         return problem("beat", f"{name} is version {theirs}, this command {ours}.", "Restart it with this version.")
     if ago is None or ago > IDLE:

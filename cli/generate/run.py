@@ -1,6 +1,10 @@
 """What `underpaint generate` and `refine` do."""
 
-from collections.abc import Callable, Mapping
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +69,15 @@ def _run(client: Underpaint, job: Job, after: int, files: PictureFiles | None, o
     client.patience = PATIENCE
     print_path: Callable[[str], None] = (lambda _: None) if options.as_json else _print_path
     try:
-        with Display(options.draw) as display:
+        with _interruptible(), Display(options.draw) as display:
             job = _follow(client, job, after, files, display, print_path)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         client.cancel(job)
         _note(f"Canceled job {job.id}")
-        return INTERRUPTED
+        return interrupt.code if isinstance(interrupt, _Signal) else INTERRUPTED
+    except CommandError as error:
+        goes_on = f"The job goes on: its id is {job.id}. `underpaint cancel {job.id}` ends it."
+        raise CommandError(f"{error}\n{goes_on}", error.code) from error
     except Unreachable as error:
         raise CommandError(f"{error}\nThe job goes on by itself if it can: its id is {job.id}.") from error
     if options.as_json:
@@ -106,9 +113,36 @@ def _follow(
     return client.job(job.id)
 
 
+class _Signal(KeyboardInterrupt):
+    """Ended by a signal other than that of Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number  # as shells report it
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Treat the signals that end a program, as when its terminal is closed, as Ctrl-C."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise _Signal(number)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _print_path(path: str) -> None:
     # Not click's echo, which would write into the display. The display prints above itself what print() writes.
-    print(path, flush=True)  # noqa: T201
+    try:
+        print(path, flush=True)  # noqa: T201
+    except OSError as error:  # whoever read it has ended, or the disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python fails again when it ends
+        raise CommandError(f"The paths of pictures cannot be written to stdout: {error.strerror}.") from error
 
 
 def _note(text: str) -> None:

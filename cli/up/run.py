@@ -25,9 +25,7 @@ from cli.up.postgres import Postgres
 from cli.up.supervisor import Supervisor
 from cli.up.valkey import Valkey
 from store.settings import ApiSettings, WorkerSettings
-
-# Without -P, Python would import a folder `cli` or `api` of the current directory instead of ours.
-_PYTHON = [sys.executable, "-P", "-m"]
+from underpaint_command import MODULE
 
 
 def up(path: Path, host: str, port: int) -> None:
@@ -60,7 +58,7 @@ async def _run(data: DataDir, listener: socket.socket, terminal: Terminal) -> No
     postgres = None if os.environ.get("UNDERPAINT_DATABASE_URL") else Postgres(data.postgres, terminal.note)
     valkey = None if os.environ.get("UNDERPAINT_REDIS_URL") else Valkey(data.valkey)
     guardian = await asyncio.create_subprocess_exec(
-        *_PYTHON, "cli.up.guardian", data.record.path, stdin=subprocess.PIPE, start_new_session=True
+        *MODULE, "cli.up.guardian", data.record.path, stdin=subprocess.PIPE, start_new_session=True
     )
     _stop_on_signals(supervisor)
     try:
@@ -131,7 +129,7 @@ async def _start(
 
 
 def _part(arguments: list[str], environment: Mapping[str, str], **options: Any) -> ProcessSpec:
-    return ProcessSpec(arguments[0], [*_PYTHON, "cli", *arguments], environment=environment, **options)
+    return ProcessSpec(arguments[0], [*MODULE, "cli", *arguments], environment=environment, **options)
 
 
 async def _ready(url: str) -> None:

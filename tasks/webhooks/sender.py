@@ -7,7 +7,6 @@ delivery is attempted again under the same ``webhook-id``: at least once.
 import asyncio
 import random
 import time
-from collections import Counter
 
 from celery.utils.log import get_logger
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -22,11 +21,10 @@ from store.tables import Event
 from tasks.metrics_janitor import JanitorMetrics
 from tasks.outages import Outage
 from tasks.webhooks import message
+from tasks.webhooks.fairness import Fairness
 from tasks.webhooks.post import Outcome, Poster
 
 POLL_SECONDS = 1.0
-AT_ONCE = 64
-AT_ONCE_TO_A_HOST = 4
 # How much longer a claim lasts than an attempt may take: time for the database before and after.
 SLACK_SECONDS = 15.0
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 5.0, 4.0, 6 * 3600.0
@@ -54,8 +52,7 @@ class Sender:
         self._settings = settings
         self._poster = poster
         self._metrics = metrics
-        self._busy: Counter[str] = Counter()
-        """Attempts in progress, by host."""
+        self._fairness = Fairness()
         self._done = asyncio.Event()
         self._outage = Outage(log, "webhooks wait: PostgreSQL is away: %s", "webhooks: PostgreSQL is back")
 
@@ -64,19 +61,22 @@ class Sender:
         async with asyncio.TaskGroup() as attempts:
             while True:
                 self._done.clear()
-                claimed = await self._claim() if self._busy.total() < AT_ONCE else None
+                claimed = None if self._fairness.full else await self._claim()
                 if claimed is None:
                     await self._news()
                     continue
-                self._busy[claimed.host] += 1
+                self._fairness.begin(claimed.host, claimed.key_id)
                 attempts.create_task(self._deliver(claimed))
 
     async def _claim(self) -> deliveries.Claimed | None:
-        busy = [host for host, number in self._busy.items() if number >= AT_ONCE_TO_A_HOST]
+        hosts = self._fairness.busy_hosts()
+        sharing, alone = (self._fairness.busy_keys(sharing=sharing) for sharing in (True, False))
         seconds = self._settings.webhook_timeout_seconds + SLACK_SECONDS
         try:
             async with self._sessions.begin() as session:
-                claimed = (await session.execute(deliveries.claim(busy, seconds))).one_or_none()
+                claimed = (await session.execute(deliveries.claim(hosts, seconds, sharing))).one_or_none()
+                if claimed is None and sharing != alone:
+                    claimed = (await session.execute(deliveries.claim(hosts, seconds, alone))).one_or_none()
         except DATABASE_AWAY as error:
             self._outage.failed(error)
             return None
@@ -92,17 +92,19 @@ class Sender:
             pass
 
     async def _deliver(self, claimed: deliveries.Claimed) -> None:
+        answered: bool | None = None
         try:
             sent = await self._message(claimed)
             if sent is not None:
-                await self._settle(claimed, await self._poster.post(*sent))
+                outcome = await self._poster.post(*sent)
+                answered = None if outcome.refused else outcome.status is not None
+                await self._settle(claimed, outcome)
         except DATABASE_AWAY as error:
             log.warning("delivery %s is made again later: PostgreSQL is away: %s", claimed.id, reason(error))
         except Exception:  # others go on, and this one is attempted again when its claim has expired
             log.exception("delivery %s could not be made", claimed.id)
         finally:
-            self._busy[claimed.host] -= 1
-            self._busy += Counter()  # drops those at 0
+            self._fairness.end(claimed.host, claimed.key_id, answered)
             self._done.set()
 
     async def _message(self, claimed: deliveries.Claimed) -> tuple[str, dict[str, str], bytes] | None:

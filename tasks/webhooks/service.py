@@ -9,8 +9,9 @@ from celery.utils.log import get_logger
 from store.database import async_engine, async_sessions
 from store.settings import StoreSettings, WebhookSettings
 from tasks.metrics_janitor import JanitorMetrics
+from tasks.webhooks.fairness import AT_ONCE
 from tasks.webhooks.post import Poster
-from tasks.webhooks.sender import AT_ONCE, Sender
+from tasks.webhooks.sender import Sender
 
 CONNECTIONS = 4  # to the database
 AGAIN_SECONDS = 5.0

@@ -272,3 +272,12 @@ def test_an_idempotency_key_makes_one_job(client: httpx.Client, worker: Worker, 
     assert other.json()["error"]["code"] == "idempotency_key_reused"
     # On another path it is another request.
     assert client.post("/v1/jobs", json=HEART, headers=key).status_code == 422
+
+
+@pytest.mark.parametrize("retries", ["9" * 5000, "0" * 5000, "-1", "many", "1_0"])
+def test_any_number_of_retries_is_taken(
+    client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor, retries: str
+) -> None:
+    sent = pool.submit(client.post, PATH, json=HEART, headers={"X-Stainless-Retry-Count": retries})
+    worker.run(first_job(client))
+    assert sent.result().status_code == 200

@@ -1,6 +1,7 @@
 """`underpaint generate` with a real server, as users and scripts use it."""
 
 import io
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -143,3 +144,85 @@ def test_names(tmp_path: Path, prompt: str, name: str) -> None:
     files = PictureFiles(tmp_path, prompt)
     assert files.save(7, 3, b"3") == tmp_path / f"{name}-7-iterate-03.png"
     assert files.save(7, None, b"final") == tmp_path / f"{name}-7.png"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_no_job_overwrites_the_pictures_of_another(tmp_path: Path) -> None:
+    first, second, other = (PictureFiles(tmp_path, prompt) for prompt in ("Red heart!", "Red heart!", "red, heart"))
+    for files, content in ((first, b"1"), (second, b"2"), (other, b"3"), (first, b"4"), (second, b"5")):
+        path = files.save(7, None if content > b"3" else 0, content)
+        assert path.read_bytes() == content
+    assert names(tmp_path) == {
+        *("red-heart-7-iterate-00.png", "red-heart-7-2-iterate-00.png", "red-heart-7-3-iterate-00.png"),
+        *("red-heart-7.png", "red-heart-7-2.png"),
+    }
+    assert (tmp_path / "red-heart-7-iterate-00.png").read_bytes() == b"1"
+    # The same iterate of the same job, after a worker died, replaces its own.
+    assert first.save(7, 0, b"6").read_bytes() == b"6"
+    assert (tmp_path / "red-heart-7-2-iterate-00.png").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_other_signals_cancel_the_job_too(server: str, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    process = started("red heart", *LONG, "-o", str(tmp_path), "--server", server)
+    assert first_line(process.stdout)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == code
+    assert "Canceled job" in errors
+    assert "Traceback" not in errors
+    until(lambda: newest_job(server)["state"] == "canceled")
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_job_behind_unsaid(server: str, tmp_path: Path) -> None:
+    process = started("red heart", *LONG, "-o", str(tmp_path), "--server", server)
+    assert first_line(process.stdout)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    tmp_path.rmdir()
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    job = newest_job(server)["id"]
+    assert f"The job goes on: its id is {job}. `underpaint cancel {job}` ends it." in errors
+    run("cancel", job, "--server", server)
+
+
+def test_a_reader_that_ends_is_told_of_the_job(server: str, tmp_path: Path) -> None:
+    process = started("red heart", *LONG, "-o", str(tmp_path), "--server", server)
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    errors = process.stderr.read()
+    assert process.wait() == 1
+    job = newest_job(server)["id"]
+    assert f"its id is {job}" in errors
+    assert "Traceback" not in errors
+    process.stderr.close()
+    run("cancel", job, "--server", server)
+
+
+def test_any_prompt_in_any_encoding(server: str, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"  # a name in Latin-1
+    command = [*COMMAND, "generate", "caf\u00e9 \u2603", "--steps", "4", "--server", server, "-o", folder]
+    settings = environment(PYTHONIOENCODING="ascii")
+    ran = subprocess.run(command, capture_output=True, env=settings, check=False)
+    assert ran.returncode == 0, ran.stderr
+    written = ran.stdout.splitlines()[-1]
+    assert written.startswith(folder + b"/caf\\xe9-")
+    (final,) = [name for name in os.listdir(folder) if b"iterate" not in name]
+    assert final.decode().startswith("caf\u00e9-")
+    shown = subprocess.run([*COMMAND, "jobs", "--server", server], capture_output=True, env=settings, check=False)
+    assert shown.returncode == 0
+    assert b"caf\\xe9 \\u2603" in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [["generate", b"caf\xe9"], ["show", b"\xff"], ["models", "--server", b"\xff"]])
+def test_an_argument_that_is_no_text(server: str, arguments: list[str | bytes]) -> None:
+    settings = environment(UNDERPAINT_SERVER=server)
+    ran = subprocess.run([*COMMAND, *arguments], capture_output=True, env=settings, check=False)
+    assert ran.returncode in {1, 2}
+    assert b"Traceback" not in ran.stderr
+    assert ran.stderr.startswith(b"Error: ")

@@ -118,8 +118,8 @@ def test_deliveries_of_a_job_wait_for_each_other_for_a_while(driver: Driver, hoo
 def test_busy_hosts_are_left_alone(driver: Driver, hooked: Callable[..., UUID]) -> None:
     slow = hooked("state", url="https://SLOW.example:8443/a")
     quick = hooked("state", url="https://quick.example/b")
-    assert claim(driver.session, "slow.example:8443", "quick.example") is None
-    assert claim(driver.session, "slow.example:8443").job_id == quick
+    assert claim(driver.session, "slow.example", "quick.example") is None
+    assert claim(driver.session, "slow.example").job_id == quick
     assert claim(driver.session).job_id == slow
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
-from api.http.headers import IdempotencyKey
+from api.http.headers import IdempotencyKey, digits
 from api.jobs.lookup import wait_for_end
 from api.links import Links
 from api.pictures.outcome import encoded, outcome
@@ -17,6 +17,8 @@ from api.surfaces.openai import documents, schemas
 from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.request import Wanted, read
 from api.surfaces.openai.stream import ImageStream
+
+MOST_RETRIES = 1000  # only whether there are any matters
 
 router = APIRouter(tags=["openai"])
 
@@ -53,7 +55,7 @@ async def generate_images(
     A client that disconnects before the end cancels the job only if it streams and sent no `Idempotency-Key`: others
     may retry."""
     wanted = read(services.catalog, body, services.targets)
-    attempt = Attempt(caller, body, idempotency_key, int(retries) if retries.isdecimal() else 0)
+    attempt = Attempt(caller, body, idempotency_key, digits(retries, MOST_RETRIES))
     job, row = await attempt.submit(services, links, wanted)
     headers = {"Underpaint-Job": str(job)}
     if row is None:

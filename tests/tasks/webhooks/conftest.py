@@ -17,8 +17,9 @@ from store import moves
 from store.database import async_engine, async_sessions
 from store.settings import WebhookSettings
 from tasks.metrics_janitor import JanitorMetrics
+from tasks.webhooks.fairness import AT_ONCE
 from tasks.webhooks.post import Poster
-from tasks.webhooks.sender import AT_ONCE, Sender
+from tasks.webhooks.sender import Sender
 from tests.tasks.jobs import Jobs
 from tests.tasks.webhooks.receiver import Receiver
 

@@ -11,8 +11,9 @@ from sqlalchemy import Engine, func, insert, text, update
 from sqlalchemy.orm import Session
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from store import deliveries, moves, webhook_secrets
+from store import deliveries, keys, moves, webhook_secrets
 from store.tables import ApiKey, Delivery, server_secrets
+from tasks.webhooks.fairness import AT_ONCE
 from tests.api.worker import Worker
 from tests.tasks.jobs import Jobs
 from tests.tasks.webhooks.receiver import Receiver
@@ -40,6 +41,19 @@ def settled(outbox: Callable[[UUID], Sequence[Delivery]]) -> Callable[[UUID], De
         return outbox(job_id)[0]
 
     return wait
+
+
+@pytest.fixture
+def make_key(database: Engine) -> Callable[[], UUID]:
+    """Makes API keys."""
+
+    def make() -> UUID:
+        key = uuid4()
+        with database.begin() as connection:
+            row = keys.create(f"key {key}", str(key), ("submit",)).returning(ApiKey.id)
+            return connection.scalars(row).one()
+
+    return make
 
 
 def due_now(database: Engine) -> None:
@@ -181,7 +195,7 @@ def test_redirects_are_not_followed(
 
 
 def test_a_slow_receiver_holds_up_nobody_else(receiver: Make, sending: Callable[..., object], hooked: Hooked) -> None:
-    slow, quick = receiver(), receiver()
+    slow, quick = receiver(), receiver("127.0.0.2")
     slow.proceed.clear()
     for _ in range(6):
         hooked(slow.url)
@@ -193,6 +207,21 @@ def test_a_slow_receiver_holds_up_nobody_else(receiver: Make, sending: Callable[
     assert len(slow.received) == 4  # at once, of one host
     slow.proceed.set()
     slow.wait(6)
+
+
+def test_dead_receivers_of_one_key_delay_no_other(
+    receiver: Make, sending: Callable[..., object], hooked: Hooked, make_key: Callable[[], UUID]
+) -> None:
+    dead, alive = make_key(), make_key()
+    with socket.create_server(("0.0.0.0", 0), backlog=AT_ONCE) as mute:  # takes connections, and says nothing
+        port = mute.getsockname()[1]
+        for number in range(2 * AT_ONCE):
+            hooked(f"https://127.0.1.{number + 1}:{port}/", key_id=dead)
+        sending(webhook_timeout_seconds=300)
+        there = receiver()
+        for number in range(1, 4):
+            hooked(there.url, key_id=alive)
+            there.wait(number)
 
 
 def test_a_receiver_that_does_not_answer(
