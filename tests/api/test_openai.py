@@ -13,6 +13,7 @@ from api.pictures.formats import PNG
 from api.surfaces.openai.request import read
 from store.catalog import Catalog
 from tests.api.worker import Worker
+from tests.until import until
 
 HEART: dict[str, Any] = {"prompt": "red heart"}
 PATH = "/v1/images/generations"
@@ -118,7 +119,7 @@ def test_fields_that_go_together(catalog: Catalog, request_: dict[str, Any]) -> 
     assert wanted.partials == (request_.get("partial_images", 0) if "stream" in request_ else None)
 
 
-def test_everything_that_is_wrong_is_told_at_once(official: openai.OpenAI) -> None:
+def test_all_problems_of_a_request_are_reported_at_once(official: openai.OpenAI) -> None:
     error = refused(official, openai.BadRequestError, n=0, size="large", extra_body={"steps": 0, "seed": -1})
     assert all(field in error.message for field in ("n must", "size must", "steps must", "seed must"))
 
@@ -281,3 +282,33 @@ def test_any_number_of_retries_is_taken(
     sent = pool.submit(client.post, PATH, json=HEART, headers={"X-Stainless-Retry-Count": retries})
     worker.run(first_job(client))
     assert sent.result().status_code == 200
+
+
+def leave(client: httpx.Client, **headers: str) -> str:
+    """Begin a stream and disconnect. Returns the job."""
+    with client.stream("POST", PATH, json={**HEART, "stream": True}, headers=headers) as response:
+        assert response.status_code == 200
+        next(response.iter_lines())
+    return response.headers["underpaint-job"]
+
+
+def test_leaving_a_stream_cancels_only_a_job_that_nobody_else_can_have_joined(client: httpx.Client) -> None:
+    with_key = leave(client, **{"Idempotency-Key": "mine"})
+    retried = leave(client, **{"X-Stainless-Retry-Count": "1"})
+    alone = leave(client)
+    until(lambda: client.get(f"/v1/jobs/{alone}").json()["state"] == "canceled")
+    assert {client.get(f"/v1/jobs/{job}").json()["state"] for job in (with_key, retried)} == {"queued"}
+
+
+def test_a_stream_that_fails_does_not_cancel_its_job(client: httpx.Client, worker: Worker) -> None:
+    """The client has not left, and can still get the picture by its address."""
+    request = {**HEART, "stream": True, "partial_images": 1, "output_format": "webp"}
+    with client.stream("POST", PATH, json=request) as response:
+        job = response.headers["underpaint-job"]
+        worker.claim(job)
+        worker.start(job)
+        worker.save(job, 0, b"no picture")
+        assert "event: error" in list(response.iter_lines())
+    left = leave(client)
+    until(lambda: client.get(f"/v1/jobs/{left}").json()["state"] == "canceled")
+    assert client.get(f"/v1/jobs/{job}").json()["cancel_requested"] is False

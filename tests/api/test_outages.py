@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,11 +13,15 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from api import errors
+from api.live.subscriptions import Subscriptions
+from api.live.tail import follow
 from api.metrics.process import Metrics
 from api.services import open_services
 from api.surfaces import SURFACES
 from store.catalog import Catalog
+from store.database import async_engine, async_sessions
 from store.pictures import PicturesUnavailable
+from store.redis_clients import async_redis
 from store.settings import ApiSettings, StoreSettings
 from store.tables import Job
 from store.targets import Targets
@@ -99,7 +103,7 @@ def test_a_broker_that_hangs_does_not_hold_a_submission(postgres_url: str, datab
                 assert client.post("/v1/jobs", json={"prompt": "red heart"}).status_code == 202
 
 
-def test_the_client_is_told_that_the_database_is_gone(without_database: str) -> None:
+def test_without_a_database_every_response_names_the_outage(without_database: str) -> None:
     with httpx.Client(base_url=without_database, trust_env=False, timeout=20) as client:
         job = "/v1/jobs/8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e"
         for response in (
@@ -123,13 +127,23 @@ def test_the_client_is_told_that_the_database_is_gone(without_database: str) -> 
         assert checks["broker"]["ok"] is True
 
 
-def test_an_event_source_is_told_to_come_back(without_database: str) -> None:
+def test_an_event_source_comes_back_after_an_outage(without_database: str) -> None:
     """It would not after an error."""
     job = f"{without_database}/v1/jobs/8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e/events"
     problem(httpx.get(job, trust_env=False, timeout=20), 503, "database-gone")
     response = httpx.get(job, headers={"Accept": "text/event-stream"}, trust_env=False, timeout=20)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     assert (response.text, list(parse(response.text.splitlines()))) == ("retry: 2000\n\n", [])
+
+
+def test_a_stream_outlasts_an_outage_of_the_database(redis_url: str) -> None:
+    async def first() -> object:
+        sessions = async_sessions(async_engine(f"postgresql://u:p@{NOWHERE}/u"))
+        async with async_redis(redis_url) as client:
+            events = follow(Subscriptions(client, sessions, sessions, sessions), uuid4())
+            return await anext(events)
+
+    assert asyncio.run(first()) is None
 
 
 def test_pictures_that_are_away_are_no_outage_of_the_database() -> None:

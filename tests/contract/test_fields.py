@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.fields import LONGEST_DEADLINE, MAX_SEED, Generation, Handling, RefineRequest, Webhook
+from store.catalog import Catalog
 
 STORED: dict[str, Any] = {
     "model": "emoji",
@@ -49,6 +50,12 @@ def test_the_seed_of_every_image_is_in_range(seed: int, images: int, fits: bool)
         {"tolerance": 1.1},
         {"tolerance": float("nan")},
         {"guidance_scale": float("inf")},
+        {"guidance_scale": 0.9},
+        {"eta": -0.1},
+        {"eta": 1.1},
+        {"guidance_rescale": -0.1},
+        {"guidance_rescale": 1.1},
+        {"true_cfg_scale": 0.9},
         {"method": "fast"},
         {"prompt": "nul \0"},
         {"prompt": "half a pair \ud83d"},
@@ -65,6 +72,13 @@ def test_a_stored_request_does_not_change() -> None:
     assert made.previews
     assert made.wish == "latency"
     for record in (made, Handling(), Webhook(url="https://hooks.example/")):
+        with pytest.raises(ValidationError, match="frozen"):
+            record.__setattr__(next(iter(type(record).model_fields)), None)
+
+
+def test_what_a_model_gives_and_allows_does_not_change(catalog: Catalog) -> None:
+    terms = catalog["emoji"].terms
+    for record in (terms.defaults, terms.limits):
         with pytest.raises(ValidationError, match="frozen"):
             record.__setattr__(next(iter(type(record).model_fields)), None)
 

@@ -67,6 +67,7 @@ def run(arguments: list[str], record: bool) -> None:
     code = 3
     try:
         if record:
+            os.environ.pop("PATIENCE", None)  # a test that fails now is left out later
             os.environ["COVERAGE_PROCESS_START"] = str(Path("coverage.ini").resolve())
             os.environ["TEST_FILE"] = ""
             recorder = Recorder()

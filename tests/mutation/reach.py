@@ -59,7 +59,7 @@ class Reach:
         if test in self.seconds:
             return self.seconds[test]
         known = [seconds for each, seconds in self.seconds.items() if each.startswith(f"{test}::")]
-        return sum(known) if known else Path(test).stat().st_size / 1000
+        return sum(known) if known or "::" in test else Path(test).stat().st_size / 1000
 
     def tests(self, mutant: Mutant, budget: float) -> tuple[list[str], int]:
         """The tests of a mutant: first those that name its module, the quick ones first, and of the others as many as

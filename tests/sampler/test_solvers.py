@@ -24,6 +24,7 @@ from sampler import (
     doubled,
     sigma_grid,
 )
+from sampler.solvers.base import output_for_x0, predictions
 from sampler.solvers.stochastic import ddim_variance, ddpm_variance, step_noise
 from tests.sampler.problems import SHAPE, noise, relative_error, run
 from tests.sampler.processes import CASES, Network, diffusers_loop
@@ -105,6 +106,18 @@ def test_the_window_comes_close_to_the_serial_solution_in_fewer_rounds(name):
     window = Window(solver, noise(), width=8, tolerance=0.02, preview=False)
     assert relative_error(run(network, window, 8)[-1].sample, serial.sample) < 0.02
     assert window.rounds < 0.75 * solver.grid.steps
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "velocity", "sample"])
+def test_a_prediction_splits_the_sample_into_image_and_noise(kind):
+    alpha, sigma = (0.4, 0.6) if kind == "velocity" else (0.6, 0.8)
+    image, eps = (torch.randn(2, 3, generator=torch.Generator().manual_seed(n)).double() for n in (1, 2))
+    x = alpha * image + sigma * eps
+    outputs = {"epsilon": eps, "v_prediction": alpha * eps - sigma * image, "velocity": eps - image, "sample": image}
+    x0, noise = predictions(x, outputs[kind], alpha, sigma, kind)
+    torch.testing.assert_close(x0, image)
+    torch.testing.assert_close(noise, eps)
+    torch.testing.assert_close(output_for_x0(image, x, alpha, sigma, kind), outputs[kind])
 
 
 def cosine(steps):

@@ -1,9 +1,14 @@
 """How a connection is watched."""
 
+import asyncio
 import socket
 
 import psycopg
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+
+from store.database import async_engine
+
+PID = text("select pg_backend_pid()")
 
 
 def test_a_server_that_vanished_is_noticed(engine: Engine) -> None:
@@ -19,3 +24,22 @@ def test_a_server_that_vanished_is_noticed(engine: Engine) -> None:
         with socket.socket(fileno=socket.dup(driver.fileno())) as watched:
             if watched.family != socket.AF_UNIX:
                 assert watched.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_asyncio_opens_no_connections_beyond_the_pool(postgres_url: str) -> None:
+    async def processes() -> tuple[int, int]:
+        engine = async_engine(postgres_url, pool_size=1)
+
+        async def other() -> int:
+            async with engine.connect() as connection:
+                return (await connection.execute(PID)).scalar_one()
+
+        async with engine.connect() as connection:
+            waiting = asyncio.create_task(other())
+            first = (await connection.execute(PID)).scalar_one()
+        second = await waiting
+        await engine.dispose()
+        return first, second
+
+    first, second = asyncio.run(processes())
+    assert first == second

@@ -221,6 +221,20 @@ def test_refined_job_goes_on_where_it_ended(driver: Driver):
     assert driver.session.scalars(select(Image.stopped).where(Image.job_id == other)).all() == ["converged"]
 
 
+def test_refined_job_forgets_what_was_asked_of_its_former_run(driver: Driver):
+    canceled, accepted = (driver.claimed() for _ in range(2))
+    driver.do(moves.cancel(canceled))
+    driver.do(moves.accept(accepted))
+    for job_id in (canceled, accepted):
+        driver.expire(job_id)
+        driver.do(update(Job).where(Job.id == job_id).values(crashes=1).returning(Job.id))
+        driver.save(job_id)
+        driver.do(moves.succeed(job_id, 1, "converged"))
+        assert driver.do(moves.refine(job_id, TIGHTER))
+        job = driver.job(job_id)
+        assert (job.cancel_requested, job.accept_requested, job.crashes) == (False, False, 0)
+
+
 def end_in_vain(driver: Driver, how: str, job_id: UUID) -> None:
     if how == "canceled while queued":
         driver.do(moves.cancel(job_id))

@@ -67,6 +67,18 @@ def test_an_image_goes_on_below_its_estimated_error_or_after_its_last_iterate(ge
     assert refined(asked, [image()], RefineRequest(max_iterations=3)).max_iterations == 3
 
 
+def test_a_refinement_with_nothing_to_compute_names_what_to_change(generation: Generate) -> None:
+    asked = generation(method="srds", tolerance=0.005)
+    tolerance = "must be less than 0.01, the estimated error that the job has reached, or 0"
+    wanted: dict[str, Any] = {"tolerance": 0.01, "max_iterations": 2}
+    both = {"tolerance": tolerance, "max_iterations": "must be more than 2"}
+    assert refuse(asked, [image(), image()], **wanted) == both
+    # One image has reached its last iterate, the other one its error: a lower tolerance suffices.
+    assert refuse(asked, [image(error_estimate=None), image(iterate=1)], **wanted) == {"tolerance": tolerance}
+    # One of them has not converged: more iterates suffice.
+    assert refuse(asked, [image(error_estimate=None), image()], **wanted) == {"max_iterations": "must be more than 2"}
+
+
 @pytest.mark.parametrize("method", FINAL)
 def test_an_estimate_ends_no_image_of_a_method_that_does_not_refine(generation: Generate, method: SampledBy) -> None:
     asked = generation(method=method)

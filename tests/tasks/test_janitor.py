@@ -21,6 +21,7 @@ from store.settings import JobSettings
 from store.tables import IdempotencyKey, Iterate, Job
 from tasks.janitor import Clock as Beat
 from tasks.janitor import Janitor
+from tasks.metrics_janitor import JanitorMetrics
 from tasks.queue import QUEUE, app, enqueue
 from tests.store.folder_pictures import FolderPictures
 from tests.tasks.inside import Start
@@ -48,8 +49,24 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def janitor(engine: Engine, valkey: redis.Redis, clock: Clock) -> Janitor:
-    return Janitor(sync_sessions(engine), open_pictures(), valkey, SETTINGS, now=clock)
+def metrics() -> JanitorMetrics:
+    return JanitorMetrics()
+
+
+@pytest.fixture
+def janitor(engine: Engine, valkey: redis.Redis, clock: Clock, metrics: JanitorMetrics) -> Janitor:
+    return Janitor(sync_sessions(engine), open_pictures(), valkey, SETTINGS, metrics, now=clock)
+
+
+def ended(metrics: JanitorMetrics) -> dict[tuple[str, str], float]:
+    """The number of ended jobs, by model and outcome."""
+    samples = [
+        sample
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "underpaint_jobs_ended_total"
+    ]
+    return {(sample.labels["model"], sample.labels["outcome"]): sample.value for sample in samples}
 
 
 def age(jobs: Jobs, job_id: UUID, *columns: str, seconds: float = 3600) -> None:
@@ -123,7 +140,7 @@ def test_without_a_broker_jobs_stay_unsent(
     assert [jobs.get(job_id).sent_at for job_id in (unsent, orphan)] == [None, None]
 
 
-def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
+def test_expired_leases(jobs: Jobs, janitor: Janitor, metrics: JanitorMetrics, valkey: redis.Redis) -> None:
     poison, canceled, alive = (jobs.submit() for _ in range(3))
     lapsed(jobs, poison, "dead")
     lapsed(jobs, canceled, "dead")
@@ -133,6 +150,7 @@ def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> No
     assert [jobs.get(job_id).state for job_id in (poison, canceled, alive)] == ["queued", "canceled", "running"]
     assert valkey.llen(QUEUE) == 1
     assert jobs.get(poison).sent_at is not None
+    assert ended(metrics) == {("emoji", "canceled"): 1}
 
     lapsed(jobs, poison, "dead as well")
     janitor.sweep()
@@ -140,9 +158,12 @@ def test_expired_leases(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> No
     assert (job.state, job.crashes) == ("failed", 2)
     assert job.error is not None
     assert "died 2 times" in job.error
+    assert ended(metrics) == {("emoji", "canceled"): 1, ("emoji", "failed"): 1}
 
 
-def test_late_jobs_fail_and_their_workers_are_told(jobs: Jobs, janitor: Janitor, valkey: redis.Redis) -> None:
+def test_late_jobs_fail_and_their_workers_are_notified(
+    jobs: Jobs, janitor: Janitor, metrics: JanitorMetrics, valkey: redis.Redis
+) -> None:
     waiting, running, early = (jobs.submit() for _ in range(3))
     jobs.do(moves.claim(running, "busy", 60))
     for job_id, seconds in ((waiting, 1), (running, 1), (early, -60)):
@@ -152,6 +173,7 @@ def test_late_jobs_fail_and_their_workers_are_told(jobs: Jobs, janitor: Janitor,
     listener.get_message(timeout=5)  # the confirmation
     janitor.sweep()
     assert [jobs.get(job_id).failure for job_id in (waiting, running, early)] == ["deadline", "deadline", None]
+    assert ended(metrics) == {("emoji", "failed"): 2}
     until(lambda: (message := listener.get_message()) and wakeups.decode_control(message["data"]) == running)
     listener.close()
 
