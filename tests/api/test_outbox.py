@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Callable
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
 from store.tables import Job
 from tasks.queue import QUEUE, app
+from tests.until import PATIENCE
 
 Made = list[UUID]
 
@@ -99,6 +101,28 @@ def test_only_what_the_broker_took_is_noted_as_sent(
         valkey.client_unpause()
     assert valkey.llen(QUEUE) == 3
     assert unsent(database) == len(queued) - 3
+
+
+def test_a_request_goes_on_when_the_broker_has_taken_the_call(
+    queued: Made,
+    postgres_url: str,
+    valkey: redis.Redis,
+    redis_url: str,
+    broker: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker(redis_url)
+    monkeypatch.setattr("api.queue.outbox.HEAD_START", math.inf)
+
+    async def run() -> None:
+        engine = async_engine(postgres_url)
+        outbox = Outbox(async_sessions(engine))
+        async with outbox.running(), asyncio.timeout(PATIENCE):
+            await outbox.send(queued[0])
+            assert valkey.llen(QUEUE) == 1
+        await engine.dispose()
+
+    asyncio.run(run())
 
 
 def test_a_request_does_not_wait_for_the_call_to_be_out(

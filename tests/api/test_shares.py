@@ -65,6 +65,10 @@ def test_routes_that_a_link_opens_say_so() -> None:
             assert ("share" in names) == ((method.upper(), path) in READABLE), path
 
 
+def test_only_a_job_that_exists_stops_being_shared(client: httpx.Client) -> None:
+    problem(client.delete(f"/v1/jobs/{uuid4()}/share"), 404, "no-such-job")
+
+
 def test_what_is_no_link_is_as_if_it_were_not_there(holder: Holder, nobody: httpx.Client) -> None:
     mine, theirs = holder("mine"), holder("theirs")
     job, unshared = submitted(mine), submitted(mine)

@@ -18,7 +18,7 @@ from redis.asyncio.client import PubSub
 from sqlalchemy import Engine
 
 from api.http.prefer import MAX_WAIT, Wait, preferred
-from api.live.subscriptions import Look, Subscriptions
+from api.live.subscriptions import Look, Subscription, Subscriptions
 from store import wakeups
 from store.database import async_engine, async_sessions
 from store.redis_clients import async_redis
@@ -98,6 +98,21 @@ def test_a_message_of_what_is_known_wakes_nobody(
         wakeups.publish(valkey, UUID(job), late)
     valkey.publish(wakeups.JOBS, b"nonsense")
     assert held.result(20).status_code == 304
+
+
+def test_a_subscription_is_woken_by_what_its_client_does_not_know() -> None:
+    async def run() -> list[bool]:
+        subscription = Subscription("held")
+        subscription.seen = 3
+        news: list[bool] = []
+        for seq in (2, 3, 4, None):
+            subscription.wake(seq)
+            news.append(await subscription.news(0))
+        news.append(await subscription.news(0))  # each wakes once
+        subscription.leave()
+        return [*news, await subscription.news(60)]
+
+    assert asyncio.run(run()) == [False, False, True, True, False, False]
 
 
 def test_nothing_to_wait_for_is_answered_at_once(client: httpx.Client, submit: Submit, worker: Worker) -> None:

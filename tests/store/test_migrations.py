@@ -14,6 +14,7 @@ from sqlalchemy import inspect
 
 import migrations
 from store.database import sync_engine
+from store.tables import Base
 
 REPOSITORY = Path(__file__).parents[2]
 TABLES = {"jobs", "images", "iterates", "checkpoints", "events", "alembic_version"}
@@ -47,6 +48,15 @@ def test_up_and_down_and_up_again(empty_url: str):
 def test_tables_and_migrations_agree(empty_url: str):
     migrations.upgrade(empty_url)
     command.check(migrations.config(empty_url))
+
+
+def test_primary_keys_are_those_of_the_tables(postgres_url: str):
+    """`alembic check` does not compare them."""
+    engine = sync_engine(postgres_url)
+    for table in Base.metadata.sorted_tables:
+        found = inspect(engine).get_pk_constraint(table.name)["constrained_columns"]
+        assert found == [column.name for column in table.primary_key], table.name
+    engine.dispose()
 
 
 def test_how_a_database_stands(empty_url: str):

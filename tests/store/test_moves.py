@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from contract.fields import MAX_SEED, Handling
@@ -95,6 +95,7 @@ def test_submit_makes_the_job_its_images_and_its_event(driver: Driver):
     assert tuple(moved) == (job_id, 1, "queued", 0, job.created_at, None)
     assert type(request).model_validate(job.generation) == request
     assert (job.model, job.crashes, job.cancel_requested, job.sent_at, job.worker) == ("emoji", 0, False, None, None)
+    assert driver.session.scalar(select(Job.webhook.is_(null())).where(Job.id == job_id))
     seeds = select(Image.number, Image.seed, Image.iterate, Image.rounds).where(Image.job_id == job_id)
     assert driver.session.execute(seeds.order_by(Image.number)).all() == [
         (number, MAX_SEED - 2 + number, None, 0) for number in range(3)

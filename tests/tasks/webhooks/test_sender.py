@@ -14,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from store import deliveries, keys, moves, webhook_secrets
 from store.tables import ApiKey, Delivery, server_secrets
 from tasks.webhooks.fairness import AT_ONCE
+from tasks.webhooks.sender import pause
 from tests.api.worker import Worker
 from tests.tasks.jobs import Jobs
 from tests.tasks.webhooks.receiver import Receiver
@@ -88,7 +89,16 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return add
 
 
-def test_a_job_is_told_in_order_and_signed(
+@pytest.mark.parametrize(
+    ("attempts", "nominal"), [(1, 5), (2, 20), (3, 80), (4, 320), (6, 5120), (7, 20480), (8, 6 * 3600), (50, 6 * 3600)]
+)
+def test_pauses_grow_and_differ(attempts: int, nominal: float) -> None:
+    pauses = [pause(attempts) for _ in range(50)]
+    assert all(0.75 * nominal <= seconds <= 1.25 * nominal for seconds in pauses)
+    assert len(set(pauses)) > 1
+
+
+def test_a_job_is_announced_in_order_and_signed(
     database: Engine, receiver: Make, sending: Callable[..., object], hooked: Hooked
 ) -> None:
     there, secret = receiver(), webhook_secrets.new_secret()
