@@ -1,5 +1,6 @@
 """Pictures: by number and the latest, in every format, from the cache and not."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from uuid import UUID, uuid4
@@ -10,7 +11,9 @@ import redis
 from PIL import Image
 
 from api.pictures.formats import negotiate
+from api.pictures.lookup import progress
 from api.problems import NotAcceptable
+from store.database import async_engine, async_sessions
 from store.pictures import redis_cache
 from tests.api.problem import problem
 from tests.api.worker import Worker, png
@@ -30,6 +33,30 @@ def job(submit: Submit, worker: Worker) -> str:
     worker.save(made, 0, png(0))
     worker.save(made, 1, png(1))
     return made
+
+
+def test_a_missing_picture_may_still_be_made_until_its_image_has_ended(
+    submit: Submit, client: httpx.Client, worker: Worker, postgres_url: str
+) -> None:
+    job = submit(images=3)
+    worker.claim(job)
+    for image in range(3):
+        worker.start(job, image)
+        worker.save(job, 1, None, image)
+    worker.end_image(job, 0, stopped="converged")
+    worker.end_image(job, 1, error="broken")
+
+    async def may_be_made(*pictures: tuple[int, int | None]) -> list[bool]:
+        engine = async_engine(postgres_url)
+        async with async_sessions(engine)() as session:
+            found = [(await progress(session, UUID(job), image, iterate))[1] for image, iterate in pictures]
+        await engine.dispose()
+        return found
+
+    wanted = [(0, 2), (0, None), (1, 2), (2, 2), (2, None), (2, 1), (2, 0), (3, 0)]
+    assert asyncio.run(may_be_made(*wanted)) == [False, False, False, True, True, False, False, False]
+    worker.cancel(job)
+    assert asyncio.run(may_be_made((2, 2))) == [False]
 
 
 def test_a_numbered_picture_may_be_kept_forever(client: httpx.Client, job: str, worker: Worker) -> None:

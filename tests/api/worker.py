@@ -50,6 +50,11 @@ class Worker:
                 session, self._pictures, UUID(job), self._attempts[job], image, iterate, **figures, **rest
             )
 
+    def end_image(self, job: str, image: int, stopped: Stopped | None = None, error: str | None = None) -> None:
+        """End one image of a job that goes on."""
+        with Session(self._engine) as session:
+            saves.finish_image(session, UUID(job), self._attempts[job], image, stopped=stopped, error=error)
+
     def finish(self, job: str, stopped: Stopped = "converged", images: int = 1) -> None:
         with Session(self._engine) as session:
             for image in range(images):
