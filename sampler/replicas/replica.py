@@ -195,6 +195,9 @@ class Replica:
     @contextmanager
     def _watched(self, seconds: float | None) -> Generator[None]:
         """Turn errors of a pipe into Lost. Kill the process if a large message is not sent within so many seconds."""
+        if self._why:
+            # A killed process may have replied before: perhaps to what was interrupted.
+            raise Lost(self._why)
         timer = None
         if seconds is not None:
             timer = Timer(seconds, self.kill, [NO_REPLY])

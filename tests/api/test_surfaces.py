@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from api.app import create_app
 from api.problems import Problem
 from api.surface import Surface, Surfaces
-from api.surfaces import SURFACES
+from api.surfaces import SURFACES, page
 from store.catalog import Catalog
 from tests.api.problem import problem
 
@@ -115,3 +115,13 @@ def test_what_a_surface_leaves_out_is_that_of_an_api(app: FastAPI) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["vary"] == "Authorization"
     problem(send(app, "GET", "/toy/none"), 404, "no-such-path")
+
+
+@pytest.mark.parametrize(("path", "reference"), [(page.REFERENCE, True), ("/", False), ("/js/main.js", False)])
+def test_only_the_reference_may_build_html_from_strings_and_load_data_urls(path: str, reference: bool) -> None:
+    headers = MutableHeaders()
+    page.browser_headers(path, headers)
+    policy = headers["Content-Security-Policy"].split("; ")
+    assert ("img-src 'self' data:" in policy) == reference
+    assert ("require-trusted-types-for 'script'" not in policy) == reference
+    assert headers["Cache-Control"] == "no-cache"

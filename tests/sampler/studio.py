@@ -66,6 +66,7 @@ class Studio:
     - "raise", "shape": raise an error, or return a wrong shape.
     - "die", "hang", "memory", each followed by a word: the first replica that evaluates it with this word is killed,
       hangs or runs out of memory; with the word "always" every replica.
+    - "linger": encode it only when "resume" is in the diary.
     - "emoji ...": use the shipped model.
     """
 
@@ -84,6 +85,9 @@ class Studio:
     def encode(self, prompt: str, negative_prompt: str = "", guidance_scale: float = 7.5, **options: Any) -> Any:
         if prompt.startswith("emoji "):
             return self.emoji.encode(prompt.removeprefix("emoji "), negative_prompt, guidance_scale, **options)
+        if prompt == "linger":
+            self.diary.write("linger")
+            until(lambda: self.diary.read("resume"))
         return Instruction(prompt, self.diary)
 
     def solver(self, steps: int, name: str | None = None, *, height: int | None = None, **options: Any) -> Solver:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from sampler import Parareal, Window, choose_blocks, predict
 from sampler.grid import block_edges
+from sampler.methods.base import Stopping
 from sampler.methods.srds import dataflow
 from sampler.methods.srds.convergence import expected_iterates
+from sampler.methods.srds.method import SRDSMethod
 from sampler.methods.srds.plan import at_least
 from sampler.methods.window.method import predict_window
 from tests.sampler.problems import Mixture, noise, run, solver
@@ -46,6 +48,13 @@ def test_the_prediction_is_what_an_engine_takes(steps, width, first, data):
     assert (expected.rounds, expected.evaluations) == (reached.rounds, reached.evaluations)
     if last is None:  # a draft that takes longer for its last iterate than for the exact image notices late at times
         assert expected.rounds <= steps + blocks - 1
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "iterate"), [(0.0, 7), (5e-3, expected_iterates(5e-3)), (1.0, expected_iterates(1.0))]
+)
+def test_srds_plans_for_the_exact_image_or_for_the_iterate_that_it_expects(tolerance, iterate):
+    assert SRDSMethod().plan(49, 16, Stopping(tolerance), blocks=7) == predict(49, 7, iterate, 16)
 
 
 @pytest.mark.parametrize(("width", "blocks"), [(2, 8), (4, 5), (8, 9), (16, 13), (64, 20)])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,10 @@ from sampler import Engine, Parareal, Status, Window
 from sampler.errors import ReplicasFailed
 from sampler.replicas import Replicas
 from sampler.replicas.pool import split
-from tests.sampler.problems import relative_error
+from sampler.replicas.replica import Limits, Lost, Replica
+from tests.sampler.problems import SHAPE, relative_error
 from tests.sampler.studio import SIZE, Diary, Studio
-from tests.until import until
+from tests.until import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,32 @@ def test_an_exception_travels_as_it_is(replicas):
     with pytest.raises(ValueError, match="there is no picture in this") as caught:
         replicas.decode(torch.zeros(1, 2, 4, 4))
     assert "studio.py" in caught.value.__notes__[0]
+
+
+def test_the_reply_of_an_interrupted_call_is_not_taken_for_the_next_one(replicas, studio, diary):
+    def interrupt():
+        until(lambda: diary.read("linger"))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        replicas.encode("linger")
+    interrupting.join()
+    diary.write("resume")
+    assert torch.equal(replicas.noise(7, SIZE, SIZE), studio.noise(7, SIZE, SIZE))
+
+
+def test_the_outputs_of_an_interrupted_round_are_not_taken_for_the_next_ones(replicas, diary):
+    replica = Replica(partial(Studio, diary.path), 1, Limits(start=PATIENCE, answer=PATIENCE))
+    replica.ready.result(PATIENCE)
+    x, condition = torch.randn(1, *SHAPE), replicas.encode("plain")
+    ended = len(diary.read("end"))
+    replica.begin(x, [10.0], [condition])
+    until(lambda: len(diary.read("end")) > ended)
+    with pytest.raises(Lost, match="a round was interrupted"):
+        replica.begin(2 * x, [10.0], [condition])
+    replica.close()
 
 
 @pytest.mark.parametrize(
