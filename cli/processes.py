@@ -15,7 +15,6 @@ def worker(concurrency: int, name: str | None, log_level: str) -> NoReturn:
     """
     node = name or f"worker-{os.getpid()}"  # two workers on one host need two names
     options = ["--pool", "threads", "--concurrency", str(concurrency), "--hostname", f"{node}@%h"]
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice is for programmers
     # Workers have nothing to tell each other: they read the state of jobs from the database.
     _celery("tasks.app", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", log_level)
 

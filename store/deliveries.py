@@ -86,7 +86,12 @@ def claim(
         .where(
             deliveries.c.state == "pending",
             deliveries.c.due_at <= func.now(),
-            or_(deliveries.c.claimed_until.is_(None), deliveries.c.claimed_until < func.now()),
+            or_(
+                deliveries.c.claimed_until.is_(None),
+                deliveries.c.claimed_until < func.now(),
+                # Longer than any claim: the clock was set back.
+                deliveries.c.claimed_until > func.now() + literal(timedelta(seconds=2 * abs(seconds) + 60)),
+            ),
             ~waits.exists(),
             host.not_in(busy),
             owner.not_in([key or NO_KEY for key in busy_keys]),

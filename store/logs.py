@@ -6,10 +6,13 @@ of the same thread or asyncio task, also in those of libraries. Prompts and keys
 
 import logging
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
@@ -45,6 +48,21 @@ def field(name: str) -> str | None:
     return None if value is None else str(value)
 
 
+def adopt(*names: str) -> None:
+    """Have these libraries log as we do: they have handlers of their own, which know nothing of our format. Only their
+    errors are logged, since their warnings quote prompts."""
+    for name in names:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.ERROR)
+
+
+def where(error: BaseException) -> str:
+    """The kind of an error, and where it was raised, for errors whose message may quote a prompt."""
+    return "".join([f"{type(error).__name__}\n", *traceback.format_tb(error.__traceback__)]).rstrip()
+
+
 def configure(settings: LogSettings, level: int | str | None = None) -> None:
     """Make this process and its libraries log to stderr. ``level`` overrides that of the settings."""
     handler = logging.StreamHandler(sys.stderr)
@@ -52,8 +70,17 @@ def configure(settings: LogSettings, level: int | str | None = None) -> None:
     handler.setFormatter(_json() if settings.log_format == "json" else Text())
     logging.basicConfig(handlers=[handler], level=level or settings.log_level, force=True)
     logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda hook: _log_uncaught(hook.exc_type, hook.exc_value, hook.exc_traceback)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """The last words of a process or thread, in the format of all others."""
+    if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    logging.getLogger(__name__).critical("an error that nobody handled", exc_info=(kind, error, trace))
 
 
 class Text(logging.Formatter):

@@ -278,6 +278,14 @@ def rescue(max_crashes: int, limit: int = 100) -> Moved:
     )
 
 
+def shorten_leases(lease_seconds: float) -> ReturningUpdate[UUID]:
+    """End the leases that are longer than any claim or heartbeat makes them: the database's clock was set back. Workers
+    that live renew theirs long before. Returns the ids of the jobs. No event."""
+    longest = _from_now(lease_seconds)
+    long = update(jobs).where(jobs.c.state == "running", jobs.c.lease_expires_at > longest)
+    return long.values(lease_expires_at=longest).returning(jobs.c.id)
+
+
 def expire(limit: int = 100) -> Moved:
     """Fail the jobs whose deadline has passed; cancel those whose cancellation was requested. At most ``limit`` jobs,
     the most overdue first. An accepted job is about to end, and is left alone."""

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import celery.apps.worker
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
@@ -31,6 +32,15 @@ def _configuration() -> dict[str, Any]:
 
 
 app.add_defaults(_configuration)
+
+# Before they are imported, with the first model: their warnings quote prompts, and their progress bars are no lines of
+# a log. The processes of several devices inherit this.
+os.environ |= {
+    "DIFFUSERS_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ def _start(sender: Any, **_: Any) -> None:
         worker = make_worker(f"{sender.hostname}/{os.getpid()}", sender.concurrency)
     except ValueError as error:
         raise SystemExit(f"the worker cannot start: {error}") from error
+    # What it says in the handler of a signal is no line of a log, in JSON or not.
+    celery.apps.worker.safe_say = lambda *_: None
     settings = MetricsSettings()
     serve(worker.metrics.registry, settings.metrics_host, settings.worker_metrics_port)
     heartbeat = Heartbeat(worker.name, worker.leases, worker.sessions, worker.jobs)

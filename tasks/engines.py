@@ -21,10 +21,14 @@ from torch import Tensor
 from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, Trajectory
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
+from store import logs
 from store.catalog import ModelCard
 from tasks.devices import load
 from tasks.metrics import Metrics
 from tasks.pictures import decode
+
+# What loads models and encodes prompts.
+LIBRARIES = ("diffusers", "transformers", "huggingface_hub", "accelerate")
 
 log = get_logger(__name__)
 
@@ -208,8 +212,9 @@ class EngineThread(Thread):
             engine = self._loaded()
             condition, trajectories = batch.begin(self.model, engine, others)
         except Exception as error:
-            # The thread goes on for the other jobs, and the next batch tries again.
-            log.exception("model %s: images cannot be started", self._card.id)
+            # The thread goes on for the other jobs, and the next batch tries again. The message is the client's: it may
+            # quote the prompt.
+            log.error("model %s: images cannot be started: %s", self._card.id, logs.where(error))
             for image in batch.images:
                 batch.fail(image, self._reason(error))
             return
@@ -219,7 +224,13 @@ class EngineThread(Thread):
 
     def _loaded(self) -> Engine:
         if self._engine is None:
-            self._model = load(self._card, self._device)
+            try:
+                self._model = load(self._card, self._device)
+            except Exception as error:
+                log.warning("model %s cannot be loaded: %s", self._card.id, error)
+                raise
+            finally:
+                logs.adopt(*LIBRARIES)
             self._engine = Engine(self.model, self.width)
         return self._engine
 

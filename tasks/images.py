@@ -161,7 +161,8 @@ class Images:
                 self._times.finished(stopped, last.number, last.rounds, last.evaluations)
         elif update.status is Status.FAILED:
             error = results.errors[update.image] = update.error or "failed without a reason"
-            log.warning("job %s: image %d: %s", self._lease.job_id, update.image, error)
+            # Without the reason, which may quote the prompt.
+            log.warning("job %s: image %d failed; its error says why", self._lease.job_id, update.image)
             self._finish(update.image, error=error)
             self._times.failed()
 

@@ -7,11 +7,11 @@ never be rescued. Several janitors do no harm: every change is a conditional upd
 
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from math import inf
-from time import time
 from typing import Any
 
 import redis
@@ -37,12 +37,25 @@ from tasks.webhooks.service import Service
 log = get_logger(__name__)
 
 
+# A clock that nobody sets, and that goes on while the machine sleeps (on macOS CLOCK_MONOTONIC does).
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def elapsed() -> float:
+    """Seconds since some moment, also while the machine slept, however its clock was set meanwhile."""
+    return time.clock_gettime(_CLOCK)
+
+
 class Clock(Scheduler):
-    """Celery beat's scheduler, for tasks that run in this process instead of being sent to a worker."""
+    """Celery beat's scheduler, for tasks that run in this process instead of being sent to a worker.
+
+    Celery's own schedule goes by the time of day: after the clock was set back it would wait for as long.
+    """
 
     producer: Any = None  # nothing is sent, so no broker is needed
     _webhooks: Service | None = None
     _ending = False
+    _due: Mapping[str, float] = {}
 
     def setup_schedule(self) -> None:
         """Called once, before the first tick. This process also sends webhooks."""
@@ -70,7 +83,15 @@ class Clock(Scheduler):
         beat ends here then."""
         if self._ending:
             raise SystemExit
-        return super().tick(*args, **options)
+        now = elapsed()
+        entries: dict[str, ScheduleEntry] = self.schedule or {}
+        due = {name: self._due.get(name, now) for name in entries}
+        for name, entry in entries.items():
+            if due[name] <= now:
+                self.apply_entry(entry)
+                due[name] = now + entry.schedule.seconds  # pyright: ignore
+        self._due = due
+        return max(0.0, min(due.values(), default=now + 1.0) - elapsed())
 
     def close(self) -> None:
         """Called when beat ends."""
@@ -104,10 +125,10 @@ class Janitor:
         settings: JobSettings,
         metrics: JanitorMetrics | None = None,
         name: str = "beat",
-        now: Callable[[], float] = time,
+        now: Callable[[], float] = elapsed,
     ) -> None:
-        """`name`: of the process, as it announces itself. `now`: seconds since 1970, a clock that goes on while the
-        machine sleeps."""
+        """`name`: of the process, as it announces itself. `now`: seconds, by a clock that nobody sets and that goes on
+        while the machine sleeps."""
         self._sessions = sessions
         self._pictures = pictures
         self._redis = client
@@ -162,11 +183,12 @@ class Janitor:
         else:
             self._database.succeeded()
             self._swept = now
-            self._metrics.swept.set(now)
+            self._metrics.swept.set_to_current_time()
 
     def rescue(self) -> None:
         """End expired leases: their jobs are queued again, or fail if that has happened too often."""
         with self._sessions.begin() as session:
+            session.execute(moves.shorten_leases(self._settings.lease_seconds))
             rescued = session.execute(moves.rescue(self._settings.max_crashes)).all()
             ends = session.execute(figures.ends([row.id for row in rescued])).all()
         for end in ends:

@@ -151,7 +151,7 @@ def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
     except GaveUp:
         raise
     except Exception as error:
-        log.exception("job %s failed in the worker", job_id)
+        log.error("job %s failed in the worker: %s", job_id, logs.where(error))
         return moves.fail(job_id, attempt, f"the worker failed: {type(error).__name__}: {error}", "worker")
     if lease.stop is Stop.LOST:
         return None

@@ -30,6 +30,7 @@ from sampler.models import rows
 from sampler.models.driven import NetworkCall, Output, Prepared, Run, Step, is_network, parameters
 from sampler.models.process import Process
 from sampler.models.rows import Arguments, Place
+from sampler.models.upcast import finite
 from sampler.solvers import Solver
 
 # Runs that wait for their condition's next evaluation, at most: each holds the embeddings of its prompt.
@@ -232,9 +233,13 @@ class PipelineModel:
 
     def decode(self, samples: Tensor) -> Tensor:
         """Samples (b, c, h, w) to pictures (b, H, W, 3), uint8 on the CPU."""
-        with torch.inference_mode():
+
+        def decoded() -> Tensor:
             row = self._begin(self._plain(*self._latents.size(samples.shape)), len(samples))
-            pictures = torch.from_numpy(row.enter(samples, None)[0])
+            return torch.from_numpy(row.enter(samples, None)[0])
+
+        with torch.inference_mode():
+            pictures = finite(decoded, getattr(self.pipeline, "vae", None))
         return (pictures * 255).round().to(torch.uint8)
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> Tensor:

@@ -1,7 +1,7 @@
 """What the janitor finds and does; its clock is seen at work in test_processes."""
 
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -277,6 +277,34 @@ def test_old_idempotency_keys_are_forgotten_and_the_jobs_stay(jobs: Jobs, janito
     assert jobs.do(idempotency.made(old)) is None
     assert jobs.do(idempotency.made(fresh)).job_id == job
     assert jobs.get(job).state == "queued"
+
+
+def test_a_clock_that_was_set_back_keeps_no_job_from_its_rescue(janitor: Janitor, jobs: Jobs) -> None:
+    job_id = jobs.submit()
+    jobs.do(moves.claim(job_id, "dead", 3600))  # as if it had been an hour later then
+    longer = select(Job.id).where(Job.id == job_id, Job.lease_expires_at > func.now() + timedelta(seconds=60))
+    assert jobs.do(longer)
+    janitor.rescue()
+    assert not jobs.do(longer)
+    age(jobs, job_id, "lease_expires_at", seconds=1)
+    janitor.rescue()
+    assert jobs.get(job_id).state == "queued"
+
+
+def test_beat_goes_by_no_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    beat, applied, now = Beat(app, lazy=True), [], [100.0]
+    monkeypatch.setattr("tasks.janitor.elapsed", lambda: now[0])
+    monkeypatch.setattr(beat, "apply_entry", applied.append)
+    monkeypatch.setattr(beat, "setup_schedule", lambda: None)
+    seconds = app.conf.beat_schedule["janitor"]["schedule"]
+    beat.merge_inplace(app.conf.beat_schedule)
+    assert beat.tick() == seconds
+    now[0] += seconds - 1
+    # Whatever the time of day is.
+    monkeypatch.setattr(beat.app, "now", lambda: datetime(1990, 1, 1, tzinfo=UTC))
+    assert (beat.tick(), len(applied)) == (1, 1)
+    now[0] += 1
+    assert (beat.tick(), len(applied)) == (seconds, 2)
 
 
 def test_a_signal_that_was_swallowed_ends_beat_at_the_next_tick() -> None:
