@@ -9,6 +9,7 @@ from subprocess import PIPE
 from typing import Any
 
 import psycopg
+import typer
 from psycopg import pq
 
 from cli.database import with_database
@@ -34,19 +35,25 @@ def backup(data_dir: Path, file: Path) -> None:
     if file == STANDARD:
         with_database(data_dir, _dump)
         return
+    if file.exists():
+        raise CommandError(f"{file} exists already, and is not overwritten. Choose another name.")
     unfinished = file.with_name(f"{file.name}.unfinished")  # a file under the final name is complete
     try:
         unfinished.touch(mode=0o600)
         with_database(data_dir, lambda url: _dump(url, f"--file={unfinished.absolute()}"))
         unfinished.replace(file)
+        typer.echo(f"Wrote {file}: {file.stat().st_size / 1e6:.1f} MB.", err=True)
     except OSError as error:
         raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def restore(data_dir: Path, file: Path) -> None:
+def restore(data_dir: Path, file: Path, create: bool = False) -> None:
     """Replaces the whole database by a file of ``backup``, and brings the tables up to date.
+
+    Args:
+        create: whether to create the embedded database first if there is none.
 
     Raises:
         CommandError: there is no such file, the database is in use, or the restore failed. The
@@ -54,7 +61,7 @@ def restore(data_dir: Path, file: Path) -> None:
     """
     if file != STANDARD and not file.is_file():
         raise CommandError(f"There is no file {file}: name one that `underpaint backup` has written.")
-    with_database(data_dir, lambda url: _restore(url, file))
+    with_database(data_dir, lambda url: _restore(url, file), create)
 
 
 def _restore(url: str, file: Path) -> None:

@@ -27,18 +27,26 @@ def on_database(data_dir: Path, work: Callable[[Session], T]) -> T:
     return with_database(data_dir, lambda url: _transaction(url, work))
 
 
-def with_database(data_dir: Path, work: Callable[[str], T]) -> T:
+def with_database(data_dir: Path, work: Callable[[str], T], create: bool = False) -> T:
     """The result of ``work`` with the URL of a database.
 
     If the environment names no database, it is the embedded one in ``data_dir``. If `underpaint up` does not run, that
-    database is started for the duration of ``work``, and created first if there is none.
+    database is started for the duration of ``work``.
+
+    Args:
+        create: whether to create it if there is none.
 
     Raises:
-        CommandError: the database cannot be reached, or does not have the tables of this version.
+        CommandError: there is no database, it cannot be reached, or does not have the tables of this version.
     """
     if url := os.environ.get("UNDERPAINT_DATABASE_URL"):
         return work(url)
     data = DataDir(data_dir)
+    if not create and not data.exists:
+        raise CommandError(
+            f"There is no database in {data.path}. Name the folder of `underpaint up` with --data-dir or "
+            "UNDERPAINT_DATA_DIR, or a database with UNDERPAINT_DATABASE_URL. `underpaint up` makes one."
+        )
     postgres = Postgres(data.postgres, lambda _: None)
     try:
         lock = data.lock()

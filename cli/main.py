@@ -20,6 +20,7 @@ app = typer.Typer(
     name="underpaint",
     help="A text-to-image backend whose first whole picture arrives long before the image is finished.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -70,9 +71,11 @@ def up(
     With UNDERPAINT_DATABASE_URL or UNDERPAINT_REDIS_URL set, that server is used instead of an embedded one.
     """
     with report_errors():
+        from cli import checks
         from cli.up import run
         from store.settings import ApiSettings
 
+        checks.before_start()
         settings = ApiSettings()
         run.up(data_dir, settings.host if host is None else host, settings.port if port is None else port)
 
@@ -152,12 +155,13 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="A file of `underpaint backup`; - is standard input.")],
     data_dir: DataDirectory = Path(".underpaint"),
+    create: Annotated[bool, typer.Option("--create", help="Make a database in the folder if there is none.")] = False,
 ) -> None:
     """Replace the whole database by the contents of FILE. Nothing else may use the database meanwhile."""
     with report_errors():
         from cli import backup
 
-        backup.restore(data_dir, file)
+        backup.restore(data_dir, file, create)
 
 
 @app.command(rich_help_panel=SERVER)

@@ -57,6 +57,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from contract.fields import Generation, Handling
+from contract.warnings import Warning
 from contract.words import TERMINAL, Failure, State, Stopped
 from store import logs, queue_order
 from store.deliveries import record_event
@@ -99,8 +100,10 @@ def submit(
     handling: Handling = DEFAULT_HANDLING,
     key_id: UUID | None = None,
     max_queued: int | None = None,
+    warnings: Sequence[Warning] = (),
 ) -> Submission:
-    """Insert a queued job, its images and its first event. ``key_id``: the API key that owns it. No row if
+    """Insert a queued job, its images and its first event. ``key_id``: the API key that owns it. ``warnings``:
+    about the request. No row if
     ``max_queued`` jobs are queued already. Submissions in the same instant do not see each other, so there may be a few
     more.
 
@@ -118,6 +121,7 @@ def submit(
         webhook=None if handling.webhook is None else handling.webhook.model_dump(),
         last=generation.images - 1,
         seed=generation.seed,
+        warnings=[warning.model_dump() for warning in warnings],
     )
 
 
@@ -366,6 +370,7 @@ def _submission(max_queued: int | None) -> Submission:
         "rank_at": queue_order.rank(given("priority")),
         "deadline_at": func.now() + bindparam("deadline", type_=Interval()),
         "webhook": bindparam("webhook", type_=JSONB(none_as_null=True)),
+        "warnings": bindparam("warnings", type_=JSONB()),
     }
     row = select(*values.values()).where(_room(max_queued))
     job = insert(jobs).from_select([*values], row).returning(*jobs.c).cte("moved")

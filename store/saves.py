@@ -6,7 +6,7 @@ attempt, which locks the row. All other parts depend on that row. So a worker th
 and nobody moves the job between the check and the writes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from contract.warnings import Warning
 from contract.words import EventKind, SampledBy, Stopped
 from store.deliveries import record_event
 from store.moves import held
@@ -86,6 +87,23 @@ def start_image(
         "predicted_evaluations": predicted_evaluations,
     }
     return _save(session, job_id, attempt, _image(tuple(plan)), {"image": image, **plan})
+
+
+def warn(session: Session, job_id: UUID, attempt: int, warnings: Sequence[Warning]) -> None:
+    """Add warnings about the request that only a worker can give. Those of an earlier run are not repeated. No event:
+    the plan of an image follows.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    row = session.execute(select(jobs.c.warnings).where(held(job_id, attempt)).with_for_update()).one_or_none()
+    if row is None:
+        session.rollback()
+        raise LeaseLost(f"job {job_id} no longer runs under attempt {attempt}")
+    dumped = [warning.model_dump() for warning in warnings]
+    new = [warning for warning in dumped if warning not in row[0]]
+    session.execute(update(jobs).where(jobs.c.id == job_id).values(warnings=row[0] + new))
+    session.commit()
 
 
 def save_iterate(

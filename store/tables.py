@@ -106,6 +106,8 @@ class Job(Base):
     """A ``contract.fields.StoredWebhook``, dumped; None without a webhook."""
     request_id: Mapped[str | None]
     """Of the HTTP request that submitted the job, for logs."""
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    """``contract.warnings.Warning`` of each field that does nothing, dumped."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     sent_at: Mapped[datetime | None]
     """When the broker last accepted a message for the job."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from celery.utils.log import get_logger
 from torch import Tensor
 
+from contract.warnings import Warning
 from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, Trajectory
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
@@ -47,6 +48,7 @@ class ImageUpdate:
         pictures: (H, W, 3), uint8 on the CPU, by the number of the iterate: those that the batch wants. Empty for
             a model with several devices, see `EngineThread.picture`.
         plan: of the image; only in the first update of an image that was not planned before.
+        warnings: about the request of the job.
     """
 
     image: int
@@ -57,6 +59,7 @@ class ImageUpdate:
     newest: Iterate | None = None
     pictures: Mapping[int, Tensor] = field(default_factory=dict[int, Tensor])
     plan: Plan | None = None
+    warnings: Sequence[Warning] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -9,6 +9,7 @@ from celery.utils.log import get_task_logger
 from sqlalchemy.orm import Session
 
 from contract.fields import Generation
+from contract.warnings import Warning
 from contract.words import SampledBy, Stopped
 from sampler import Checkpoint, Iterate, Plan, Status
 from store import saves, wakeups
@@ -99,7 +100,7 @@ class Images:
         }
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
-        prepare = partial(begin, self._lease.job_id, self._generation, starts, self._tell)
+        prepare = partial(begin, self._lease.job_id, self._generation, starts, self._tell, self._warn)
         pictures = "all" if self._generation.previews else "last"
         batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures)
         if starts:
@@ -130,6 +131,11 @@ class Images:
         """Called on the engine's thread with the plan of an image."""
         self._lease.deliver(ImageUpdate(image, (), None, Status.RUNNING, None, plan=plan))
 
+    def _warn(self, warnings: Sequence[Warning]) -> None:
+        """Called on the engine's thread with what of the request does less than it says."""
+        first = self._images[0].number
+        self._lease.deliver(ImageUpdate(first, (), None, Status.RUNNING, None, warnings=warnings))
+
     def _save_plan(self, image: int, plan: Plan) -> None:
         job_id, attempt = self._lease.job_id, self._lease.attempt
         self._save(
@@ -145,6 +151,9 @@ class Images:
 
     def _take(self, update: ImageUpdate, results: Results) -> None:
         """Save an update."""
+        if update.warnings:
+            job_id, attempt = self._lease.job_id, self._lease.attempt
+            self._worker.save(self._lease, lambda session: saves.warn(session, job_id, attempt, update.warnings))
         if update.plan is not None:
             self._save_plan(update.image, update.plan)
         finished = update.status in STOPPED

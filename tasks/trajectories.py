@@ -1,6 +1,6 @@
 """From a job's request to trajectories: new ones from noise, interrupted ones from their checkpoints."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -9,10 +9,12 @@ from celery.utils.log import get_logger
 from torch import Tensor
 
 from contract.fields import Generation
+from contract.warnings import Warning
 from sampler import Checkpoint, Circumstances, Engine, Model, Plan, Solver, Stopping, Trajectory, planner
 from sampler.cost import Curve, flat
 from sampler.denoiser import Condition
 from store.saves import SavedCheckpoint
+from tasks import cut
 
 log = get_logger(__name__)
 
@@ -38,6 +40,7 @@ def begin(
     generation: Generation,
     starts: Mapping[int, Start],
     tell: Callable[[int, Plan], None],
+    warn: Callable[[Sequence[Warning]], None],
     model: Model,
     engine: Engine,
     others: int,
@@ -49,6 +52,7 @@ def begin(
         generation: the request.
         starts: by number of the image.
         tell: receives the plan of each image whose plan is new or has changed.
+        warn: receives what of the request does less than it says.
         model, engine: that run the trajectories.
         others: how many images of other jobs share the engine's rounds.
 
@@ -64,6 +68,8 @@ def begin(
         width=generation.width,
         **_guidance(generation),
     )
+    if warnings := cut.warnings(model, generation):
+        warn(warnings)
     auto = generation.method == planner.AUTO
     stopping = Stopping(generation.tolerance, generation.max_iterations)
     busy = 2 * (len(starts) + others) > engine.width

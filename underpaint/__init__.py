@@ -10,6 +10,7 @@ nothing of the server but its contract, and no PyTorch.
 """
 
 from contract.fields import Request
+from contract.warnings import Warning
 from underpaint.asynchronous import AsyncUnderpaint
 from underpaint.documents import (
     Check,
@@ -52,6 +53,7 @@ __all__ = [
     "JobRequest",
     "JobPage",
     "Image",
+    "Warning",
     "Iterate",
     "Picture",
     "Event",

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from contract.fields import Generation
+from contract.warnings import Warning
 from contract.words import State
 from underpaint.documents import Document, Json
 from underpaint.errors import UnderpaintError
@@ -78,6 +79,8 @@ class Job(Document):
     updated_at: datetime
     request: JobRequest
     webhook: Json | None = None
+    warnings: tuple[Warning, ...] = ()
+    """The fields of the request that do nothing, or less than they say."""
     images: list[Image]
     links: dict[str, str]
 

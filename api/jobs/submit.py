@@ -1,5 +1,6 @@
 """Submitting a job: into the database, and to the workers."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -11,15 +12,18 @@ from api.links import Links
 from api.problems import IdempotencyKeyReused, QueueFull
 from api.services import Services
 from contract.fields import Generation, Handling, StoredWebhook
+from contract.warnings import Warning, foreseen
 from store import idempotency, logs, moves, tables
 from store.idempotency import Once
 
 
 class Submission(NamedTuple):
-    """A job for a request. ``row`` is None if an earlier request with the same idempotency key made the job."""
+    """A job for a request. ``row`` is None if an earlier request with the same idempotency key made the job.
+    ``warnings`` are about the request."""
 
     job: UUID
     row: moves.Submitted | None
+    warnings: Sequence[Warning] = ()
 
 
 class _LostRace(Exception):
@@ -48,19 +52,20 @@ async def submit(
     """
     if once and caller.key_id:
         once = replace(once, owner=caller.key_id)
+    warnings = foreseen(generation, services.catalog[generation.model].terms.kind)
     while True:  # twice if a request with the same key comes at the same time
         if once and not once.newest and (made := await made_before(services, once)):
             logs.bind(job_id=str(made.id))
             return Submission(made.id, None)
         try:
             async with services.admission.turn():
-                row = await _save(services, caller, links, generation, handling, once)
+                row = await _save(services, caller, links, generation, handling, warnings, once)
                 await services.outbox.send(row.id)
         except _LostRace:
             continue
         services.metrics.submitted(generation.model, handling.priority)
         logs.bind(job_id=str(row.id))
-        return Submission(row.id, row)
+        return Submission(row.id, row, warnings)
 
 
 async def _save(
@@ -69,6 +74,7 @@ async def _save(
     links: Links,
     generation: Generation,
     handling: Handling,
+    warnings: Sequence[Warning],
     once: Once | None,
 ) -> moves.Submitted:
     if handling.webhook:
@@ -79,7 +85,7 @@ async def _save(
     sessions = services.single if once is None and caller.key is None else services.moving
     async with sessions.begin() as session:
         await check_room(session, caller, services.settings.max_queued_per_key)
-        move = moves.submit(job, generation, handling, caller.key_id, max_queued)
+        move = moves.submit(job, generation, handling, caller.key_id, max_queued, warnings)
         row = (await session.execute(move)).one_or_none()
         if row is None:
             raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)

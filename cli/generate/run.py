@@ -15,7 +15,7 @@ from cli.client import connect, find_job
 from cli.errors import CANCELED, FAILED, INTERRUPTED, CommandError
 from cli.files import PictureFiles
 from cli.generate.progress import Display
-from cli.jobs.show import document, line, plain
+from cli.jobs.show import document, line, plain, warning
 from cli.terminal import clean
 from underpaint import IterateEvent, Job, Underpaint, Unreachable
 
@@ -67,6 +67,9 @@ def _run(client: Underpaint, job: Job, after: int, files: PictureFiles | None, o
         document(plain(job)) if options.as_json else line(str(job.id))
         return 0
     client.patience = PATIENCE
+    told = job.warnings
+    for each in told:
+        _note(f"Note: {clean(warning(each))}")
     print_path: Callable[[str], None] = (lambda _: None) if options.as_json else _print_path
     try:
         with _interruptible(), Display(options.draw) as display:
@@ -80,6 +83,9 @@ def _run(client: Underpaint, job: Job, after: int, files: PictureFiles | None, o
         raise CommandError(f"{error}\n{goes_on}", error.code) from error
     except Unreachable as error:
         raise CommandError(f"{error}\nThe job goes on by itself if it can: its id is {job.id}.") from error
+    for each in job.warnings:
+        if each not in told:
+            _note(f"Note: {clean(warning(each))}")
     if options.as_json:
         document(plain(job))
     if job.state == "failed":

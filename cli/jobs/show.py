@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.terminal import Drawing, can_draw, clean, console, percent, show, side_by_side
-from underpaint import Iterate, Job, JobPage, Model
+from underpaint import Iterate, Job, JobPage, Model, Warning
 
 STYLES = {"queued": "yellow", "running": "cyan", "succeeded": "green", "failed": "red", "canceled": "dim"}
 
@@ -143,8 +143,14 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ),
         ("Seed" if len(seeds) == 1 else "Seeds", ", ".join(seeds)),
         ("Error", job.error or ""),
+        *(("Note", warning(each)) for each in job.warnings),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def warning(of: Warning) -> str:
+    """What of a request does nothing, or less than it says."""
+    return f"{of.field} {of.message}"
 
 
 def _state(job: Job) -> str:

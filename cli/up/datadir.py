@@ -18,6 +18,11 @@ class DataDir:
         self.logs = self.path / "logs"
         self.record = Record(self.path / "processes.json")
 
+    @property
+    def exists(self) -> bool:
+        """Whether it holds a database."""
+        return (self.postgres / "PG_VERSION").exists()
+
     def lock(self) -> FileLock:
         """Creates the folders that are missing, and returns the lock, acquired.
 

@@ -247,6 +247,9 @@ def end_in_vain(driver: Driver, how: str, job_id: UUID) -> None:
         driver.do(moves.cancel(job_id))
     elif how == "crashed":
         driver.expire(job_id)
+        driver.do(moves.rescue(1))  # it had gone on
+        driver.do(moves.claim(job_id, "worker", 15))
+        driver.expire(job_id)
         driver.do(moves.rescue(1))
     elif how == "late":
         driver.do(update(Job).where(Job.id == job_id).values(deadline_at=func.now()).returning(Job.id))

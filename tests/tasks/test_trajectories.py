@@ -23,7 +23,7 @@ def test_an_engine_is_busy_if_two_evaluations_for_each_image_do_not_fit_into_a_r
     def plans(others: int) -> list[Any]:
         plans: dict[int, Any] = {}
         starts = {image: Start() for image in range(images)}
-        begin(uuid4(), request, starts, plans.__setitem__, emoji, Engine(emoji, WIDTH), others)
+        begin(uuid4(), request, starts, plans.__setitem__, lambda _: None, emoji, Engine(emoji, WIDTH), others)
         return [plans[image] for image in range(images)]
 
     assert 2 * (images + free) == WIDTH

@@ -64,7 +64,9 @@ export class Easel {
     text(this.state, status(job) + (job.state === "failed" && job.error ? `: ${job.error}` : ""));
     const { request } = job;
     const size = `${request.width} × ${request.height}`;
-    text(this.facts, [`seed ${work.imageFigures.seed}`, size, plural(request.steps, "step"), request.model].join(" · "));
+    const facts = [`seed ${work.imageFigures.seed}`, size, plural(request.steps, "step"), request.model];
+    const notes = (job.warnings ?? []).map(({ field, message }) => `${field.replaceAll("_", " ")} ${message}`);
+    text(this.facts, [...facts, ...notes].join(" · "));
     this.renderBar(job);
     this.renderPicture(job);
     this.renderImages(job);

@@ -49,6 +49,7 @@ def _job(running: bool) -> schemas.Job:
         updated_at=_SAVED if running else _SUBMITTED,
         request=_REQUEST,
         webhook=schemas.Webhook(url="https://example.org/hook", events=["done"]),
+        warnings=[],
         images=[
             schemas.Image(
                 number=0,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from api.http.body import Sent
 from contract.fields import Generation
+from contract.warnings import Warning
 from contract.words import DeliveryState, EventKind, Failure, Priority, SampledBy, State, Stopped
 
 
@@ -103,6 +104,8 @@ class Job(Sent):
     ``max_iterations``."""
     webhook: Webhook | None
     """Null if the request named none."""
+    warnings: list[Warning]
+    """The fields that do nothing, or less than they say; whether a prompt is cut is known when the job has begun."""
     images: list[Image]
     links: JobLinks
 

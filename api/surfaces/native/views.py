@@ -12,6 +12,7 @@ from api.queue.pace import Pace
 from api.services import Services
 from api.surfaces.native import schemas
 from contract.fields import Generation, Handling
+from contract.warnings import Warning
 from contract.words import TERMINAL, EventKind
 from store import moves, reads, tables
 
@@ -35,7 +36,13 @@ async def job(session: AsyncSession, links: Links, row: tables.Job, pace: Pace) 
 
 
 def queued(
-    links: Links, saved: moves.Submitted, generation: Generation, handling: Handling, position: int | None, pace: Pace
+    links: Links,
+    saved: moves.Submitted,
+    generation: Generation,
+    handling: Handling,
+    position: int | None,
+    pace: Pace,
+    warnings: Sequence[Warning] = (),
 ) -> schemas.Job:
     """A job that was submitted just now, made of what was saved, without reading it again."""
     row = tables.Job(
@@ -49,6 +56,7 @@ def queued(
         updated_at=saved.created_at,
         generation=generation.model_dump(),
         webhook=None if handling.webhook is None else handling.webhook.model_dump(mode="json"),
+        warnings=[warning.model_dump() for warning in warnings],
     )
     numbers = range(generation.images)
     images = [
@@ -127,6 +135,7 @@ def _job(
         updated_at=row.updated_at,
         request=Generation.model_validate(row.generation),
         webhook=None if row.webhook is None else schemas.Webhook(url=row.webhook["url"], events=row.webhook["events"]),
+        warnings=[Warning.model_validate(warning) for warning in row.warnings],
         images=[_image(links, image, row.state in TERMINAL) for image in images],
         links=schemas.JobLinks(
             self=links.job(row.id),

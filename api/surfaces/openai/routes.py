@@ -17,6 +17,7 @@ from api.surfaces.openai import documents, schemas
 from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.request import Wanted, read
 from api.surfaces.openai.stream import ImageStream
+from contract.warnings import Warning
 
 MOST_RETRIES = 1000  # only whether there are any matters
 
@@ -56,7 +57,7 @@ async def generate_images(
     may retry."""
     wanted = read(services.catalog, body, services.targets)
     attempt = Attempt(caller, body, idempotency_key, digits(retries, MOST_RETRIES))
-    job, row = await attempt.submit(services, links, wanted)
+    job, row, _ = await attempt.submit(services, links, wanted)
     headers = {"Underpaint-Job": str(job)}
     if row is None:
         headers["Idempotency-Replayed"] = "true"
@@ -84,6 +85,7 @@ async def _pictures(services: Services, links: Links, job: UUID, wanted: Wanted)
         data=data,
         output_format=wanted.form.name,
         size=wanted.size,
+        warnings=[Warning.model_validate(warning) for warning in ended.job.warnings] or None,
         usage=schemas.usage(ended.images),
     )
     return answer.model_dump(exclude_none=True)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from contract.warnings import Warning
 from store import tables
 
 
@@ -46,6 +47,8 @@ class ImagesResponse(_Sent):
     data: list[Picture]
     output_format: str
     size: str
+    warnings: list[Warning] | None = None
+    """The fields that do nothing, or less than they say; missing if there are none. OpenAI's API has no such member."""
     usage: Usage
 
 

@@ -80,10 +80,11 @@ async def submit_job(
     the first one made, as it is now. Keys are kept for a day, and no longer than their jobs."""
     once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
     generation, handling = resolve_request(services.catalog, request, services.targets)
-    made, row = await submit(services, caller, links, generation, handling, once)
+    made, row, warnings = await submit(services, caller, links, generation, handling, once)
     if row:
         position = await services.queue_positions.of(made)
-        job = views.queued(links, row, generation, handling, position, await services.pacer.latest(services.single))
+        pace = await services.pacer.latest(services.single)
+        job = views.queued(links, row, generation, handling, position, pace, warnings)
     else:
         job = await views.read(services, links, made)
         response.headers["Idempotency-Replayed"] = "true"

@@ -1,0 +1,51 @@
+"""What is wrong with the environment, before anything starts: settings, the catalogue, the folders of its models."""
+
+import difflib
+import os
+from pathlib import Path
+
+import typer
+
+from cli.errors import CommandError
+from cli.settings import groups
+from store.catalog import load_catalog
+from store.settings import CatalogSettings, JobSettings, LogSettings, MetricsSettings, WebhookSettings, WorkerSettings
+
+# Read by the commands themselves.
+OTHERS = ("UNDERPAINT_DATA_DIR", "UNDERPAINT_SERVER", "UNDERPAINT_KEY")
+
+
+def before_start() -> None:
+    """Checks all settings and the catalogue. Prints a warning for each name that is no setting, and for each model
+    whose folder is missing.
+
+    Raises:
+        CommandError, ValidationError: a setting or the catalogue cannot be used.
+    """
+    for warning in misspelled():
+        typer.echo(f"Warning: {warning}", err=True)
+    for settings in (JobSettings, LogSettings, MetricsSettings, WebhookSettings, WorkerSettings):
+        settings()
+    try:
+        catalog = load_catalog(CatalogSettings().catalog)
+    except ValueError as error:
+        first, *rest = str(error).splitlines()
+        raise CommandError("\n  ".join([first[:1].upper() + first[1:], *rest[:6]])) from error
+    for card in catalog.values():
+        if Path(card.location).is_absolute() and not Path(card.location).is_dir():
+            typer.echo(
+                f"Warning: the folder of model {card.id}, {card.location}, is missing: its jobs will fail. Change its "
+                "source in the catalogue, or put the model there.",
+                err=True,
+            )
+
+
+def misspelled() -> list[str]:
+    """A line for each variable of the environment that looks like a setting and is none."""
+    known = [*OTHERS, *(setting.name for _, _, listed in groups() for setting in listed)]
+    lines: list[str] = []
+    for name in sorted(os.environ):
+        if name.startswith("UNDERPAINT_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            lines.append(f"{name} is no setting{f': do you mean {near[0]}?' if near else '.'}")
+    return lines
