@@ -48,13 +48,20 @@ GUARD_RESPONSES = responses(Unauthorized, Forbidden, Misdirected, TooManyRequest
 _JOB_ID = TypeAdapter(UUID)  # as the routes read it
 
 
+def presented(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str | None:
+    """The API key of a request. Some clients send it in other headers than ``Authorization``."""
+    if bearer:
+        return bearer.credentials
+    return request.headers.get("api-key") or request.headers.get("x-api-key")
+
+
 async def identify(request: Request, services: WithServices, bearer: WithBearer) -> Caller:
     """A dependency: the caller, for what everybody with a key may do.
 
     Raises:
         Unauthorized, Misdirected, TooManyRequests: see ``identified``.
     """
-    return await identified(request, services, bearer and bearer.credentials)
+    return await identified(request, services, presented(request, bearer))
 
 
 async def guard(request: Request, services: WithServices, bearer: WithBearer) -> Caller:
@@ -63,7 +70,7 @@ async def guard(request: Request, services: WithServices, bearer: WithBearer) ->
     Raises:
         Unauthorized, Misdirected, TooManyRequests, Forbidden, NoSuchJob: see ``authorized``.
     """
-    return await authorized(request, services, bearer and bearer.credentials)
+    return await authorized(request, services, presented(request, bearer))
 
 
 WithCaller = Annotated[Caller, Depends(guard)]

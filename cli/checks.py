@@ -46,6 +46,6 @@ def misspelled() -> list[str]:
     lines: list[str] = []
     for name in sorted(os.environ):
         if name.startswith("UNDERPAINT_") and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, known, 1, 0.8)
             lines.append(f"{name} is no setting{f': do you mean {near[0]}?' if near else '.'}")
     return lines

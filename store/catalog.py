@@ -14,7 +14,8 @@ from contract.resolve import resolve
 
 
 class ModelCard(BaseModel):
-    """One model. ``width`` is how many evaluations one round may hold; ``kind`` see ``contract.fields.Terms``."""
+    """One model. ``width`` is how many evaluations one round may hold; ``kind`` see ``contract.fields.Terms``;
+    ``aliases`` are other names by which OpenAI's clients may ask for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,6 +24,7 @@ class ModelCard(BaseModel):
     description: str
     source: str = Field(min_length=1)
     kind: str | None = None
+    aliases: list[str] = []
     license: str
     dtype: Literal["float32", "float16", "bfloat16"]
     width: PositiveInt
@@ -84,6 +86,10 @@ class Catalog(dict[str, ModelCard]):
     def default(self) -> ModelCard:
         """The first model of the file."""
         return next(iter(self.values()))
+
+    def named(self, name: str) -> ModelCard | None:
+        """The model of this id or alias; None if there is none."""
+        return self.get(name) or next((card for card in self.values() if name in card.aliases), None)
 
     def resolve(self, request: Mapping[str, Any]) -> Generation:
         """Fill in a request's missing fields (None counts as missing) and check it against its model.

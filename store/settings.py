@@ -158,6 +158,10 @@ class ApiSettings(_Settings):
     max_queued: PositiveInt = 10_000
     """How many jobs may be queued at once; more are refused with 429."""
 
+    openai_names: bool = True
+    """Whether the names of models that OpenAI's clients have built in (``dall-e-2``, ``dall-e-3``, ``gpt-image-1``)
+    mean the first model of the catalogue, unless a model there has them among its ``aliases``."""
+
     public_url: str | None = None
     """The address that links use; by default the one that the request was sent to."""
 

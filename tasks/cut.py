@@ -22,13 +22,13 @@ def warnings(model: Any, generation: Generation) -> Sequence[Warning]:
     found: list[Warning] = []
     for field in ("prompt", "negative_prompt"):
         text: str = getattr(generation, field)
-        kept = max((_kept(pipeline, tokenizer, text) for tokenizer in tokenizers), key=len)
-        if len(kept.strip()) < len(text.strip()):
-            found.append(cut(field, kept.strip()))
+        begun = max((kept(pipeline, tokenizer, text) for tokenizer in tokenizers), key=len)
+        if len(begun.strip()) < len(text.strip()):
+            found.append(cut(field, begun.strip()))
     return found
 
 
-def _kept(pipeline: Any, tokenizer: Any, text: str) -> str:
+def kept(pipeline: Any, tokenizer: Any, text: str) -> str:
     """The beginning of a text that fits."""
     longest = tokenizer.model_max_length
     if not _is_clip(tokenizer):  # pipelines name the length for the others

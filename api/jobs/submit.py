@@ -37,12 +37,14 @@ async def submit(
     generation: Generation,
     handling: Handling,
     once: Once | None = None,
+    changed: Sequence[Warning] = (),
 ) -> Submission:
     """Save a job of ``caller`` and have a worker called for it. A saved job is a promise: this does not fail any more
     then, and the janitor calls a worker later if the broker is away.
 
     Args:
         once: makes one job of all requests of this caller with the same idempotency key.
+        changed: warnings about what was changed to fit the model.
 
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
@@ -52,7 +54,7 @@ async def submit(
     """
     if once and caller.key_id:
         once = replace(once, owner=caller.key_id)
-    warnings = foreseen(generation, services.catalog[generation.model].terms.kind)
+    warnings = [*changed, *foreseen(generation, services.catalog[generation.model].terms.kind)]
     while True:  # twice if a request with the same key comes at the same time
         if once and not once.newest and (made := await made_before(services, once)):
             logs.bind(job_id=str(made.id))

@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from api.pictures.formats import PNG
+from api.problems import NoSuchModel
 from api.surfaces.openai.request import read
 from store.catalog import Catalog
 from tests.api.worker import Worker
@@ -56,10 +57,10 @@ def first_job(client: httpx.Client) -> str:
     ("request_", "param", "message"),
     [
         ({"prompt": ""}, "prompt", "must not be blank"),
-        ({"prompt": "x" * 301}, "prompt", "at most 300 characters"),
+        ({"prompt": "x" * 301, "extra_body": {"strict": True}}, "prompt", "at most 300 characters"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"n": 9}, "n", "must be from 1 to 8"),
-        ({"size": "1024x1024"}, "size", "must be 64"),
+        ({"size": "1024x1024", "extra_body": {"strict": True}}, "size", "must be 64"),
         ({"size": "large"}, "size", "must be auto, or WIDTHxHEIGHT"),
         ({"size": "64x64", "extra_body": {"width": 64}}, "size", "must be left out"),
         ({"output_format": "gif"}, "output_format", "must be 'png', 'jpeg' or 'webp'"),
@@ -125,7 +126,7 @@ def test_all_problems_of_a_request_are_reported_at_once(official: openai.OpenAI)
 
 
 def test_other_refusals(official: openai.OpenAI, client: httpx.Client) -> None:
-    error = refused(official, openai.NotFoundError, model="dall-e-3")
+    error = refused(official, openai.NotFoundError, model="dall-e-9")
     assert (error.code, error.param) == ("model_not_found", "model")
     assert "emoji" in error.message
     assert client.post(PATH, json={}).json()["error"]["code"] == "missing_required_parameter"
@@ -136,6 +137,54 @@ def test_other_refusals(official: openai.OpenAI, client: httpx.Client) -> None:
     assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
     with pytest.raises(openai.NotFoundError, match="Nothing is served here"):
         official.images.edit(image=b"png", prompt="blue")
+
+
+def test_names_that_clients_have_built_in(catalog: Catalog) -> None:
+    assert read(catalog, {**HEART, "model": "dall-e-3"}).generation.model == "emoji"
+    with pytest.raises(NoSuchModel):
+        read(catalog, {**HEART, "model": "dall-e-3"}, built_in=False)
+    other = catalog.default.model_copy(update={"id": "other", "aliases": ["dall-e-3"]})
+    more = Catalog({**catalog, "other": other})
+    for built_in in (True, False):
+        assert read(more, {**HEART, "model": "dall-e-3"}, built_in=built_in).generation.model == "other"
+    assert read(more, {**HEART, "model": "dall-e-2"}).generation.model == "emoji"
+
+
+@pytest.mark.parametrize(
+    ("size", "made"),
+    [("1024x1024", "128x128"), ("1536x1024", "128x128"), ("70x100", "72x96"), ("1x99999", "64x128"), ("64x128", None)],
+)
+def test_the_nearest_size_is_made(catalog: Catalog, size: str, made: str | None) -> None:
+    card = catalog.default
+    limits = card.limits.model_copy(update={"max_size": 130})
+    wider = Catalog({card.id: card.model_copy(update={"limits": limits})})
+    wanted = read(wider, {**HEART, "size": size})
+    assert wanted.size == (made or size)
+    assert [warning.field for warning in wanted.warnings] == (["size"] if made else [])
+    assert all(wanted.size in warning.message for warning in wanted.warnings)
+
+
+def test_what_was_changed_is_told(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
+    request = {"prompt": "x" * 301, "size": "1024x1024", "model": "gpt-image-1", "guidance_scale": 1.0}
+    sent = pool.submit(client.post, "/images/generations", json={**request, "negative_prompt": "blue"})
+    job = first_job(client)
+    worker.run(job)
+    answer = sent.result()
+    assert answer.status_code == 200
+    assert [warning["field"] for warning in answer.json()["warnings"]] == ["size", "prompt", "negative_prompt"]
+    assert answer.json()["size"] == "64x64"
+    read_job = client.get(f"/v1/jobs/{job}").json()
+    assert read_job["warnings"] == answer.json()["warnings"]
+    assert read_job["request"]["prompt"] == "x" * 300
+
+
+@pytest.mark.parametrize("header", ["api-key", "X-Api-Key"])
+def test_keys_in_other_headers(holder: Callable[..., httpx.Client], header: str) -> None:
+    client = holder("one")
+    key = client.headers.pop("Authorization").removeprefix("Bearer ")
+    assert client.get("/v1/jobs").status_code == 401
+    assert client.get("/v1/jobs", headers={header: key}).status_code == 200
+    assert client.get("/v1/jobs", headers={header: "up_wrong"}).status_code == 401
 
 
 def test_keys(holder: Callable[..., httpx.Client], make_key: Callable[..., str]) -> None:

@@ -1,5 +1,6 @@
 """`underpaint keys`, and the refusal to serve others without one."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
+from cli.up.postgres import Postgres
 from store import keys
 from tests.cli.running import COMMAND, Running, environment, run
 
@@ -86,6 +88,8 @@ def test_it_finds_the_database_of_up(running: Running) -> None:
 
 
 def test_it_starts_the_database_of_an_up_that_does_not_run(folder: Path) -> None:
+    folder.mkdir()
+    asyncio.run(Postgres(folder / "postgres", lambda line: None).create())
     key = succeed("keys", "create", "ann", "--data-dir", str(folder))
     assert json.loads(succeed("keys", "list", "--json", "--data-dir", str(folder)))[0]["prefix"] == key[:11]
     assert not (folder / "postgres" / "postmaster.pid").exists()

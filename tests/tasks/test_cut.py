@@ -19,11 +19,15 @@ def test_what_is_kept_is_told(family: str, tmp_path: Path, generation: Callable[
     model = load_model(tiny.build(family, tmp_path))
     assert not cut.warnings(model, generation(prompt="red heart"))
     found = list(cut.warnings(model, generation(prompt="red heart " * 29, negative_prompt="blue " * 59)))
-    if family == "stable-diffusion":  # 16 tokens, two of which begin and end the text
+    if family == "stable-diffusion":
         assert [each.field for each in found] == ["prompt", "negative_prompt"]
-        assert found[0].message.endswith("red heart'")
-        # Exactly what is kept is not cut.
-        kept = found[0].message.split("'")[1].removeprefix("...")
+        pipeline = model.pipeline  # pyright: ignore[reportAttributeAccessIssue]
+        text = "red heart " * 29
+        kept = cut.kept(pipeline, pipeline.tokenizer, text)
+        assert text.startswith(kept)
+        longest = pipeline.tokenizer.model_max_length
+        assert len(pipeline.tokenizer(kept).input_ids) <= longest
+        assert len(pipeline.tokenizer(text[: len(kept) + 1]).input_ids) > longest
         assert not cut.warnings(model, generation(prompt=kept))
     else:  # T5 takes 512 tokens; a model of classes has no tokenizer
         assert found == []

@@ -13,7 +13,7 @@ def _add_routes(app: FastAPI) -> None:
 
 SURFACE = Surface(
     name="openai",
-    paths=("/v1/images/",),
+    paths=("/v1/images/", "/images/"),
     add_routes=_add_routes,
     render=errors.render,
     tags=({"name": "openai", "description": "For the clients of OpenAI's image API."},),

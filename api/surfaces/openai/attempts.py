@@ -54,7 +54,9 @@ class Attempt:
             # A failed job is joined, too: another one would fail as well. A canceled one is not.
             if job and not job.cancel_requested and job.state != "canceled":
                 return Submission(job.id, None)
-        return await submit(services, self._caller, links, wanted.generation, wanted.handling, self._once)
+        return await submit(
+            services, self._caller, links, wanted.generation, wanted.handling, self._once, wanted.warnings
+        )
 
     @property
     def alone(self) -> bool:

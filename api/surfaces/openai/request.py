@@ -1,6 +1,6 @@
 """A request of OpenAI's image API as a job of this server, and the format of its response."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -10,11 +10,14 @@ from api.pictures.formats import PNG, Format
 from api.problems import NoSuchModel
 from contract.fields import Generation, Handling
 from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
-from store.catalog import Catalog
+from contract.warnings import Warning
+from store.catalog import Catalog, ModelCard
 from store.requests import PUBLIC, resolve_request
 from store.targets import Targets
 
 MOST_PARTIALS = 3
+BUILT_IN = ("dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini")
+"""The names of models that clients have built in."""
 
 _SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
 _FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -52,6 +55,9 @@ class Fields(BaseModel):
     """Ignored: nothing is moderated."""
     complexity: str | None = None
     """Ignored."""
+    strict: bool | None = None
+    """Whether to refuse a `size` that the model cannot make, and a `prompt` that is too long. By default the nearest
+    size is made and the prompt is cut, and `warnings` says so."""
     user: str | None = None
     """Ignored, and not kept."""
     safety_identifier: str | None = None
@@ -67,6 +73,7 @@ class Wanted:
         form: the format of its pictures.
         url: whether to send the addresses of the pictures instead.
         partials: the most partial images to stream; None: no stream.
+        warnings: about what was changed to fit the model.
     """
 
     generation: Generation
@@ -74,6 +81,7 @@ class Wanted:
     form: Format
     url: bool
     partials: int | None
+    warnings: Sequence[Warning] = ()
 
     @property
     def size(self) -> str:
@@ -81,16 +89,26 @@ class Wanted:
         return f"{self.generation.width}x{self.generation.height}"
 
 
-def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC) -> Wanted:
-    """Check a request. ``targets``: where its webhook may go.
+def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC, built_in: bool = True) -> Wanted:
+    """Check a request.
+
+    Args:
+        catalog: the models on offer.
+        request: the body.
+        targets: where its webhook may go.
+        built_in: whether the names that clients have built in mean the first model.
 
     Raises:
         NoSuchModel: it names a model that is not on offer.
         InvalidFields: with every other problem of the request at once.
     """
-    model = request.get("model")
-    if isinstance(model, str) and model not in catalog:
-        raise NoSuchModel.called(model, catalog)
+    card = catalog.default
+    if isinstance(model := request.get("model"), str):
+        named = catalog.named(model) or (catalog.default if built_in and model in BUILT_IN else None)
+        if named is None:
+            raise NoSuchModel.called(model, catalog)
+        card = named
+        request = {**request, "model": card.id}
     fields, found = _fields(request)
     found += _conflicts(fields, request)
     rest = {field: value for field, value in request.items() if field not in Fields.model_fields}
@@ -99,6 +117,9 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
     size: dict[str, int] = (
         {} if fields.size in (None, "auto") else dict(zip(("width", "height"), _pixels(fields.size), strict=True))
     )
+    warnings: list[Warning] = []
+    if not fields.strict:
+        size, rest = _fitted(card, size, rest, warnings)
     try:
         generation, handling = resolve_request(catalog, {**rest, **size, "images": fields.n}, targets)
     except InvalidFields as error:
@@ -106,7 +127,31 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
     if found:
         raise InvalidFields(found)
     partials = (fields.partial_images or 0) if fields.stream else None
-    return Wanted(generation, handling, _form(fields), fields.response_format == "url", partials)
+    return Wanted(generation, handling, _form(fields), fields.response_format == "url", partials, warnings)
+
+
+def _fitted(
+    card: ModelCard, size: dict[str, int], rest: dict[str, Any], warnings: list[Warning]
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The nearest size that the model makes, and a prompt of a length that it takes. Adds a warning for each change."""
+    limits = card.limits
+
+    def nearest(side: int) -> int:
+        step = limits.multiple_of
+        least, most = -(-limits.min_size // step) * step, limits.max_size // step * step
+        return min(max(round(side / step) * step, least), most)
+
+    fitting = {name: nearest(side) for name, side in size.items()}
+    if fitting != size:
+        made = f"{fitting['width']}x{fitting['height']}"
+        warnings.append(Warning(field="size", message=f"is {made}, the nearest that {card.id} makes"))
+    most = limits.max_prompt_characters
+    if isinstance(prompt := rest.get("prompt"), str) and len(prompt) > most:
+        rest = {**rest, "prompt": prompt[:most]}
+        warnings.append(
+            Warning(field="prompt", message=f"is cut after {most} characters, the most that {card.id} takes")
+        )
+    return fitting, rest
 
 
 def _named(problem: FieldProblem, size: Mapping[str, int]) -> FieldProblem:

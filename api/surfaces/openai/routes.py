@@ -24,6 +24,8 @@ MOST_RETRIES = 1000  # only whether there are any matters
 router = APIRouter(tags=["openai"])
 
 
+# Many clients add no /v1 to the base URL that they are given.
+@router.post("/images/generations", include_in_schema=False, dependencies=[Depends(is_json)])
 @router.post(
     "/v1/images/generations",
     operation_id="generate_images",
@@ -55,7 +57,7 @@ async def generate_images(
 
     A client that disconnects before the end cancels the job only if it streams and sent no `Idempotency-Key`: others
     may retry."""
-    wanted = read(services.catalog, body, services.targets)
+    wanted = read(services.catalog, body, services.targets, services.settings.openai_names)
     attempt = Attempt(caller, body, idempotency_key, digits(retries, MOST_RETRIES))
     job, row, _ = await attempt.submit(services, links, wanted)
     headers = {"Underpaint-Job": str(job)}
