@@ -210,10 +210,9 @@ def test_what_the_model_refuses_fails_the_job_and_nothing_else(
     worker = process()
     for future in [worker.start(), worker.start()]:
         future.result(60)
-    assert (
-        jobs.get(odd).error
-        == "model emoji cannot make this picture: height and width must be multiples of 8, not 60 x 64"
-    )
+    error = jobs.get(odd).error or ""
+    assert error.startswith("model emoji cannot make this picture: ")
+    assert "60" in error
     assert jobs.get(even).state == "succeeded"
 
 
