@@ -32,10 +32,15 @@ BETAS: dict[str, Any] = {
 
 @dataclass
 class Network:
-    """The exact prediction for a distribution of a few pictures, as a function of the scheduler's timesteps."""
+    """The exact prediction for a distribution of a few pictures, as a function of the scheduler's timesteps.
+
+    Attributes:
+        spread: the standard deviation around each picture. If it is 0, all paths to one picture end in the same sample.
+    """
 
     scheduler: Any
     prediction: str
+    spread: float = 0.0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     pictures: Tensor = field(
         default_factory=lambda: torch.randn(12, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -48,7 +53,9 @@ class Network:
         alpha, sigma = (part[:, None].double() for part in self.levels(timestep.double()))
         flat, data = x.flatten(1).double(), self.pictures.flatten(1).double()
         distance = (flat[:, None] - alpha[..., None] * data[None]).square().sum(-1)
-        x0 = torch.softmax(-distance / (2 * sigma.square()), 1) @ data
+        variance = sigma.square() + (alpha * self.spread).square()
+        picture = torch.softmax(-distance / (2 * variance), 1) @ data
+        x0 = picture + alpha * self.spread**2 * (flat - alpha * picture) / variance
         epsilon = (flat - alpha * x0) / sigma
         output = {
             "epsilon": epsilon, "v_prediction": alpha * epsilon - sigma * x0, "sample": x0, "velocity": epsilon - x0

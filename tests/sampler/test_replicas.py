@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from sampler import Engine, Parareal, Status, Window
 from sampler.errors import ReplicasFailed
 from sampler.replicas import Replicas
+from sampler.replicas.messages import Unfit, failed
 from sampler.replicas.pool import split
 from sampler.replicas.replica import Limits, Lost, Replica
 from tests.sampler.problems import SHAPE, relative_error
@@ -148,6 +150,31 @@ def test_an_exception_travels_as_it_is(replicas):
     with pytest.raises(ValueError, match="there is no picture in this") as caught:
         replicas.decode(torch.zeros(1, 2, 4, 4))
     assert "studio.py" in caught.value.__notes__[0]
+
+
+class Unpicklable(Exception):
+    """Its copy cannot be made from its message alone."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (ValueError("no"), ValueError, "no"),
+        (Unpicklable(1, 2), RuntimeError, "Unpicklable: 1 and 2"),
+        (torch.OutOfMemoryError("full"), Unfit, "OutOfMemoryError: full"),
+        (RuntimeError("CUDA error: fault"), Unfit, "RuntimeError: CUDA error: fault"),
+        (RuntimeError("can't allocate memory"), Unfit, "RuntimeError: can't allocate memory"),
+    ],
+)
+def test_every_exception_can_be_sent(error, kind, message):
+    reply = pickle.loads(pickle.dumps(failed(error)))
+    with pytest.raises(kind, match=f"^{message}") as caught:
+        reply.result()
+    assert type(caught.value) is kind
+    assert "In the replica" in caught.value.__notes__[0]
 
 
 def test_the_reply_of_an_interrupted_call_is_not_taken_for_the_next_one(replicas, studio, diary):

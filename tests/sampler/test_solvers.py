@@ -1,6 +1,7 @@
 """Every solver, on every noise process, against the diffusers scheduler that it stands for; and Parareal over it."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -53,6 +54,7 @@ def ddpm_noise(monkeypatch):
 @pytest.mark.parametrize(("name", "steps"), [(name, n) for name, numbers in NUMBERS.items() for n in numbers])
 def test_the_serial_sampler_is_the_loop_of_the_diffusers_scheduler(name, steps):
     network, solver, scheduler = made(name, steps)
+    network = replace(network, spread=0.5)  # else an error in a step hardly changes the last sample
     expected = diffusers_loop(scheduler, network, steps, **CASES[name].arguments)
     ours = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
     assert relative_error(ours.sample, expected) < 1e-5
