@@ -99,10 +99,17 @@ class Generation(BaseModel):
             label="Solver",
             help="The numerical method that takes the steps. By default the model's own.",
             description="The numerical method that takes the steps: `ddim`, `euler`, `heun` (second order, two model "
-            "calls for each step but the last), `dpm++` (DPM-Solver++ 2M) or `ddpm` (adds noise in every step, fixed "
-            "by the seed). Models trained by flow matching take `euler`, `heun` and `dpm++`. Every method samples "
-            "with every solver. By default that of the model's own scheduler.",
-            options={"ddim": "DDIM", "euler": "Euler", "heun": "Heun", "dpm++": "DPM-Solver++", "ddpm": "DDPM"},
+            "calls for each step but the last), `dpm++` (DPM-Solver++ 2M), `unipc` (UniPC of order 2) or `ddpm` (adds "
+            "noise in every step, fixed by the seed). Models trained by flow matching take `euler`, `heun`, `dpm++` "
+            "and `unipc`. Every method samples with every solver. By default that of the model's own scheduler.",
+            options={
+                "ddim": "DDIM",
+                "euler": "Euler",
+                "heun": "Heun",
+                "dpm++": "DPM-Solver++",
+                "unipc": "UniPC",
+                "ddpm": "DDPM",
+            },
             placeholder="the model's own",
             not_for={"ddim": FLOW, "ddpm": FLOW},
         ),

@@ -28,7 +28,7 @@ SampledBy = Literal["collocation", "srds", "window", "serial"]
 Method = Literal["auto", SampledBy]
 """How a picture is sampled, as a request names it."""
 
-Solver = Literal["ddim", "euler", "heun", "dpm++", "ddpm"]
+Solver = Literal["ddim", "euler", "heun", "dpm++", "unipc", "ddpm"]
 """The numerical method that takes the steps of the grid."""
 
 Wish = Literal["latency", "cost"]

@@ -102,7 +102,7 @@ def ddpm_grid(scheduler: Any, steps: int) -> Grid:
     return _variance_preserving(departs, alpha_bar[departs], alpha_bar_to)
 
 
-def sigma_grid(scheduler: Any, steps: int, **schedule: Any) -> Grid:
+def sigma_grid(scheduler: Any, steps: int, *, changed: Tensor | None = None, **schedule: Any) -> Grid:
     """The grid of a diffusers scheduler that keeps a list of `sigmas`: Euler, flow matching, DPM-Solver multistep.
 
     Spacing, Karras, exponential and other sigmas, shift and final sigma are the scheduler's own. It is read, not
@@ -111,6 +111,7 @@ def sigma_grid(scheduler: Any, steps: int, **schedule: Any) -> Grid:
     Args:
         scheduler: an `EulerDiscreteScheduler`, `FlowMatchEulerDiscreteScheduler` or `DPMSolverMultistepScheduler`.
         steps: N, from 1 to the scheduler's `num_train_timesteps`.
+        changed: its `sigmas`, if a pipeline changes them afterwards.
         schedule: more arguments of its `set_timesteps`: `mu`, `sigmas`.
 
     Raises:
@@ -122,8 +123,11 @@ def sigma_grid(scheduler: Any, steps: int, **schedule: Any) -> Grid:
         visit.set_timesteps(**schedule)
     else:
         visit.set_timesteps(steps, **schedule)
-    # Rounding may list one timestep too many: the last sigma is the final one in any case.
-    sigmas = torch.cat([visit.sigmas[:steps], visit.sigmas[-1:]]).double()
+    # Rounding may list one timestep too many: then the last sigma is the final one. Else it is the next in the list,
+    # which goes on where sigmas are interpolated in their logarithm.
+    listed: Tensor = visit.sigmas if changed is None else changed
+    last = listed[steps : steps + 1] if len(visit.timesteps) == steps else listed[-1:]
+    sigmas = torch.cat([listed[:steps], last]).double()
     if bool((sigmas[1:-1] >= sigmas[:-2]).any()):
         raise ValueError(f"the model's scheduler has no {steps} different time points: ask for fewer steps")
     timestep = visit.timesteps[:steps].double()

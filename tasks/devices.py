@@ -23,7 +23,10 @@ def load(card: ModelCard, setting: str) -> Model:
     # The repository in the operator's catalogue is allowed, and no other one of the hub.
     loads = [partial(load_model, card.location, name, dtype, allowed=(card.location,)) for name in names]
     if len(names) == 1:
-        return loads[0]()
+        model = loads[0]()
+        if note := getattr(getattr(model, "process", None), "note", None):
+            log.warning("model %s is %s", card.id, note)
+        return model
     return Replicas(
         loads,
         threads=max(1, torch.get_num_threads() // len(names)),

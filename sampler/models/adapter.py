@@ -15,6 +15,7 @@ What is assumed of a pipeline, and checked when it is loaded (`UnsupportedModel`
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -37,10 +38,16 @@ from sampler.solvers import Solver
 WAITING = 64
 # For what does not depend on the steps.
 STEPS = 4
+# The steps of the check at the start, of which it visits some in the middle; and its guidance, as a model takes it.
+CHECKED = 20
+GUIDED = {"true_cfg_scale": 4.0}
 # Sizes to be tried for what does not depend on the size.
-SIZES = (256, 512, 64, 1024)
+SIZES = (64, 128, 256, 512, 1024)
 # Of every run: pictures as arrays, at the size that is asked for, from the prompt as it is.
-ALWAYS = {"output_type": "np", "return_dict": False, "use_resolution_binning": False, "clean_caption": False}
+ALWAYS = {
+    "output_type": "np", "return_dict": False, "use_resolution_binning": False, "clean_caption": False,
+    "enable_prompt_rewrite": False, "use_pe": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Row:
         calls: of the network, in its first visit.
         times: the scheduler's time points.
         pixels: whether its samples are pictures, for want of an autoencoder.
+        processors: of its network's attention, if its pipeline sets others for some requests.
         constants: arguments of its calls that are the same in all of them, with their numbers.
     """
 
@@ -97,6 +105,7 @@ class Row:
     calls: list[Arguments]
     times: list[float]
     pixels: bool
+    processors: dict[str, Any] | None = None
     constants: dict[int, tuple[Any, int]] = field(default_factory=dict[int, tuple[Any, int]])
 
     def enter(self, states: Tensor, timestep: float | None) -> Any:
@@ -110,6 +119,8 @@ class Row:
         return self.run.advance(torch.cat([x] * (len(sample) // len(x))) if len(sample) > len(x) else x)
 
     def _index(self, timestep: float) -> int:
+        if timestep in self.times:
+            return self.times.index(timestep)
         return min(range(len(self.times)), key=lambda n: abs(self.times[n] - timestep))
 
 
@@ -120,6 +131,9 @@ class PipelineModel:
         pipeline: as it was given; it is not changed.
         process: its noise process.
         network: the name of the component that its loop calls.
+        latents: how its samples cover a picture.
+        parameters: of its `__call__`, by name.
+        some_size: a height and width that it makes.
     """
 
     def __init__(self, pipeline: Any) -> None:
@@ -130,17 +144,23 @@ class PipelineModel:
         """
         self.pipeline = pipeline
         self.process = Process(pipeline.scheduler)
-        self._parameters = parameters(pipeline)
+        self.parameters = parameters(pipeline)
         self._prepared = Prepared(pipeline)
         self._device: torch.device = pipeline._execution_device
         self._threads = threading.local()  # a run cannot be continued by another thread
         self._places: dict[Hashable, list[Place]] = {}
         self._learned: dict[Hashable, list[Place]] = {}
         self._real = False
+        self._perturbs = False  # whether its pipeline sets other processors of attention for some requests
         self._constants: list[Any] = []
         self._schedule = lru_cache(maxsize=64)(self._read_schedule)
         with torch.inference_mode():
-            self.network, self._latents = self._examine()
+            self.network, self.latents, self.some_size = self._examine()
+        try:
+            self._check_rows(*self.some_size)
+        except (RuntimeError, TypeError, AttributeError, NameError) as error:
+            raise UnsupportedModel(f"its loop fails: {type(error).__name__}: {error}") from error
+        self._waiting.clear()
 
     @property
     def device(self) -> torch.device:
@@ -169,7 +189,13 @@ class PipelineModel:
         """What the pipeline passes to its scheduler's `set_timesteps` beside the number of steps: `sigmas`, `mu`."""
         with torch.inference_mode():
             row = self._begin(self._plain(height, width) | {"num_inference_steps": steps})
-        return {k: v for k, v in row.run.pipeline.scheduler.schedule.items() if k != "num_inference_steps"}
+        used = row.run.pipeline.scheduler
+        fresh = copy(self.pipeline.scheduler)
+        fresh.set_timesteps(**used.schedule)
+        schedule = {k: v for k, v in used.schedule.items() if k != "num_inference_steps"}
+        if hasattr(fresh, "sigmas") and not torch.equal(fresh.sigmas, used.sigmas.cpu()):
+            schedule["changed"] = used.sigmas.cpu().clone()
+        return schedule
 
     def noise(self, seed: int, height: int, width: int) -> Tensor:
         """Unit normal noise (c, h, w) for a picture of `height` x `width` pixels; the same on every device.
@@ -177,7 +203,7 @@ class PipelineModel:
         Raises:
             ValueError: a size that the model cannot make.
         """
-        latents = self._latents
+        latents = self.latents
         if latents.fixed and latents.fixed != (height, width):
             raise ValueError("height and width must be {} and {}".format(*latents.fixed) + f", not {height} x {width}")
         if height % latents.multiple or width % latents.multiple or min(height, width) < latents.multiple:
@@ -203,16 +229,16 @@ class PipelineModel:
         **options: float,
     ) -> Condition:
         """See `sampler.denoiser.Model.encode`. What exceeds a text encoder's length is cut off, as diffusers does."""
-        if unknown := [name for name in options if name not in self._parameters]:
+        if unknown := [name for name in options if name not in self.parameters]:
             raise ValueError(f"this model does not take {', '.join(unknown)}: leave it out")
         arguments: dict[str, Any] = {"prompt": prompt, "guidance_scale": guidance_scale, **options}
         # Without one the pipeline's own default is best: zeros, or a text.
         if negative_prompt or options.get("true_cfg_scale", 1) > 1:
             arguments["negative_prompt"] = negative_prompt
-        if "class_labels" in self._parameters and "prompt" not in self._parameters:
+        if "class_labels" in self.parameters and "prompt" not in self.parameters:
             arguments["class_labels"] = (self._label(prompt),)
         arguments |= {"num_inference_steps": steps or STEPS, "height": height, "width": width}
-        taken = [(k, v) for k, v in arguments.items() if k in self._parameters and v is not None]
+        taken = [(k, v) for k, v in arguments.items() if k in self.parameters and v is not None]
         condition = Condition(tuple(taken))
         with torch.inference_mode():
             row = self._take(condition)
@@ -235,7 +261,7 @@ class PipelineModel:
         """Samples (b, c, h, w) to pictures (b, H, W, 3), uint8 on the CPU."""
 
         def decoded() -> Tensor:
-            row = self._begin(self._plain(*self._latents.size(samples.shape)), len(samples))
+            row = self._begin(self._plain(*self.latents.size(samples.shape)), len(samples))
             return torch.from_numpy(row.enter(samples, None)[0])
 
         with torch.inference_mode():
@@ -257,9 +283,9 @@ class PipelineModel:
 
     def _sized(self, condition: Condition, shape: Sequence[int]) -> Condition:
         """A condition that was encoded for no size, for that of states (b, c, h, w)."""
-        if "height" not in self._parameters or any(name == "height" for name, _ in condition.arguments):
+        if "height" not in self.parameters or any(name == "height" for name, _ in condition.arguments):
             return condition
-        height, width = self._latents.size(shape)
+        height, width = self.latents.size(shape)
         return replace(condition, arguments=(*condition.arguments, ("height", height), ("width", width)))
 
     def _answer(self, taken: Sequence[Row], stops: list[Any], conditions: Sequence[Condition]) -> None:
@@ -269,13 +295,17 @@ class PipelineModel:
             if isinstance(stop, NetworkCall):
                 arguments = Arguments.of(stop)
                 same = self._same(arguments, self._places_in(arguments, conditions[n]), taken[n])
-                groups.setdefault((arguments.skeleton, arguments.shapes, same), []).append((n, arguments))
+                kind = _kinds(taken[n].processors)
+                groups.setdefault((arguments.skeleton, arguments.shapes, same, kind), []).append((n, arguments))
         for group in groups.values():
             calls = [arguments for _, arguments in group]
             places = self._places[calls[0].skeleton]
             count = rows.count(calls[0], places)
             args, kwargs = rows.merge(calls, places, count)
-            output = getattr(self.pipeline, stops[group[0][0]].network)(*args, **kwargs)
+            network = getattr(self.pipeline, calls[0].network)
+            if processors := taken[group[0][0]].processors:
+                network.set_attn_processor(dict(processors))
+            output = network(*args, **kwargs)
             for (n, _), answer in zip(group, rows.split(output, len(calls), count), strict=True):
                 stops[n] = taken[n].run.advance(answer)
 
@@ -340,10 +370,12 @@ class PipelineModel:
         asked = {"generator": torch.Generator().manual_seed(0), **ALWAYS, **arguments}
         if pictures > 1:
             asked |= self._several(asked, pictures)
-        taken = {k: v for k, v in asked.items() if k in self._parameters}
+        taken = {k: v for k, v in asked.items() if k in self.parameters}
         if not self._real:
             try:
                 return self._started(taken, real=False)
+            except UnsupportedModel:
+                raise
             except (RuntimeError, IndexError, TypeError, AttributeError, ValueError):
                 row = self._started(taken, real=True)
                 self._real = True
@@ -353,7 +385,7 @@ class PipelineModel:
     def _several(self, asked: dict[str, Any], pictures: int) -> dict[str, Any]:
         """The arguments that ask for several pictures of a prompt."""
         for name in ("num_images_per_prompt", "batch_size"):
-            if name in self._parameters:
+            if name in self.parameters:
                 return {name: pictures}
         lists = ("prompt", "negative_prompt", "class_labels")
         return {k: [*(asked[k] if k == "class_labels" else (asked[k],))] * pictures for k in lists if k in asked}
@@ -366,81 +398,100 @@ class PipelineModel:
             calls.append(Arguments.of(stop))
             network = getattr(self.pipeline, stop.network)
             stop = run.advance(network(*stop.args, **stop.kwargs) if real else _guess(calls[-1], network))
-        if not isinstance(stop, Step) or not run.looping:
+        if not isinstance(stop, Step):
             raise UnsupportedModel("its loop does not iterate over the time points of its scheduler")
         if not calls:
             raise UnsupportedModel("its loop does not call a network that is a component of the pipeline")
         pixels = not any(hasattr(part, "decode") for part in self.pipeline.components.values() if is_network(part))
-        return Row(run, stop, calls, run.pipeline.scheduler.timesteps.tolist(), pixels)
+        row = Row(run, stop, calls, run.pipeline.scheduler.timesteps.tolist(), pixels)
+        if self._perturbs:
+            row.processors = getattr(self.pipeline, calls[0].network).attn_processors
+        return row
 
-    def _examine(self) -> tuple[str, Latents]:
-        """The network's name, and how latents cover a picture.
+    def _examine(self) -> tuple[str, Latents, tuple[int, int]]:
+        """The network's name, how latents cover a picture, and a height and width that the pipeline makes.
 
         Raises:
             UnsupportedModel: an assumption of this module does not hold.
         """
-        if "height" not in self._parameters:
+        if "height" not in self.parameters:
             row = self._begin(self._plain(None, None))
             height, width = row.enter(_state(row.step.sample, row.step.sample.shape[1:])[None], None)[0].shape[1:3]
             latents = Latents(height // row.step.sample.shape[-2], 1, (height, width))
-            row = self._begin(self._plain(None, None))
         else:
-            row, side = self._at_some_size()
-            sample = row.step.sample
-            along = round(sample.shape[1] ** 0.5) if sample.ndim == 3 else sample.shape[-1]
-            if sample.ndim not in (3, 4, 5) or side % along or (sample.ndim == 3 and along**2 != sample.shape[1]):
-                raise UnsupportedModel(f"its samples {tuple(sample.shape)} do not cover {side} x {side} pixels evenly")
+            row, height, scale = self._at_some_size()
+            width, sample = height, row.step.sample
             patch = getattr(self.pipeline, row.calls[0].network).config.get("patch_size") if sample.ndim != 3 else 1
             patch = patch[-1] if isinstance(patch, list | tuple) else patch
-            latents = Latents(side // along, side // along * (patch or 1))
-        self._check_memory(row)
-        return row.calls[0].network, latents
+            latents = Latents(scale, scale * (patch or 1))
+        return row.calls[0].network, latents, (height, width)
 
-    def _at_some_size(self) -> tuple[Row, int]:
+    def _at_some_size(self) -> tuple[Row, int, int]:
+        """A run, the side of its square picture, and the pixels a latent."""
         errors: list[Exception] = []
         for side in SIZES:
             try:
-                return self._begin(self._plain(side, side)), side
+                row = self._begin(self._plain(side, side))
             except UnsupportedModel:
                 raise
             except Exception as error:
                 errors.append(error)
+                continue
+            shape = row.step.sample.shape
+            along = round(shape[1] ** 0.5) if len(shape) == 3 else shape[-1]
+            square = along**2 == shape[1] if len(shape) == 3 else len(shape) in (4, 5) and shape[-2] == along
+            # Some pipelines make another size than they are asked for.
+            if square and side % along == 0 and side // along % getattr(self.pipeline, "vae_scale_factor", 1) == 0:
+                return row, side, side // along
+            errors.append(ValueError(f"its samples {tuple(shape)} do not cover {side} x {side} pixels evenly"))
         raise UnsupportedModel(f"its pipeline fails: {type(errors[0]).__name__}: {errors[0]}") from errors[0]
 
-    def _check_memory(self, row: Row) -> None:
-        """Visit two points and the first again: the same sample and outputs must give the same result."""
-        sample = row.step.sample
-        state = _state(sample[:1], (-1, *sample.shape[-2:]))[None] if sample.ndim != 3 else sample[:1].mT[..., None]
-        generator = torch.Generator().manual_seed(1)
-        outputs: list[Any] = []
-        results: list[Tensor] = []
-        for visit, at in enumerate((0, -1, 0)):
-            stop, n = row.enter(state * (1 + at), row.times[at]), 0
-            while isinstance(stop, NetworkCall):
-                answer = _guess(Arguments.of(stop), getattr(self.pipeline, stop.network), generator)
-                if visit == 0:
-                    outputs.append(answer)
-                stop = row.run.advance(outputs[n] if visit == 2 else answer)
-                n += 1
-            results.append(stop.output)
-        if not torch.equal(results[0], results[2]):
-            raise UnsupportedModel(
-                "its guidance remembers the steps before, so that no step can be computed ahead of another one"
-            )
+    def _check_rows(self, height: int, width: int) -> None:
+        """Evaluate two samples alone, together, and the first again.
+
+        Raises:
+            UnsupportedModel: an output depends on what was evaluated before or at the same time.
+        """
+        options = {name: value for name, value in GUIDED.items() if name in self.parameters}
+        before = _kinds(getattr(getattr(self.pipeline, self.network), "attn_processors", None))
+        condition = self.encode("0", "1", 5.0, steps=CHECKED, height=height, width=width, **options)
+        if _kinds(getattr(getattr(self.pipeline, self.network), "attn_processors", None)) != before:
+            self._perturbs = True
+            self._waiting.clear()
+        noise = torch.stack([self.noise(seed, height, width) for seed in (1, 2)])
+        with torch.inference_mode():
+            times = torch.tensor(self._take(condition).times, dtype=torch.float64)[[CHECKED // 2, CHECKED // 2 + 1]]
+        one, other, again = (self.denoise(noise[n : n + 1], times[n : n + 1], [condition]) for n in (0, 1, 0))
+        allowed = 1e-3 if getattr(self.pipeline, self.network).dtype == torch.float32 else 5e-2
+        if _distance(again, one) > allowed / 100:
+            raise UnsupportedModel("its guidance remembers the steps before, so that none can be computed ahead")
+        if _distance(self.denoise(noise, times, [condition] * 2), torch.cat([one, other])) > allowed:
+            raise UnsupportedModel("its network does not give the same for a picture in a batch as for one alone")
+
+
+def _kinds(processors: dict[str, Any] | None) -> Hashable:
+    """What two runs must have in common to share a call."""
+    return None if processors is None else tuple(type(processor) for processor in processors.values())
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
 
 
 def _state(sample: Tensor, shape: Sequence[int]) -> Tensor:
     """A sample (1, ...) as a state of the shape (c, h, w)."""
-    return (sample[0].mT if sample.ndim == 3 else sample[0]).reshape(shape)
+    if sample.ndim == 3:
+        return sample[0].mT.reshape(shape)
+    # What a network adds to it is a learned variance, which no solver here reads.
+    return (sample[0][: shape[0]] if sample.ndim == 4 else sample[0]).reshape(shape)
 
 
-def _guess(arguments: Arguments, network: Any, generator: torch.Generator | None = None) -> Output:
+def _guess(arguments: Arguments, network: Any) -> Output:
     """Something of the shape of a network's output: that of its first argument, with the channels of its config."""
     first = arguments.leaves[0]
     channels = network.config.get("out_channels")
 
     def like(x: Tensor) -> Tensor:
-        shape = (x.shape[0], channels, *x.shape[2:]) if channels and x.ndim == 4 else x.shape
-        return torch.zeros(shape).to(x) if generator is None else torch.randn(shape, generator=generator).to(x)
+        return x.new_zeros((x.shape[0], channels, *x.shape[2:]) if channels and x.ndim == 4 else x.shape)
 
     return Output((like(first) if isinstance(first, Tensor) else [like(x) for x in first],))

@@ -32,6 +32,8 @@ import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor
 
+from sampler.errors import UnsupportedModel
+
 # How many encoded prompts are kept: most share the empty negative one, and several pictures of one are common.
 PROMPTS = 64
 
@@ -66,7 +68,16 @@ class Output(tuple[Any, ...]):
 
 
 class Points(Tensor):
-    """A scheduler's `timesteps`. Iterated in a run, it yields whatever points the driver asks for."""
+    """A scheduler's `timesteps`. Iterated in a run, it yields whatever points the driver asks for.
+
+    Attributes:
+        known: length, dtype and device; asking a tensor of another class for them takes ten times as long.
+    """
+
+    known: tuple[int, torch.dtype, torch.device]
+
+    def __len__(self) -> int:
+        return self.known[0] if "known" in self.__dict__ else super().__len__()
 
     def __iter__(self) -> Iterator[Any]:
         run = getcurrent()
@@ -74,9 +85,12 @@ class Points(Tensor):
             yield from self.as_subclass(Tensor).unbind(0)
             return
         while run.point is not None:
-            run.looping = True
+            run.looping, run.stepped = True, False
             yield run.time(self)
         run.looping = False
+
+    def __deepcopy__(self, memo: Any) -> "Points":
+        return self
 
 
 class Run(greenlet):
@@ -86,6 +100,7 @@ class Run(greenlet):
         pipeline: the copy that runs; its `scheduler` has the pipeline's time points.
         point: (timestep, index) of the point that the loop visits next; None ends the loop.
         looping: whether it is in the loop.
+        stepped: whether it has called `scheduler.step` since it came to the last point.
     """
 
     def __init__(self, pipeline: Any, arguments: dict[str, Any]) -> None:
@@ -93,6 +108,7 @@ class Run(greenlet):
         self.pipeline = pipeline
         self.point: tuple[float, int] | None = (float("nan"), 0)
         self.looping = False
+        self.stepped = False
         self._arguments = arguments
 
     def _paint(self, *_: Any) -> Any:
@@ -114,9 +130,14 @@ class Run(greenlet):
         timestep, index = self.point
         if timestep != timestep:  # the first visit, which the driver did not ask for
             return points.as_subclass(Tensor)[index]
-        whole = not points.dtype.is_floating_point and timestep == int(timestep)
-        dtype = points.dtype if whole or points.dtype.is_floating_point else torch.float32
-        return torch.tensor(timestep, dtype=dtype, device=points.device)
+        _, dtype, device = points.known if isinstance(points, Points) and "known" in points.__dict__ else _like(points)
+        if not dtype.is_floating_point and timestep != int(timestep):
+            dtype = torch.float32
+        return torch.tensor(timestep, dtype=dtype, device=device)
+
+
+def _like(points: Tensor) -> tuple[int, torch.dtype, torch.device]:
+    return len(points), points.dtype, points.device
 
 
 def stop(event: Any) -> Any:
@@ -236,10 +257,17 @@ def _stand_in(base: type) -> type:
         self.schedule = {k: v for k, v in given.items() if k not in ("self", "device") and v is not None}
 
     def step(self: Any, model_output: Tensor, timestep: Any, sample: Tensor, **_: Any) -> Output:
+        run = getcurrent()
+        if not isinstance(run, Run) or run.stepped or not run.looping:
+            raise UnsupportedModel("its loop does not call scheduler.step once for each of the scheduler's time points")
+        run.stepped = True
         return Output((stop(Step(model_output, sample)),))
 
     def set_points(self: Any, value: Tensor | None) -> None:
-        self._points = None if value is None else value.as_subclass(Points)
+        self._points = None
+        if value is not None:
+            self._points = value.as_subclass(Points)
+            self._points.known = len(value), value.dtype, value.device
 
     body = {
         "set_timesteps": wraps(base.set_timesteps)(set_timesteps),  # pyright: ignore[reportAttributeAccessIssue]

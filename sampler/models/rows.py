@@ -127,9 +127,9 @@ def _together(skeleton: Any, leaves: Any) -> Any:
     return built if kind == "list" else tuple(built)
 
 
-# Of a leaf: the axis of its rows; LIST if it is a list with an item for each row; ONE for a value that may be given
-# once or once per row; SAME for what must be equal for all rows.
-LIST, ONE, SAME = "list", "one", "same"
+# Of a leaf: the axis of its rows; LIST if it is a list with an item for each row, EACH if all its items hold rows; ONE
+# for a value that may be given once or once per row; SAME for what must be equal for all rows.
+LIST, EACH, ONE, SAME = "list", "each", "one", "same"
 Place = int | str
 
 
@@ -156,6 +156,8 @@ def _place(one: Leaf, two: Leaf) -> Place:
             return LIST
         if shape(one) == shape(two):
             return SAME
+        if {_place(a, b) for a, b in zip(one, two, strict=True)} == {0}:
+            return EACH
     raise UnsupportedModel(
         f"an argument of its network has shape {shape(one)} for one picture and {shape(two)} for two: neither the same "
         "nor twice as many rows"
@@ -167,6 +169,8 @@ def count(arguments: Arguments, places: Sequence[Place]) -> int:
     for leaf, place in zip(arguments.leaves, places, strict=True):
         if place == LIST:
             return len(leaf)
+        if place == EACH:
+            return len(leaf[0])
         if isinstance(place, int) and isinstance(leaf, Tensor):
             return leaf.shape[place]
     raise UnsupportedModel("no argument of its network holds the pictures of a batch")
@@ -192,6 +196,8 @@ def _merged(leaves: list[Any], place: Place, count: int) -> Leaf:
         return torch.stack([leaf.reshape(()) for leaf in leaves]).repeat(count)
     if place == LIST:
         return [leaf[row] for row in range(len(leaves[0])) for leaf in leaves]
+    if place == EACH:
+        return [cast("Tensor", _merged(list(items), 0, count)) for items in zip(*leaves, strict=True)]
     axis = cast("int", place)
     if leaves[0].shape[axis] == 1:
         return torch.cat(leaves, axis)

@@ -17,6 +17,7 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     HeunDiscreteScheduler,
     PNDMScheduler,
+    UniPCMultistepScheduler,
 )
 from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from torch import Tensor
@@ -91,12 +92,13 @@ def _run(family: str, pipeline: Any, request: Request, output: str) -> tuple[lis
 def swap(shipped: Any, solver: str | None) -> Any:
     """The diffusers scheduler that corresponds to a solver."""
     if solver is None and isinstance(shipped, PNDMScheduler | DDPMScheduler):
-        solver = "ddim"  # we sample these with DDIM
+        solver = "ddim" if isinstance(shipped, DDPMScheduler) else "dpm++"  # see INSTEAD in sampler/models/process.py
     if solver is None:
         return type(shipped).from_config(shipped.config)
     flow = "beta_schedule" not in shipped.config
     made: Any = {
         "ddim": DDIMScheduler, "ddpm": DDPMScheduler, "dpm++": DPMSolverMultistepScheduler,
+        "unipc": UniPCMultistepScheduler,
         "euler": type(shipped) if flow else EulerDiscreteScheduler,
         "heun": FlowMatchHeunDiscreteScheduler if flow else HeunDiscreteScheduler,
     }[solver]  # fmt: skip
@@ -163,9 +165,11 @@ def has_oracle(family: str, solver: str | None) -> bool:
     """Whether diffusers has a pipeline and a scheduler that compute the same."""
     if family in UNSCALED and solver in ("euler", "heun"):
         return False
+    if family == "ddpm-pixels" and solver == "unipc":  # it passes a generator to every scheduler
+        return False
     if family == "ddim-pixels" and solver not in ("ddim", None):  # it passes eta to every scheduler
         return False
     if family.startswith(("stable-diffusion-3", "flux")):
-        # There is no DPM-Solver++ scheduler on the grid of the flow Euler one, nor a Heun one with a dynamic shift.
-        return solver != "dpm++" and (solver != "heun" or family == "stable-diffusion-3")
+        # There is no multistep scheduler on the grid of the flow Euler one, nor a Heun one with a dynamic shift.
+        return solver not in ("dpm++", "unipc") and (solver != "heun" or family == "stable-diffusion-3")
     return True

@@ -13,12 +13,13 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
     HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
 )
 from torch import Tensor
 
 from sampler import DDIM, DPMSolver, Heun, Solver, Stochastic, ddim_grid, ddpm_grid, doubled, sigma_grid
 from sampler.grid import is_flow
-from sampler.solvers import Prediction
+from sampler.solvers import Prediction, UniPC
 from sampler.solvers.stochastic import ddim_variance, ddpm_variance, step_noise
 from tests.sampler.problems import SHAPE, noise
 
@@ -129,6 +130,20 @@ def dpm(prediction: Prediction = "epsilon", **changes: Any) -> Case:
     return Case(lambda: DPMSolverMultistepScheduler(**made), ours, prediction)
 
 
+def unipc(prediction: Prediction = "epsilon", **changes: Any) -> Case:
+    theirs = "flow_prediction" if prediction == "velocity" else prediction
+    made: dict[str, Any] = BETAS | {"prediction_type": theirs} | changes
+
+    def ours(s: Any, n: int) -> Solver:
+        c = s.config
+        return UniPC(
+            sigma_grid(s, n), prediction, c.solver_order, c.lower_order_final, c.solver_type == "bh2",
+            c.disable_corrector,
+        )  # fmt: skip
+
+    return Case(lambda: UniPCMultistepScheduler(**made), ours, prediction)
+
+
 def flow(schedule: dict[str, Any] | None = None, **changes: Any) -> Case:
     schedule = schedule or {}
     return Case(
@@ -175,6 +190,7 @@ CASES = {
     "euler-trailing-v": euler("v_prediction", timestep_spacing="trailing"),
     "euler-karras": euler(use_karras_sigmas=True),
     "euler-exponential": euler(use_exponential_sigmas=True),
+    "euler-log-linear": euler(interpolation_type="log_linear"),
     "euler-sigma-min": euler(final_sigmas_type="sigma_min"),
     "euler-sample": euler("sample"),
     "euler-zero-snr": euler("v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"),
@@ -192,6 +208,11 @@ CASES = {
     "dpm++-sigma-min": dpm(final_sigmas_type="sigma_min"),
     "dpm++-euler-at-final": dpm("sample", final_sigmas_type="sigma_min", euler_at_final=True),
     "dpm++-flow": dpm("velocity", use_flow_sigmas=True, flow_shift=3.0),
+    "unipc-karras": unipc(use_karras_sigmas=True),
+    "unipc-bh1-sigma-min": unipc("v_prediction", solver_type="bh1", final_sigmas_type="sigma_min"),
+    "unipc-order-1": unipc(solver_order=1, use_exponential_sigmas=True),
+    "unipc-flow": unipc("velocity", use_flow_sigmas=True, flow_shift=3.0),
+    "unipc-uncorrected": unipc(disable_corrector=[0, 3], final_sigmas_type="sigma_min", lower_order_final=False),
     "ddim-eta-0.5": stochastic(0.5),
     "ddim-eta-1": stochastic(1.0, timestep_spacing="trailing"),
     "ddim-eta-clip": stochastic(0.7, "v_prediction", clip_sample=True),

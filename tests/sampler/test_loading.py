@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, LCMScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    LCMScheduler,
+    PNDMScheduler,
+)
 
 from sampler import UnsupportedModel, load_model
 from sampler.models.adapter import PipelineModel
@@ -73,16 +80,21 @@ def with_scheduler(emoji, scheduler):
     return PipelineModel(type(emoji.pipeline)(**parts, requires_safety_checker=False))
 
 
-@pytest.mark.parametrize("other", [DDPMScheduler, PNDMScheduler])
-def test_other_variance_preserving_schedulers_are_sampled_as_ddim(emoji, other):
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("other", "solver"), [(DDPMScheduler, "ddim"), (PNDMScheduler, "dpm++"), (EulerAncestralDiscreteScheduler, "euler")]
+)
+def test_schedulers_without_a_solver_are_sampled_by_the_nearest_and_it_is_said(emoji, other, solver):
     model = with_scheduler(emoji, other.from_config(emoji.pipeline.scheduler.config))
-    assert torch.equal(model.solver(20).grid.alpha, emoji.solver(20).grid.alpha)
+    assert model.process.note == f"sampled as {solver}: its scheduler {other.__name__} has no solver here"
+    assert torch.equal(model.solver(20).grid.alpha, emoji.solver(20, solver).grid.alpha)
+    assert emoji.process.note is None
 
 
 @pytest.mark.parametrize(
     ("scheduler", "message"),
     [
-        (LCMScheduler(steps_offset=1, clip_sample=False), "LCMScheduler cannot be sampled; known .*DDIMScheduler"),
+        (LCMScheduler(steps_offset=1, clip_sample=False), "LCMScheduler cannot be sampled: it adds new noise in each"),
         (DPMSolverMultistepScheduler(steps_offset=1, solver_order=3), "solver_order 3 is not supported: set it to 2"),
         (DDIMScheduler(steps_offset=1, clip_sample=False, thresholding=True), "thresholding"),
         (DDIMScheduler(steps_offset=1, clip_sample=False, rescale_betas_zero_snr=True), "v_prediction"),

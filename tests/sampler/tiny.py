@@ -203,7 +203,7 @@ def build(family: str, folder: Path) -> Path:
     pipeline = FAMILIES[family]()
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
-            _liven(part)
+            liven(part)
     path = folder / family
     pipeline.save_pretrained(path)
     if family == "dit":
@@ -213,7 +213,7 @@ def build(family: str, folder: Path) -> Path:
     return path
 
 
-def _liven(network: torch.nn.Module) -> None:
+def liven(network: torch.nn.Module) -> None:
     """Replace weights that are initialised to zero, so that every condition has an effect."""
     for parameter in network.parameters():
         if not bool(parameter.any()):
