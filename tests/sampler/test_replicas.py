@@ -178,9 +178,12 @@ def test_every_exception_can_be_sent(error, kind, message):
 
 
 def test_the_reply_of_an_interrupted_call_is_not_taken_for_the_next_one(replicas, studio, diary):
+    main = threading.main_thread().ident
+    assert main is not None
+
     def interrupt():
         until(lambda: diary.read("linger"))
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
 
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()

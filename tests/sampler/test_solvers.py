@@ -25,7 +25,7 @@ from sampler import (
     doubled,
     sigma_grid,
 )
-from sampler.solvers import UniPC
+from sampler.solvers import SOLVERS, UniPC
 from sampler.solvers.base import output_for_x0, predictions
 from sampler.solvers.stochastic import ddim_variance, ddpm_variance, step_noise
 from tests.sampler.problems import SHAPE, noise, relative_error, run
@@ -49,6 +49,10 @@ def ddpm_noise(monkeypatch):
     monkeypatch.setattr(
         scheduling_ddpm, "randn_tensor", lambda shape, **_: step_noise(5, next(drawn), torch.Size(SHAPE))[None]
     )
+
+
+def test_the_solvers_that_take_no_flow_model():
+    assert {name for name, kind in SOLVERS.items() if not kind.flow} == {"ddim", "ddpm"}
 
 
 @pytest.mark.usefixtures("ddpm_noise")
