@@ -41,7 +41,7 @@ T = TypeVar("T")
 CASES = (
     ("serial", 0.0),
     ("srds", 1e-2), ("srds", 1e-3), ("srds", 0.0),
-    ("window", 1e-2), ("window", 0.0),
+    ("collocation", 1e-2),
     ("auto", 1e-2), ("auto", 1e-3), ("auto", 0.0),
     (UNSEEN, 1e-3), (UNSEEN, 0.0),
     ("ParaDiGMS", 0.1),

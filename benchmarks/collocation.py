@@ -19,7 +19,7 @@ CASES = [
     (3.0, 25, (1, 4)), (3.0, 28, (1, 2, 4)), (3.0, 50, (1, 2, 4, 16)), (3.0, 100, (1, 4, 16)), (3.0, 1000, (1, 4)),
     (7.5, 28, (1, 4)), (7.5, 50, (1, 4)), (7.5, 100, (1, 4)),
 ]  # fmt: skip
-TOLERANCE = 5e-3
+TOLERANCE = 1e-2
 HEADER = ("solver", "guidance", "N", "width", "rounds", "evaluations", "mean error", "worst error", "iterates")
 
 PAGE = """# Collocation, by counts
@@ -35,7 +35,7 @@ relative. The serial sampler takes N rounds and N evaluations.
 def measure(model: Model, solver_name: str, guidance: float, steps: int, widths: Sequence[int], count: int):
     """A row of the table for each width."""
     solver, starts = model.solver(steps, solver_name, height=64, width=64), noises(model, count)
-    exact = [iterates[-1].sample for iterates in run(model, guidance, [Serial(solver, n, blocks=1) for n in starts])]
+    exact = [iterates[-1].sample for iterates in run(model, guidance, [Serial(solver, n) for n in starts])]
     for width in widths:
         ran = run(model, guidance, [Collocation(solver, n, width=width, tolerance=TOLERANCE) for n in starts])
         last = [iterates[-1] for iterates in ran]

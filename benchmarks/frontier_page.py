@@ -26,8 +26,8 @@ not depend on the machine. All methods run on the same denoiser, grid and DDIM s
 the difference to the serial sampler's image over RMS, in latent space) until it stops by its own rule. Every sample
 must reach it; figures are means over {samples} samples. What is shown is the newest iterate or output for SRDS and
 CHORDS. A method whose window has not reached the end shows, after every round, the prediction that needs no further
-evaluation: Underpaint's window uses the outputs of its coarse grid (`Window(..., shown=N)`), the others take one DDIM
-step from the last point of the window. No method gets more rounds than the serial sampler takes. "-" means not
+evaluation: one DDIM step from the last point of the window. Underpaint's collocation counts with the iterates that it
+shows. No method gets more rounds than the serial sampler takes. "-" means not
 reached. A searched setting is stopped once its error is below 2e-4.
 
 Each method runs with its published settings and with a small search. For each point of the table
@@ -35,7 +35,7 @@ the best setting is chosen *after* the fact, which no user could do: this favour
 
 | method | source | published setting | searched |
 |---|---|---|---|
-| `auto` | Underpaint: the window; for tolerance 0 SRDS ([algorithm.md](../algorithm.md)) | | tolerance {tolerances} |
+| `auto` | Underpaint: collocation; for tolerance 0 SRDS ([algorithm.md](../algorithm.md)) | | tolerance {tolerances} |
 | `auto`, no previews | the same with `previews: false`: no early picture, as with the peers \
 | | the same, and `wish: cost`, which takes few evaluations |
 | `srds` | Underpaint: pipelined, shared evaluations | | B by the planner |

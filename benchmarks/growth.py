@@ -29,7 +29,7 @@ import migrations
 from benchmarks.devices import grid
 from benchmarks.problems import Anything
 from benchmarks.report import about, machine, table, write
-from sampler import DDIM, Engine, Parareal, Trajectory, Window, choose_blocks
+from sampler import DDIM, Collocation, Engine, Parareal, Trajectory, choose_blocks
 from store import moves, pace, queue_order, reads, retention
 from store.catalog import load_catalog
 from store.database import sync_engine
@@ -114,8 +114,8 @@ def sampler(runs: int) -> list[dict[str, Any]]:
     def srds(solver: DDIM, noise: Tensor, width: int) -> Trajectory:
         return Parareal(solver, noise, blocks=choose_blocks(solver.grid.steps, width), max_iterations=3)
 
-    def window(solver: DDIM, noise: Tensor, width: int) -> Trajectory:
-        return Window(solver, noise, width=width, tolerance=0.02)
+    def collocation(solver: DDIM, noise: Tensor, width: int) -> Trajectory:
+        return Collocation(solver, noise, width=width, tolerance=0.02)
 
     settings = [(steps, 16, 8) for steps in (25, 100, 400)]
     settings += [(100, width, 8) for width in (1, 4, 64)]
@@ -126,7 +126,7 @@ def sampler(runs: int) -> list[dict[str, Any]]:
             "width": width,
             "side": side,
             "srds": evaluation(srds, steps, width, side, runs),
-            "window": evaluation(window, steps, width, side, runs),
+            "collocation": evaluation(collocation, steps, width, side, runs),
         }
         for steps, width, side in settings
     ]
@@ -251,7 +251,13 @@ def databases(sizes: Sequence[int], runs: int) -> dict[str, Any]:
 def page(found: dict[str, Any]) -> str:
     """The figures for people."""
     cells = [
-        (row["steps"], row["width"], f"{row['side']} x {row['side']}", f"{row['srds']:.0f}", f"{row['window']:.0f}")
+        (
+            row["steps"],
+            row["width"],
+            f"{row['side']} x {row['side']}",
+            f"{row['srds']:.0f}",
+            f"{row['collocation']:.0f}",
+        )
         for row in found["sampler"]
     ]
     sizes = list(next(iter(found["database"].values()))["milliseconds"])
@@ -262,7 +268,7 @@ def page(found: dict[str, Any]) -> str:
     ]  # fmt: skip
     head = ("statement", *(f"{int(size):,} jobs" for size in sizes), "rows read", "reads all of")
     return TEXT.format(
-        machine=about(found), sampler=table(("N", "width", "latent", "srds", "window"), cells),
+        machine=about(found), sampler=table(("N", "width", "latent", "srds", "collocation"), cells),
         database=table(head, rows), waiting=WAITING, running=RUNNING, **found["settings"],
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The methods that the frontier compares, each with its published settings and with those that are searched."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -11,8 +11,6 @@ from benchmarks.peers.chords import power_starts
 from benchmarks.peers.srds import Distance
 from sampler import DDIM, Circumstances, Parareal, Stopping, choose_blocks
 from sampler.methods import new_methods
-from sampler.methods.window.method import WindowPlan
-from sampler.methods.window.tuning import GUIDED_WIDTH
 from sampler.planner import choose
 
 AUTO, UNSEEN = "auto", "auto, no previews"
@@ -82,8 +80,7 @@ def settings(steps: int, width: int, distance: Distance) -> Iterator[Setting]:
 def _underpaint(steps: int, width: int) -> Iterator[Setting]:
     for tolerance in AUTO_TOLERANCES:
         yield _auto(AUTO, width, tolerance)
-        if width < GUIDED_WIDTH:  # from there on it is the same
-            yield _auto(UNSEEN, width, tolerance, previews=False)
+    yield _auto(UNSEEN, width, 0.0, previews=False)  # for other tolerances it is the same
     for tolerance in CHEAP_TOLERANCES:
         yield _auto(UNSEEN, width, tolerance, previews=False, wish="cost")
     blocks = choose_blocks(steps, width)
@@ -93,13 +90,11 @@ def _underpaint(steps: int, width: int) -> Iterator[Setting]:
 
 
 def _auto(method: str, width: int, tolerance: float, **wishes: Any) -> Setting:
-    """What the planner chooses where rounds have room; a window shows all that it has, as those of the peers do."""
+    """What the planner chooses where rounds have room."""
 
     def make(solver: DDIM, noise: Tensor) -> Peer:
         steps, stopping = solver.grid.steps, Stopping(tolerance)
         plan = choose(new_methods(), steps, stopping, Circumstances(width, **wishes))
-        if isinstance(plan, WindowPlan):
-            plan = replace(plan, shown=steps)
         return Underpaint(plan.start(solver, noise, stopping), width)
 
     name = f"tolerance={tolerance:g}" + (", wish=cost" if "wish" in wishes else "")

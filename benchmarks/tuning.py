@@ -1,7 +1,7 @@
 """What each tuned constant of the sampler is worth: `python -m benchmarks.tuning`.
 
 Multiplies and divides each constant by two (of a factor near 1, its distance from 1), and samples a fixed set of
-problems: two trees of modes (`benchmarks.problems`) at N = 40, widths 4 and 16, with SRDS, the window and `auto` at
+problems: two trees of modes (`benchmarks.problems`) at N = 40, widths 4 and 16, with SRDS, collocation and `auto` at
 several costs and wishes. `--full` has N = 25 and 100, and the shipped model. Everything is counted, nothing timed, so
 the table does not depend on the machine. Put the result beside the constant in its `tuning.py`.
 
@@ -26,14 +26,14 @@ from benchmarks.problems import Anything, Tree
 from benchmarks.shipped import FIRST_SEED, PROMPTS, error, shipped_model
 from sampler import Circumstances, Engine, Plan, Solver, Stopping, tuning
 from sampler.cost import Curve, flat
+from sampler.methods.collocation import tuning as collocation
 from sampler.methods.srds import tuning as srds
 from sampler.methods.srds.plan import choose_blocks
-from sampler.methods.window import tuning as window
 from sampler.planner import plan
 from sampler.trajectory import Iterate, Trajectory
 
-ALL = {"srds", "window", "auto"}
-MODULES = {"shared": tuning, "srds": srds, "window": window}
+ALL = {"srds", "collocation", "auto"}
+MODULES = {"shared": tuning, "srds": srds, "collocation": collocation}
 # Constants near 1, of which the distance from 1 is scaled.
 NEAR_ONE = {"ROOM", "WORTHWHILE", "AFFORDABLE", "PREVIEWS_WORTH", "WORST_CONTRACTION"}
 # What counts do not show: the number of recent rounds whose median is a round's time.
@@ -103,7 +103,7 @@ def cases(steps: Sequence[int], *, full: bool) -> Iterator[Case]:
     for n in steps:
         for width in (4, 16) if full else (8,):
             yield Case("srds", n, width, Stopping(5e-3))
-            yield Case("window", n, width, Stopping(0.03))
+            yield Case("collocation", n, width, Stopping(0.01))
             yield Case("auto", n, width, Stopping(0.02), "guess")
             if not full:
                 continue

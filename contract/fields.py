@@ -228,9 +228,7 @@ class Generation(BaseModel):
             label="Tolerance",
             help="Stop when the estimated error against the serial picture is at most this. 0: exactly that picture.",
             description="The estimated relative RMS error of the final latents against the serial N-step sampler's at "
-            "which the image counts as finished. 0 goes on until the picture is exactly that of the serial sampler. "
-            "With `window`, the largest distance between the point at which a step was evaluated and its final "
-            "position, relative to the noise there.",
+            "which the image counts as finished. 0 goes on until the picture is exactly that of the serial sampler.",
             default=MODEL,
             unused=0.0,
         ),

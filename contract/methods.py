@@ -55,13 +55,6 @@ METHODS: Mapping[SampledBy, MethodInfo] = {
         refines=True,
         by_blocks=True,
     ),
-    "window": MethodInfo(
-        title="Window",
-        summary="slides along the steps, from noise to picture, in fewer rounds",
-        description="slides along the steps, in fewer rounds and evaluations, and takes no `blocks` or "
-        "`max_iterations`",
-        takes=frozenset({"tolerance"}),
-    ),
     "serial": MethodInfo(
         title="Serial",
         summary="takes one step after the other, from noise to picture",

@@ -22,7 +22,7 @@ Scope = Literal["submit", "read", "admin"]
 DeliveryState = Literal["pending", "delivered", "failed"]
 """Of one event on its way to a webhook."""
 
-SampledBy = Literal["collocation", "srds", "window", "serial"]
+SampledBy = Literal["collocation", "srds", "serial"]
 """How a picture is sampled once it is planned. ``contract.methods`` has a row for each."""
 
 Method = Literal["auto", SampledBy]

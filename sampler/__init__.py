@@ -5,10 +5,10 @@ from sampler.engine import Engine, Progress
 from sampler.errors import InvalidCheckpoint, UnsupportedModel
 from sampler.grid import Grid, block_edges, ddim_grid, ddpm_grid, doubled, sigma_grid
 from sampler.methods import Circumstances, Plan, Stopping
+from sampler.methods.collocation.collocation import Collocation
 from sampler.methods.serial import Serial
 from sampler.methods.srds.parareal import Parareal
 from sampler.methods.srds.plan import choose_blocks, predict
-from sampler.methods.window.window import Window
 from sampler.models import load_model
 from sampler.planner import plan
 from sampler.sample import SamplingFailed, sample
@@ -18,6 +18,7 @@ from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajecto
 __all__ = [
     "Checkpoint",
     "Circumstances",
+    "Collocation",
     "DDIM",
     "DPMSolver",
     "Engine",
@@ -38,7 +39,6 @@ __all__ = [
     "Stopping",
     "Trajectory",
     "UnsupportedModel",
-    "Window",
     "block_edges",
     "choose_blocks",
     "ddim_grid",

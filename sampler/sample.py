@@ -64,7 +64,10 @@ def sample(
     )
     engine = engine or Engine(model, round_width)
     cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat
-    stopping, circumstances = Stopping(tolerance, max_iterations), Circumstances(engine.width, cost, wish=wish)
+    stopping = Stopping(tolerance, max_iterations)
+    circumstances = Circumstances(
+        engine.width, cost, wish=wish, linear=made.linear is not None and not made.linear.noisy, guidance=guidance_scale
+    )
     planned = plan(method, engine.methods, made.grid.steps, stopping, circumstances, blocks=blocks)
     trajectory = planned.start(made, noise, stopping, cost)
     engine.add(trajectory, condition)

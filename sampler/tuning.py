@@ -5,10 +5,10 @@ rounds, evaluations, and the ratio of the image's error and of the previews' err
 ratio near 1, its distance from 1 is scaled.
 """
 
-# Cost of a round, before any was measured: what each further evaluation adds to the first. Source: about that of a
-# small network on one CPU core. It counts only for the first images of an engine, until rounds of two widths were
-# measured.
-FURTHER_EVALUATION = 0.4
+# Cost of a round, before any was measured: what each further evaluation adds to the first. Source: a choice, low enough
+# for `auto` to plan rounds of two, which are then measured. It counts only for the first images of an engine, until
+# rounds of two widths were measured.
+FURTHER_EVALUATION = 0.3
 # A width "has room" if its rounds cost at most this much of a round of one evaluation. Source: a choice.
 # x2: +6.6 %, -0.3 %, 0.69, 0.60; /2: +0.3 %, -0.9 %, 0.98, 1.00.
 ROOM = 1.25
@@ -22,6 +22,11 @@ WORTHWHILE = 0.85
 # With the wish "cost": the evaluations that a plan may take, over the fewest of any plan. Source: a choice.
 # x2: -1.6 %, +0.1 %, 1.02, 1.00; /2: +5.1 %, +0.0 %, 0.71, 1.00.
 AFFORDABLE = 1.05
+
+# The iterates before the image that cost no evaluation, but a decoding each: at most this many, and one for this many
+# steps. Source: decoding takes about as long as an evaluation of the shipped model, and may take a twentieth of the
+# time.
+SHOWN, STEPS_SHOWN = 4, 20
 
 # The coarse grid of the first preview, if its evaluations delay the image: at most this share of the serial sampler's
 # evaluations, and no coarse grid in fewer blocks than these. Source: previews against delay on the shipped model.

@@ -81,7 +81,15 @@ def begin(
         )
         noise = model.noise(seed, height, width)
         cost = engine.cost.curve((noise.shape, condition.signature)) if auto else flat
-        circumstances = Circumstances(engine.width, cost, busy, generation.previews, generation.wish)
+        circumstances = Circumstances(
+            engine.width,
+            cost,
+            busy,
+            generation.previews,
+            generation.wish,
+            linear=solver.linear is not None and not solver.linear.noisy,
+            guidance=generation.guidance_scale,
+        )
         # A named method keeps the blocks of its earlier run, on a worker that may have had another width.
         blocks = generation.blocks or (None if auto else start.blocks)
         plan_for = partial(

@@ -6,7 +6,6 @@ from sampler.methods.base import Candidate, Circumstances, Method, Plan, Stoppin
 from sampler.methods.collocation.method import CollocationMethod
 from sampler.methods.serial import SerialMethod
 from sampler.methods.srds.method import SRDSMethod
-from sampler.methods.window.method import WindowMethod
 
 __all__ = ["METHODS", "Candidate", "Circumstances", "Method", "Plan", "Stopping", "Wish", "new_methods"]
 
@@ -14,7 +13,6 @@ __all__ = ["METHODS", "Candidate", "Circumstances", "Method", "Plan", "Stopping"
 METHODS: Mapping[str, type[Method]] = {
     SerialMethod.name: SerialMethod,
     CollocationMethod.name: CollocationMethod,
-    WindowMethod.name: WindowMethod,
     SRDSMethod.name: SRDSMethod,
 }
 

@@ -20,8 +20,7 @@ class Stopping:
     """When an image is finished.
 
     Attributes:
-        tolerance: the error estimate at which the image counts as finished, 0 or more; for the window see
-            `sampler.methods.window.window.Window`. 0 asks for the exact image.
+        tolerance: the error estimate at which the image counts as finished, 0 or more. 0 asks for the exact image.
         max_iterations: stop after this iterate (0: the coarse solution); None for no limit.
     """
 
@@ -39,6 +38,8 @@ class Circumstances:
         busy: whether so many images share the rounds that none gets a second evaluation.
         previews: whether pictures before the last one are wanted.
         wish: "latency" for the plan that finishes first; "cost" for few evaluations.
+        linear: whether the solver has a linear form (`Solver.linear`), and adds no noise.
+        guidance: the guidance scale; stronger guidance needs more evaluations.
     """
 
     width: int
@@ -46,6 +47,8 @@ class Circumstances:
     busy: bool = False
     previews: bool = True
     wish: Wish = "latency"
+    linear: bool = True
+    guidance: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Plan(ABC):
     """How one image will be sampled, and what that is expected to cost. Each method adds fields of its own.
 
     Attributes:
-        blocks: B; for the window, the blocks of its coarse grid.
+        blocks: B; 1 for a method without blocks.
         rounds: until the expected last iterate is complete, alone in an engine of the given width.
         evaluations: that this iterate needs.
         width: evaluations a round that the sample asks for at most; None for no limit.

@@ -108,6 +108,9 @@ class Row:
     processors: dict[str, Any] | None = None
     constants: dict[int, tuple[Any, int]] = field(default_factory=dict[int, tuple[Any, int]])
 
+    def __del__(self) -> None:
+        self.run.end()
+
     def enter(self, states: Tensor, timestep: float | None) -> Any:
         """Put in states (pictures, c, h, w) and their time, None for the end of the loop; returns the next stop."""
         self.run.point = None if timestep is None else (timestep, self._index(timestep))

@@ -19,6 +19,7 @@ import copy
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Any, cast
@@ -29,6 +30,7 @@ import torch
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 # (diffusers is hardly typed)
+from greenlet import error as GreenletError  # noqa: N812
 from greenlet import getcurrent, greenlet
 from torch import Tensor
 
@@ -123,6 +125,14 @@ class Run(greenlet):
         """
         self.parent = getcurrent()
         return self.switch(answer)
+
+    def end(self) -> None:
+        """End it where it waits. Without this it would stay in memory: the garbage collector does not look into the
+        frames of a greenlet that waits, which refer to it."""
+        if self and not self.dead:
+            with suppress(GreenletError, ValueError):  # another thread's run ends with its thread
+                self.parent = getcurrent()
+                self.throw()
 
     def time(self, points: Tensor) -> Tensor:
         """The time of the next point, as the pipeline's scheduler would list it."""

@@ -94,7 +94,7 @@ class Stochastic:
         return float(self.direction[start] * after[0]), noise.to(x)
 
 
-@lru_cache(maxsize=128)  # a window repeats the same steps in successive rounds
+@lru_cache(maxsize=128)  # SRDS takes the same steps in successive iterates
 def step_noise(seed: int, point: int, shape: torch.Size) -> Tensor:
     """Unit normal noise of the grid step from `point`, the same on every device and in any order of steps. Shared: do
     not write to it."""

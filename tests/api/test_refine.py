@@ -123,8 +123,8 @@ def test_what_cannot_be_refined(
         return problem(client.post(f"/v1/jobs/{job}/refine", json={"tolerance": 0}), 409, "not-refinable")["detail"]
 
     assert "nothing left" in refuse(finished("exact"))
-    assert "window" in refuse(finished("converged", method="window", max_iterations=None))
-    assert "window" in refuse(finished("converged", chosen="window", method="auto", max_iterations=None))
+    assert "serial" in refuse(finished("converged", method="serial", max_iterations=None))
+    assert "serial" in refuse(finished("converged", chosen="serial", method="auto", max_iterations=None))
     for end in (lambda job: worker.fail(job, "broken"), worker.cancel):
         job = submit()
         worker.claim(job)
@@ -145,10 +145,10 @@ def test_what_cannot_be_refined(
 def test_the_method_stays_what_it_was(client: httpx.Client, finished: Callable[..., str]) -> None:
     draft = finished(method="auto")
     assert client.post(f"/v1/jobs/{draft}/refine").json()["request"]["method"] == "srds"
-    accepted = finished("accepted", method="window", max_iterations=None)
+    accepted = finished("accepted", method="collocation", max_iterations=None)
     body = {"max_iterations": 3}
     assert list(faults(client.post(f"/v1/jobs/{accepted}/refine", json=body))) == ["max_iterations"]
-    assert client.post(f"/v1/jobs/{accepted}/refine").json()["request"]["method"] == "window"
+    assert client.post(f"/v1/jobs/{accepted}/refine").json()["request"]["method"] == "collocation"
     serial = finished("accepted", method="serial", max_iterations=None)
     assert list(faults(client.post(f"/v1/jobs/{serial}/refine", json={"tolerance": 0.01}))) == ["tolerance"]
 

@@ -65,7 +65,7 @@ def test_the_document_has_every_route() -> None:
 
 def paths(routes: Any) -> Iterator[str]:
     for route in routes:
-        if path := getattr(route, "path", None):
+        if (path := getattr(route, "path", None)) and getattr(route, "include_in_schema", True):
             yield path
         yield from paths(getattr(getattr(route, "original_router", None), "routes", ()))
 

@@ -8,7 +8,7 @@ from benchmarks.drive import Run, drive
 from benchmarks.peers import SRDS, Chords, ParaDiGMS, ParaTAA, SRDSPipelined, Underpaint
 from benchmarks.peers.chords import power_starts, published_starts
 from benchmarks.problems import SHAPE, Anything, Tree
-from sampler import DDIM, Parareal, Window, ddim_grid, load_model
+from sampler import DDIM, Collocation, Parareal, ddim_grid, load_model
 from sampler.methods.srds import dataflow
 from tests.sampler.conftest import EMOJI
 
@@ -197,7 +197,7 @@ def test_srds_stops_at_its_tolerance(tree):
 
 
 def test_underpaint_is_driven_with_its_width(tree):
-    peer = Underpaint(Window(tree.solver(STEPS), tree.noise(0), width=8, tolerance=0.0), 3)
+    peer = Underpaint(Collocation(tree.solver(STEPS), tree.noise(0), width=8, tolerance=0.0), 3)
     follow(tree, peer)
     assert peer.evaluations <= 3 * peer.rounds
     assert error(peer.estimate, serial(tree)) < 1e-6

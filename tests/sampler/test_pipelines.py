@@ -1,13 +1,15 @@
 """A selection of diffusers' pipelines through the adapter; `python -m benchmarks.pipelines` has all."""
 
+import gc
 import re
 
 import pytest
 import torch
 
 from benchmarks.pipelines import measure, ours, request
-from sampler import UnsupportedModel
-from sampler.models.adapter import PipelineModel
+from sampler import Model, UnsupportedModel
+from sampler.models.adapter import WAITING, PipelineModel
+from sampler.models.driven import Run
 from tests.sampler.pipelines import build
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -70,3 +72,17 @@ def test_guidance_that_depends_on_the_step_is_that_of_the_step() -> None:
     )
     early, late = model.denoise(x, times, [cut, cut]) - model.denoise(x, times, [whole, whole])
     assert early.abs().max() < 1e-5 < late.abs().max()
+
+
+def waiting_runs() -> int:
+    gc.collect()
+    return sum(bool(each) for each in gc.get_objects() if type(each) is Run)
+
+
+def test_runs_that_are_not_kept_are_ended(emoji: Model) -> None:
+    """The garbage collector does not free a greenlet that waits."""
+    before = waiting_runs()
+    x, time = emoji.noise(1, 64, 64)[None], torch.tensor([500.0])
+    for number in range(WAITING + 20):
+        emoji.denoise(x, time, [emoji.encode(f"red heart {number}", "", 3.0)])
+    assert waiting_runs() <= before + WAITING

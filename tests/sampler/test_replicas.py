@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sampler import Engine, Parareal, Status, Window
+from sampler import Collocation, Engine, Parareal, Status
 from sampler.errors import ReplicasFailed
 from sampler.replicas import Replicas
 from sampler.replicas.messages import Unfit, failed
@@ -64,7 +64,7 @@ def draw(model, make: Callable, prompts: list[str], size=SIZE, steps=12, width=8
 
 
 srds = partial(Parareal, blocks=4, tolerance=0.0)
-window = partial(Window, width=4, tolerance=1e-3)
+collocation = partial(Collocation, width=4, tolerance=1e-3)
 
 
 def same(ours, theirs):
@@ -75,7 +75,7 @@ def same(ours, theirs):
     return True
 
 
-@pytest.mark.parametrize("make", [srds, window], ids=["srds", "window"])
+@pytest.mark.parametrize("make", [srds, collocation], ids=["srds", "collocation"])
 def test_images_are_those_of_one_process(replicas, studio, make):
     prompts = ["plain", "plain", "plain"]
     assert same(draw(replicas, make, prompts), draw(studio, make, prompts))

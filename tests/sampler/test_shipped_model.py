@@ -150,7 +150,7 @@ def test_half_precision_networks_keep_float32_states(emoji):
 
 def test_the_previews_of_auto_come_closer_to_the_serial_image(emoji):
     serial = ours(emoji, steps=50)[-1].sample
-    iterates = ours(emoji, steps=50, blocks=None, method="auto", tolerance=0.02)
+    iterates = ours(emoji, steps=50, blocks=None, method="auto", tolerance=0.005)
     errors = [relative_error(iterate.sample, serial) for iterate in iterates]
     assert len(iterates) >= 3
     assert errors[0] < 0.2

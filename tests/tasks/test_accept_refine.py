@@ -128,7 +128,7 @@ def test_refining_to_a_lower_tolerance_again_and_again(jobs: Jobs, process: Star
     assert np.abs(jobs.pixels(job_id) - picture).max() <= 1
 
 
-@pytest.mark.parametrize("begun", [{"method": "srds", "blocks": 9}, {"method": "window"}])
+@pytest.mark.parametrize("begun", [{"method": "srds", "blocks": 9}, {"method": "collocation"}])
 def test_auto_publishes_the_plan_that_it_goes_on_with(jobs: Jobs, process: Start, begun: dict[str, Any]) -> None:
     worker = process(jobs=JobSettings(heartbeat_seconds=0.01))
     worker.heartbeat.start()
@@ -139,7 +139,7 @@ def test_auto_publishes_the_plan_that_it_goes_on_with(jobs: Jobs, process: Start
     refine(jobs, job_id, method="auto", blocks=None, tolerance=0.0)
     worker.run()
     (after,) = jobs.images(job_id)
-    assert jobs.get(job_id).stopped in ("exact", "converged")  # the window may have accepted points before
+    assert jobs.get(job_id).stopped in ("exact", "converged")
     assert (after.method, after.blocks) == (begun["method"], before.blocks)
     assert after.predicted_rounds
     assert [plan["method"] for plan in plans(jobs, job_id)] == [begun["method"]] * 2

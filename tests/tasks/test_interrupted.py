@@ -104,8 +104,8 @@ def test_a_lost_job_is_left_alone(jobs: Jobs, process: Start) -> None:
 def test_a_process_that_has_lost_a_job_takes_no_last_try_before_it_has_dropped_it(
     engine: Engine, jobs: Jobs, process: Start
 ) -> None:
-    """As when it wakes up after its lease, and is called before its heart beats."""
-    worker = process("sleeper", jobs=JobSettings(lease_seconds=0.1, heartbeat_seconds=0.01, max_crashes=2))
+    """As when it wakes up after its lease, and is called before its heart beats. Each try is the last one here."""
+    worker = process("sleeper", jobs=JobSettings(lease_seconds=0.1, heartbeat_seconds=0.01, max_crashes=1))
     job_id = jobs.submit(**ENDLESS)
     running = worker.start()
     jobs.wait_for_iterate(job_id, 0)

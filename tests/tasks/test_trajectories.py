@@ -8,6 +8,7 @@ import pytest
 
 from contract.fields import Generation
 from sampler import Engine, Model
+from sampler.cost import flat
 from tasks.trajectories import Start, begin
 
 WIDTH = 8
@@ -15,15 +16,17 @@ WIDTH = 8
 
 @pytest.mark.parametrize(("images", "free"), [(1, 3), (2, 2), (4, 0)])
 def test_an_engine_is_busy_if_two_evaluations_for_each_image_do_not_fit_into_a_round(
-    emoji: Model, generation: Callable[..., Generation], images: int, free: int
+    emoji: Model, generation: Callable[..., Generation], monkeypatch: pytest.MonkeyPatch, images: int, free: int
 ) -> None:
-    """A busy engine plans auto without a coarse grid, which would delay every image."""
-    request = generation(method="auto", steps=40, images=images)
+    """A busy engine plans auto for the fewest evaluations, with which all images end soonest."""
+    request = generation(method="auto", steps=100, images=images, tolerance=0.01)
 
     def plans(others: int) -> list[Any]:
         plans: dict[int, Any] = {}
         starts = {image: Start() for image in range(images)}
-        begin(uuid4(), request, starts, plans.__setitem__, lambda _: None, emoji, Engine(emoji, WIDTH), others)
+        engine = Engine(emoji, WIDTH)
+        monkeypatch.setattr(engine.cost, "curve", lambda _: flat)  # with room for wide rounds
+        begin(uuid4(), request, starts, plans.__setitem__, lambda _: None, emoji, engine, others)
         return [plans[image] for image in range(images)]
 
     assert 2 * (images + free) == WIDTH

@@ -13,12 +13,6 @@ export const METHODS = {
     "refines": true,
     "byBlocks": true
   },
-  "window": {
-    "title": "Window",
-    "summary": "slides along the steps, from noise to picture, in fewer rounds",
-    "refines": false,
-    "byBlocks": false
-  },
   "serial": {
     "title": "Serial",
     "summary": "takes one step after the other, from noise to picture",

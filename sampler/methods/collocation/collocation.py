@@ -3,9 +3,12 @@
 Evaluations come in waves, which one round or several carry out. After each wave there is a whole image, and an estimate
 of its error, at no further evaluation. The next wave holds, up to the width:
 
-1. nodes whose state has moved by much since they were evaluated, in the order of the grid;
-2. first nodes that were not evaluated yet, in the order of the grid;
-3. once all were: what is estimated to add most to the image's error, old nodes and new ones in the gaps between them.
+1. in the order of the grid: nodes whose state has moved by much since they were evaluated, and planned nodes;
+2. once all planned ones were evaluated: what is estimated to add most to the image's error, old nodes and new ones in
+   the gaps between them.
+
+Planned are, at first, nodes about equidistant in the coordinate of the interpolation. If the sample has not converged
+after many rounds, all points are: the rest is then about the serial sampler.
 
 A wave depends on earlier waves alone. So the image depends on the width, and not on what else is in the engine.
 See `sampler.methods.collocation.nodes` for the mathematics.
@@ -19,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sampler import tuning as shared
 from sampler.methods.collocation import tuning
 from sampler.methods.collocation.nodes import (
     Array,
@@ -37,7 +41,6 @@ from sampler.methods.serial import Serial
 from sampler.solvers import LinearForm, Solver
 from sampler.solvers.base import output_for_x0, x0_from
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
-from sampler.vectors import residual
 
 
 @dataclass(slots=True)
@@ -91,8 +94,8 @@ class Collocation(Trajectory):
             solver: the solver, with its grid of N steps.
             noise: (c, h, w), unit normal; also fixes the device.
             width: evaluations of a wave at most.
-            tolerance: the accepted relative error of the image. With 0, with a solver that has no linear form, and with
-                hardly more steps than first nodes, the image is computed serially.
+            tolerance: the accepted relative error of the image. With 0, with a solver that has no linear form, and at
+                width 1 with hardly more steps than first nodes, the image is computed serially.
 
         Raises:
             ValueError: an argument out of range; the message names it.
@@ -110,14 +113,11 @@ class Collocation(Trajectory):
         self._wave: dict[int, Tensor] = {}
         self._nodes: dict[int, _Node] = {}
         self._planned: list[int] = []
-        self._scale = 1.0
         self._estimate = math.inf
-        self._expected: float | None = None
-        self._image: Tensor | None = None
         self._serial: Serial | None = None
         form = solver.linear
-        if form is None or not pays(solver.grid.steps, tolerance):
-            self._serial = Serial(solver, noise, blocks=1)
+        if form is None or not pays(solver.grid.steps, width, tolerance):
+            self._serial = Serial(solver, noise)
             return
         self._form: LinearForm = form
         self._known = response(form)
@@ -126,8 +126,9 @@ class Collocation(Trajectory):
         self._alpha = solver.grid.alpha.numpy().clip(min=tuning.ALPHA_FLOOR)
         self._level = np.log(self._alpha / solver.grid.sigma.numpy())
         self._added = {0: torch.zeros_like(self._start)}
-        self._planned = spread(self._at, first_nodes(tolerance))
-        self._offer({point: float(self._known.phi[point]) * self._start for point in self._take_planned(width)})
+        first = spread(self._at, first_nodes(tolerance))
+        self._planned = first[width:]
+        self._offer({point: float(self._known.phi[point]) * self._start for point in first[:width]})
 
     def offers(self) -> Iterator[Evaluation]:
         """See `Trajectory.offers`: what is left of the wave."""
@@ -159,8 +160,6 @@ class Collocation(Trajectory):
         tensors = {"noise": self._noise}
         for point in nodes:
             tensors |= {f"{point}/y": self._nodes[point].y, f"{point}/image": self._nodes[point].image}
-        if self._image is not None:
-            tensors["image"] = self._image
         tensors |= {f"wave/{point}": x for point, x in self._wave.items()}
         serial = self._serial.checkpoint() if self._serial else None
         if serial:
@@ -171,8 +170,6 @@ class Collocation(Trajectory):
             nodes=[(point, self._nodes[point].slope, self._nodes[point].miss) for point in nodes],
             planned=self._planned,
             wave=list(self._wave),
-            scale=self._scale,
-            expected=self._expected,
             estimate=self._estimate,
             serial=serial and serial.description,
         )
@@ -202,8 +199,6 @@ class Collocation(Trajectory):
         }
         self._planned = about["planned"]
         self._wave = {point: tensors[f"wave/{point}"] for point in about["wave"]}
-        self._scale, self._expected = about["scale"], about["expected"]
-        self._image = tensors.get("image")
         if about["serial"]:
             own = {name.removeprefix("serial/"): x for name, x in tensors.items() if name.startswith("serial/")}
             self._serial = Serial.resume(solver, Checkpoint(own, about["serial"]), device=device)
@@ -218,18 +213,12 @@ class Collocation(Trajectory):
         return self
 
     def _take_serial(self, iterates: list[Iterate]) -> list[Iterate]:
-        """The serial sampler's iterates as ours; its preview only if nothing better was shown."""
+        """The serial sampler's iterates as ours."""
         shown: list[Iterate] = []
         for iterate in iterates:
-            if iterate.error_estimate == 0 or self.newest is None:
-                ended = Status.EXACT if iterate.error_estimate == 0 else None
-                shown += self._show(iterate.sample, iterate.error_estimate, ended)
+            ended = Status.EXACT if iterate.error_estimate == 0 else None
+            shown += self._show(iterate.sample, iterate.error_estimate, ended)
         return shown
-
-    def _take_planned(self, room: int) -> list[int]:
-        """The next first nodes."""
-        taken, self._planned = self._planned[:room], self._planned[room:]
-        return taken
 
     def _offer(self, wave: dict[int, Tensor]) -> None:
         """Plan a wave: states (c, h, w) by point, without noise."""
@@ -310,8 +299,9 @@ class Collocation(Trajectory):
         weights = interpolation(self._at, points, tuning.ORDER, tuning.TREND)
         system = solve(self._known, points, weights, slopes)
         steps = self._solver.grid.steps
-        # An error is not counted upon to shrink by itself: the network answers as Gaussian data would, or not at all.
-        effect = influence(self._known, points, weights, slopes.clip(min=0))
+        # An error is not counted upon to shrink more than it does with Gaussian data.
+        gaussian = np.array([self._gaussian(point) / self._alpha[point] for point in points.tolist()])
+        effect = influence(self._known, points, weights, np.maximum(slopes, gaussian))
         missed = effect[:, None] * uncertain(self._at, points, weights)
         ends = np.append(points[1:], steps)
         gaps = np.array([missed[start:end].sum(0) for start, end in zip(points, ends, strict=True)]) @ system.images
@@ -338,12 +328,8 @@ class Collocation(Trajectory):
     def _advance(self) -> list[Iterate]:
         """After a wave: show the image if that is worth it, and plan the next wave."""
         outlook = self._look()
-        if self._expected and self._image is not None:
-            found = residual(outlook.image, self._image) / self._expected
-            self._scale = max(1.0, self._scale * (found / self._scale) ** tuning.LEARNING_RATE)
-        self._image = outlook.image
-        parts = np.append(outlook.by_gap, outlook.by_node.sum())
-        self._estimate = estimate = tuning.SAFETY * self._scale * float(np.sqrt(np.square(parts).sum()))
+        parts = np.append(outlook.by_gap, outlook.by_node)
+        self._estimate = estimate = tuning.SAFETY * float(np.sqrt(np.square(parts).sum()))
         done = not self._planned and estimate <= self.tolerance
         shown = tuning.FIRST_SHOWN if self.newest is None else self.newest.error_estimate or 0.0
         worth = done or estimate <= tuning.SHOWN_EACH * shown
@@ -351,26 +337,24 @@ class Collocation(Trajectory):
         self._wave = {}
         if self.status is not Status.RUNNING:
             return iterates
-        if self.rounds < self._solver.grid.steps:
-            self._plan_wave(outlook)
-        else:
-            self._serial = Serial(self._solver, self._noise, blocks=1)
+        self._plan_wave(outlook)
         return iterates
 
     def _plan_wave(self, outlook: _Outlook) -> None:
-        points = outlook.points.tolist()
+        steps, points = self._solver.grid.steps, outlook.points.tolist()
+        if self.rounds == round(tuning.PATIENCE * steps):
+            self._planned = sorted(set(range(steps)) - set(points))
         limit = tuning.DISPLACED * self.tolerance
-        chosen = [point for point, moved in zip(points, outlook.moved, strict=True) if moved > limit][: self.width]
-        self._expected = None
+        displaced = [point for point, moved in zip(points, outlook.moved, strict=True) if moved > limit]
+        chosen = sorted([*displaced, *self._planned])[: self.width]
         if self._planned:
-            chosen += self._take_planned(self.width - len(chosen))
+            self._planned = [point for point in self._planned if point not in chosen]
         else:
             parts = self._parts(outlook)
-            most = max(parts.values())
+            least = tuning.LEAST * max(parts.values())
             ranked = sorted(parts, key=lambda point: (-parts[point], point))
-            worth = [point for point in ranked if point not in chosen and parts[point] >= tuning.LEAST * most]
+            worth = [point for point in ranked if point not in chosen and parts[point] >= least]
             chosen += worth[: self.width - len(chosen)]
-            self._expected = float(np.sqrt(sum(parts[point] ** 2 for point in chosen)))
         wave = np.array(sorted(chosen))
         rows = states(self._known, outlook.system, wave)
         samples = _combine(rows, outlook.tensors).reshape(-1, *self._start.shape)
@@ -396,11 +380,11 @@ def _combine(rows: Array, tensors: Tensor) -> Tensor:
     return torch.tensor(rows).to(tensors) @ tensors
 
 
-def pays(steps: int, tolerance: float) -> bool:
-    """Whether collocation can be expected to need fewer evaluations than there are steps."""
-    return tolerance > 0 and tuning.AGAIN * first_nodes(tolerance) < steps
+def pays(steps: int, width: int, tolerance: float) -> bool:
+    """Whether collocation can be expected to finish before the serial sampler."""
+    return tolerance > 0 and (width > 1 or first_nodes(tolerance) < shared.WORTHWHILE * steps)
 
 
 def first_nodes(tolerance: float) -> int:
-    """The number of nodes that are evaluated in any case."""
+    """The number of nodes that are evaluated in any case, if the grid has so many points."""
     return max(tuning.FEWEST_NODES, round(tuning.FIRST_NODES * tolerance ** (-1 / 3)))

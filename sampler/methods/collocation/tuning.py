@@ -14,14 +14,18 @@ ORDER = 3
 TREND = 0.5
 
 # The first nodes: this over the cube root of the tolerance, and at least the other. The error of converged nodes falls
-# about as the cube of their number.
-FIRST_NODES, FEWEST_NODES = 2.0, 4
+# about as the cube of their number. 2.5: as many evaluations at guidance 3, a tenth to a half more at 7.5 and width 1;
+# 3.5: a tenth more at guidance 3.
+FIRST_NODES, FEWEST_NODES = 3.0, 4
 # A node is evaluated again at once if its state has moved by more than this many tolerances, relative to the state.
-# x2: up to 20 % more evaluations; /2: 5 % fewer, and errors up to a fifth larger.
-DISPLACED = 10.0
-# A wave holds nothing that counts less than this share of what counts most. 0.35, in the order of the grid, takes as
-# many evaluations.
-LEAST = 0.05
+# 10: half as many evaluations again; 1: up to twice as many at guidance 7.5 and width 1.
+DISPLACED = 2.0
+# A wave holds nothing that counts less than this share of what counts most. 0.05: a fifth more evaluations at width 16,
+# and errors a tenth smaller.
+LEAST = 0.2
+# After this share of N rounds, all points become nodes. 0.6: a quarter more evaluations at guidance 7.5, N = 50 and
+# width 1; a tenth fewer at guidance 15, N = 28.
+PATIENCE = 0.75
 
 # The slope of D before any was measured is that of Gaussian data of this variance. 0.1: the same evaluations, and
 # larger errors at guidance 7.5.
@@ -35,17 +39,18 @@ REACH = 1.0
 # What slopes leave unexplained of D's change, before it was measured, and the weight of this guess. Measured: 0.3 near
 # the image, 1 elsewhere at guidance 3, 1 to 3 at guidance 7.5.
 MISS, MISS_WEIGHT = 1.0, 0.2
-# The part of the unexplained that reaches the image: network and interpolation dampen it. 0.35 is up to 20 % cheaper,
-# and exceeds the tolerance more often.
-SEEN = 0.5
-# The weight of the newest observation of how far the image moves, over what was estimated. Source: a choice.
-LEARNING_RATE = 0.5
-# What the estimate is multiplied by, so that the true error hardly exceeds it.
-SAFETY = 1.5
+# The part of the unexplained that reaches the image: network and interpolation dampen it. 0.5 with a SAFETY of 4: the
+# same evaluations and errors.
+SEEN = 0.35
+# What the estimate is multiplied by, so that the true error is within it in 95 % of the runs, and within three times it
+# in 99 %. The median of true over estimated error is then 0.3.
+SAFETY = 5.0
 
 # The next iterate is shown once the estimated error is this part of the last one's; the first one below the other.
 # Source: 3 to 6 iterates a sample.
 SHOWN_EACH, FIRST_SHOWN = 1 / 3, 1.5
 
-# Evaluations at width 1 over the first nodes, and the rounds that wide waves need besides. Source: a fit, for plans.
-AGAIN, WAVES = 1.3, 8.0
+# Evaluations at width 1 over the first nodes, by guidance scale: AGAIN + AGAIN_GUIDED g, and at least 1. Collocation
+# pays if that, without guidance, is below N. Rounds over these: SEQUENTIAL however wide the waves. A wave uses at most
+# the other share of the first nodes. Source: a fit, for plans.
+AGAIN, AGAIN_GUIDED, SEQUENTIAL, USEFUL_WIDTH = 0.4, 0.2, 0.37, 0.65

@@ -36,10 +36,11 @@ class SRDSMethod(Method):
     def candidates(
         self, steps: int, stopping: Stopping, circumstances: Circumstances, checkpoint: Checkpoint | None = None
     ) -> Iterator[Candidate]:
-        """See `Method.candidates`: for drafts, and for the exact image if the iterates before it are wanted; the serial
-        path after a preview, and the fastest plan that refines in parallel, if it is worth its time."""
-        exact_with_previews = stopping.tolerance == 0 and circumstances.previews and not circumstances.busy
-        if checkpoint is None and stopping.max_iterations is None and not exact_with_previews:
+        """See `Method.candidates`: for drafts, for the exact image if the iterates before it are wanted, and for a
+        solver without a linear form; the serial path after a preview, and the fastest plan that refines in parallel, if
+        it is worth its time."""
+        wanted = not circumstances.linear if stopping.tolerance else circumstances.previews
+        if checkpoint is None and stopping.max_iterations is None and (circumstances.busy or not wanted):
             return
         given = None if checkpoint is None else len(checkpoint.description["edges"]) - 1
         cost = circumstances.cost

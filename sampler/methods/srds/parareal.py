@@ -25,7 +25,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -68,8 +68,6 @@ class Parareal(Trajectory):
     """The SRDS trajectory of one sample. With one block it computes the serial solution."""
 
     method = "srds"
-    resumes: ClassVar[tuple[str, ...]] = ("srds",)
-    """The methods in whose name checkpoints of this class were written."""
 
     def __init__(
         self,
@@ -190,7 +188,7 @@ class Parareal(Trajectory):
         Raises:
             InvalidCheckpoint: another version or method, or a grid of another length.
         """
-        checkpoint = checkpoint.on(device, cls.resumes, solver.grid.steps)
+        checkpoint = checkpoint.on(device, (cls.method,), solver.grid.steps)
         about, tensors = checkpoint.description, checkpoint.tensors
         lengths = [b - a for a, b in pairwise(about["edges"])]
         self = cls(
