@@ -187,6 +187,21 @@ def test_what_does_not_converge_becomes_the_serial_sampler_in_the_end():
     assert trajectory.evaluations <= 2 * 30
 
 
+def test_what_does_not_converge_does_so_whatever_the_room_in_the_engines_rounds():
+    images, evaluations = [], []
+    for slots in (8, 3):
+        trajectory = Collocation(solver(30), noise(), width=8, tolerance=5e-3)
+        engine = Engine(Rough(), slots)
+        engine.add(trajectory, Unconditional())
+        while engine.active and trajectory.rounds < 500:
+            engine.round()
+        assert trajectory.status in (Status.CONVERGED, Status.EXACT)
+        images.append(trajectory.newest.sample)
+        evaluations.append(trajectory.evaluations)
+    assert evaluations[0] == evaluations[1]
+    assert relative_error(images[1], images[0]) < 1e-3
+
+
 def test_a_converged_image_is_refined_from_its_checkpoint():
     coarse = Collocation(solver(200), noise(), width=4, tolerance=5e-2)
     run(Mixture(), coarse, 4)

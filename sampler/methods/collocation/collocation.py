@@ -8,7 +8,7 @@ of its error, at no further evaluation. The next wave holds, up to the width:
    the gaps between them.
 
 Planned are, at first, nodes about equidistant in the coordinate of the interpolation. If the sample has not converged
-after many rounds, all points are: the rest is then about the serial sampler.
+after many waves, all points are: the rest is then about the serial sampler.
 
 A wave depends on earlier waves alone. So the image depends on the width, and not on what else is in the engine.
 See `sampler.methods.collocation.nodes` for the mathematics.
@@ -113,6 +113,7 @@ class Collocation(Trajectory):
         self._wave: dict[int, Tensor] = {}
         self._nodes: dict[int, _Node] = {}
         self._planned: list[int] = []
+        self._waves = 0  # that were planned; rounds depend on what else is in the engine
         self._estimate = math.inf
         self._serial: Serial | None = None
         form = solver.linear
@@ -169,6 +170,7 @@ class Collocation(Trajectory):
             edges=(0, self._solver.grid.steps),
             nodes=[(point, self._nodes[point].slope, self._nodes[point].miss) for point in nodes],
             planned=self._planned,
+            waves=self._waves,
             wave=list(self._wave),
             estimate=self._estimate,
             serial=serial and serial.description,
@@ -197,7 +199,7 @@ class Collocation(Trajectory):
             point: _Node(tensors[f"{point}/y"], tensors[f"{point}/image"], slope, miss)
             for point, slope, miss in about["nodes"]
         }
-        self._planned = about["planned"]
+        self._planned, self._waves = about["planned"], about["waves"]
         self._wave = {point: tensors[f"wave/{point}"] for point in about["wave"]}
         if about["serial"]:
             own = {name.removeprefix("serial/"): x for name, x in tensors.items() if name.startswith("serial/")}
@@ -222,6 +224,7 @@ class Collocation(Trajectory):
 
     def _offer(self, wave: dict[int, Tensor]) -> None:
         """Plan a wave: states (c, h, w) by point, without noise."""
+        self._waves += 1
         self._wave = {point: x + self._noise_at(point) for point, x in sorted(wave.items())}
         self._arrived = {}
 
@@ -342,7 +345,7 @@ class Collocation(Trajectory):
 
     def _plan_wave(self, outlook: _Outlook) -> None:
         steps, points = self._solver.grid.steps, outlook.points.tolist()
-        if self.rounds == round(tuning.PATIENCE * steps):
+        if self._waves == round(tuning.PATIENCE * steps):
             self._planned = sorted(set(range(steps)) - set(points))
         limit = tuning.DISPLACED * self.tolerance
         displaced = [point for point, moved in zip(points, outlook.moved, strict=True) if moved > limit]

@@ -23,7 +23,7 @@ DISPLACED = 2.0
 # A wave holds nothing that counts less than this share of what counts most. 0.05: a fifth more evaluations at width 16,
 # and errors a tenth smaller.
 LEAST = 0.2
-# After this share of N rounds, all points become nodes. 0.6: a quarter more evaluations at guidance 7.5, N = 50 and
+# After this share of N waves, all points become nodes. 0.6: a quarter more evaluations at guidance 7.5, N = 50 and
 # width 1; a tenth fewer at guidance 15, N = 28.
 PATIENCE = 0.75
 
