@@ -22,6 +22,11 @@ def steep(width):
     return float(width)
 
 
+def sloping(slope):
+    """A device on which each further evaluation of a round costs a share of the first."""
+    return lambda width: 1 + slope * (width - 1)
+
+
 def spent(model, trajectory, slots, cost):
     """What a trajectory takes alone, in rounds of one evaluation."""
     total = 0.0
@@ -75,12 +80,9 @@ def test_a_draft_in_parallel():
 
 @pytest.mark.parametrize("steps", [10, 25, 50, 100])
 def test_to_the_exact_image_there_are_iterates_to_see_where_they_delay_it_by_no_more_than_they_are_worth(steps):
-    def sloping(width: int) -> float:
-        return 1 + 0.01 * (width - 1)
-
     others: list[dict[str, Any]] = [{"previews": False}, {"wish": "cost"}, {"busy": True}]
 
-    for cost in (flat, sloping):
+    for cost in (flat, sloping(0.01)):
         made = choose(steps, 8, tolerance=0, cost=cost)
         assert (made.method, made.rounds, made.width) == ("srds", steps, 8)
         assert made.rounds * cost(round(made.evaluations / made.rounds)) <= 1.05 * steps
@@ -120,9 +122,7 @@ def test_a_draft_is_srds():
     tolerance=st.sampled_from([0.0, 1e-3, 0.02]),
 )
 def test_any_choice_gives_the_serial_image_and_loses_little(steps, slots, slope, tolerance):
-    def cost(width):
-        return 1 + slope * (width - 1)
-
+    cost = sloping(slope)
     made = choose(steps, slots, tolerance=tolerance, cost=cost)
     trajectory = start(made, solver(steps), noise(), tolerance=tolerance, cost=cost)
     took = spent(Mixture(), trajectory, slots, cost)
@@ -196,6 +196,20 @@ def test_what_has_converged_slowly_is_expected_to():
     assert seen.first == pytest.approx(0.3, rel=0.05)
     assert 0.6 < seen.contraction < 0.8
     assert expected_iterates(5e-3, seen) > 2 * expected_iterates(5e-3)
+
+
+@pytest.mark.parametrize("steps", [25, 50, 100])
+def test_iterates_on_the_way_to_the_exact_image_delay_it_by_at_most_5_percent(steps):
+    methods = []
+    for slope in (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5):
+        cost = sloping(slope)
+        made = choose(steps, 8, tolerance=0, cost=cost)
+        trajectory = start(made, solver(steps), noise(), tolerance=0, cost=cost)
+        assert spent(Mixture(), trajectory, 8, cost) <= 1.05 * steps
+        methods.append(made.method)
+    # SRDS shows better pictures, so it is chosen up to that limit, and the serial sampler beyond it.
+    assert methods == sorted(methods, reverse=True)
+    assert set(methods) == {"srds", "serial"}
 
 
 @pytest.mark.parametrize("steps", [25, 100, 400])
