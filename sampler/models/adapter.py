@@ -12,6 +12,7 @@ What is assumed of a pipeline, and checked when it is loaded (`UnsupportedModel`
    `sampler.models.rows`), and its rows do not depend on each other.
 """
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -109,7 +110,8 @@ class Row:
     constants: dict[int, tuple[Any, int]] = field(default_factory=dict[int, tuple[Any, int]])
 
     def __del__(self) -> None:
-        self.run.end()
+        if not sys.is_finalizing():  # greenlets are gone then
+            self.run.end()
 
     def enter(self, states: Tensor, timestep: float | None) -> Any:
         """Put in states (pictures, c, h, w) and their time, None for the end of the loop; returns the next stop."""
