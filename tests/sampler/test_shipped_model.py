@@ -1,5 +1,7 @@
 """The sampler on the shipped model, against diffusers' own pipeline."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -165,3 +167,13 @@ def test_an_engine_that_is_kept_has_learned_what_rounds_cost(emoji):
     condition = emoji.encode("red heart", "", 3.0)
     curve = engine.cost.curve((emoji.noise(1, 64, 64).shape, condition.signature))
     assert any(curve(width) != guess(width) for width in range(2, 9))
+
+
+def test_a_program_that_ends_with_a_model_in_memory_prints_nothing_about_it():
+    code = f"""
+from sampler import load_model
+model = load_model({str(EMOJI)!r})
+model.denoise(model.noise(0, height=64, width=64)[None], model.solver(2).grid.timestep[:1], [model.encode("pizza")])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Traceback" not in ran.stderr
