@@ -5,6 +5,7 @@ its rate limit, has the scope for the method, and owns the job in the path; or t
 of another key gets the same response as a missing one, and a link that opens nothing is ignored.
 """
 
+from base64 import b64decode
 from http import HTTPMethod
 from typing import Annotated
 from uuid import UUID
@@ -49,10 +50,23 @@ _JOB_ID = TypeAdapter(UUID)  # as the routes read it
 
 
 def presented(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str | None:
-    """The API key of a request. Some clients send it in other headers than ``Authorization``."""
+    """The API key of a request. Some clients send it as the password of Basic authentication (RFC 7617), or in other
+    headers than ``Authorization``."""
     if bearer:
         return bearer.credentials
+    if password := _password(request.headers.get("authorization", "")):
+        return password
     return request.headers.get("api-key") or request.headers.get("x-api-key")
+
+
+def _password(authorization: str) -> str | None:
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[2] or None
+    except ValueError:
+        return None
 
 
 async def identify(request: Request, services: WithServices, bearer: WithBearer) -> Caller:

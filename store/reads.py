@@ -30,6 +30,11 @@ def job(job_id: UUID) -> Select[Job]:
     return select(Job).where(Job.id == job_id).execution_options(**FRESH)
 
 
+def some(job_ids: Sequence[UUID]) -> Select[Job]:
+    """Those of these jobs that exist."""
+    return select(Job).where(Job.id.in_(job_ids)).execution_options(**FRESH)
+
+
 def owner(job_id: UUID) -> Select[UUID | None]:
     """The id of the API key that owns a job, None if it has none; nothing if the job does not exist."""
     return select(Job.key_id).where(Job.id == job_id)

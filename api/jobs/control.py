@@ -1,10 +1,16 @@
-"""Ending a job early: cancel, and accept."""
+"""Ending a job early: cancel, accept, and the job of a client that has left."""
 
+import logging
 from uuid import UUID
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from api.jobs.lookup import existing
+from api.problems import NoSuchJob
 from api.services import Services
 from store import moves, tables, wakeups
+
+log = logging.getLogger(__name__)
 
 
 async def cancel(services: Services, job: UUID) -> bool:
@@ -30,6 +36,15 @@ async def accept(services: Services, job: UUID) -> bool:
     """
     _, moved = await _move(services, job, moves.accept(job))
     return moved
+
+
+async def abandon(services: Services, job: UUID) -> None:
+    """Cancel the job of a client that has disconnected before its end. Nobody is told if that fails."""
+    try:
+        if await cancel(services, job):
+            log.info("job %s is canceled: its client has left", job)
+    except (SQLAlchemyError, NoSuchJob) as error:
+        log.warning("job %s, whose client has left, is not canceled: %s", job, error)
 
 
 async def _move(services: Services, job: UUID, move: moves.Moved) -> tuple[tables.Job, bool]:

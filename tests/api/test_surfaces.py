@@ -26,6 +26,7 @@ from tests.api.problem import problem
         ("/v1/images", "native"),
         ("/v1/images/generations", "openai"),
         ("/v1/images/nothing", "openai"),
+        ("/sdapi/v1/txt2img", "sdapi"),
         ("/v1/models", "models"),
         ("/v1/models/emoji", "models"),
         ("/healthz", "operations"),

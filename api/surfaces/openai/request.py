@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.pictures.formats import PNG, Format
 from api.problems import NoSuchModel
 from contract.fields import Generation, Handling
+from contract.fitting import cut_prompt, nearest_side, not_made
 from contract.problems import Code, FieldProblem, InvalidFields, of_pydantic
 from contract.warnings import Warning
 from store.catalog import Catalog, ModelCard
@@ -134,23 +135,13 @@ def _fitted(
     card: ModelCard, size: dict[str, int], rest: dict[str, Any], warnings: list[Warning]
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """The nearest size that the model makes, and a prompt of a length that it takes. Adds a warning for each change."""
-    limits = card.limits
-
-    def nearest(side: int) -> int:
-        step = limits.multiple_of
-        least, most = -(-limits.min_size // step) * step, limits.max_size // step * step
-        return min(max(round(side / step) * step, least), most)
-
-    fitting = {name: nearest(side) for name, side in size.items()}
+    fitting = {name: nearest_side(side, card.limits) for name, side in size.items()}
     if fitting != size:
-        made = f"{fitting['width']}x{fitting['height']}"
-        warnings.append(Warning(field="size", message=f"is {made}, the nearest that {card.id} makes"))
-    most = limits.max_prompt_characters
-    if isinstance(prompt := rest.get("prompt"), str) and len(prompt) > most:
-        rest = {**rest, "prompt": prompt[:most]}
-        warnings.append(
-            Warning(field="prompt", message=f"is cut after {most} characters, the most that {card.id} takes")
-        )
+        warnings.append(not_made("size", card.id, f"{fitting['width']}x{fitting['height']}"))
+    if isinstance(prompt := rest.get("prompt"), str):
+        prompt, cut = cut_prompt("prompt", prompt, card.id, card.limits)
+        rest = {**rest, "prompt": prompt}
+        warnings += cut
     return fitting, rest
 
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import Request
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
 from api import problems
@@ -54,14 +53,7 @@ class ImageStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         # Not reached if this process stops: that cancels this task, and the job goes on.
         if self._attempt.alone and not self._ended:
-            await self._cancel()
-
-    async def _cancel(self) -> None:
-        try:
-            if await control.cancel(self._services, self._job):
-                log.info("job %s is canceled: its client has left", self._job)
-        except (SQLAlchemyError, problems.NoSuchJob) as error:
-            log.warning("job %s, whose client has left, is not canceled: %s", self._job, error)
+            await control.abandon(self._services, self._job)
 
     async def _stream(self) -> AsyncGenerator[bytes]:
         try:

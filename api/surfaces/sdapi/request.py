@@ -1,0 +1,147 @@
+"""A request of A1111's API as a job of this server."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.problems import NoSuchModel
+from contract.annotations import Text
+from contract.fields import MAX_SEED, Generation, Handling
+from contract.fitting import cut_prompt, nearest_side, not_made
+from contract.infotext import AUTOMATIC, solver_of
+from contract.problems import InvalidFields, of_validation
+from contract.table import GENERATION
+from contract.warnings import Warning
+from store.catalog import Catalog, ModelCard
+from store.requests import resolve_request
+
+_WITHOUT_EFFECT = {
+    "enable_hr": "there is no second pass",
+    "restore_faces": "faces are not restored",
+    "tiling": "pictures are not made to tile",
+    "styles": "there are no styles",
+    "script_name": "there are no scripts",
+    "alwayson_scripts": "there are no scripts",
+}
+_HASH = re.compile(r"\s*\[[0-9a-f]+\]$")
+
+
+class Fields(BaseModel):
+    """The fields that have an effect. Their values may be of a wrong type that can be converted, as in A1111."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: Text = ""
+    negative_prompt: Text | None = None
+    steps: float | None = None
+    cfg_scale: float | None = None
+    width: float | None = None
+    height: float | None = None
+    seed: int | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    n_iter: int | None = Field(default=None, ge=1)
+    sampler_name: str | None = None
+    sampler_index: str | None = None
+    scheduler: str | None = None
+    eta: float | None = None
+    send_images: bool | None = None
+    override_settings: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request, checked.
+
+    Attributes:
+        generation, handling: the job.
+        warnings: what was changed to fit the model, and what does nothing.
+        send: whether the pictures are wanted in the response.
+    """
+
+    generation: Generation
+    handling: Handling
+    warnings: list[Warning]
+    send: bool
+
+
+def read(catalog: Catalog, request: Mapping[str, Any]) -> Wanted:
+    """Check a request.
+
+    Raises:
+        NoSuchModel: `override_settings` names a model that is not on offer.
+        InvalidFields: with every other problem of the request at once.
+    """
+    given = {name: value for name, value in request.items() if value is not None}
+    try:
+        fields = Fields.model_validate(given)
+    except ValidationError as error:
+        raise InvalidFields(of_validation(error)) from None
+    card = _model(catalog, fields)
+    warnings = [
+        Warning(field=name, message=f"does nothing: {why}") for name, why in _WITHOUT_EFFECT.items() if given.get(name)
+    ]
+    generation, handling = resolve_request(
+        catalog, {"model": card.id, **_fitted(card, fields, warnings), **_sampler(card, fields, warnings)}
+    )
+    return Wanted(generation, handling, warnings, fields.send_images is not False)
+
+
+def _model(catalog: Catalog, fields: Fields) -> ModelCard:
+    """The model that the request names. Names may have the ending and the hash that A1111's titles have."""
+    asked = (fields.override_settings or {}).get("sd_model_checkpoint")
+    if not isinstance(asked, str) or not asked.strip():
+        return catalog.default
+    plain = _HASH.sub("", asked.strip())
+    for name in (plain, plain.rpartition(".")[0]):
+        if card := catalog.named(name):
+            return card
+    raise NoSuchModel.called(asked, catalog)
+
+
+def _fitted(card: ModelCard, fields: Fields, warnings: list[Warning]) -> dict[str, Any]:
+    """The fields of the job that have a counterpart, in the limits of the model."""
+    limits = card.limits
+    made: dict[str, Any] = {}
+    for name in ("prompt", "negative_prompt"):
+        if (text := getattr(fields, name)) is not None:
+            made[name], cut = cut_prompt(name, text, card.id, limits)
+            warnings += cut
+    for name in ("width", "height"):
+        if (side := getattr(fields, name)) is not None:
+            made[name] = nearest_side(side, limits)
+            if made[name] != side:
+                warnings.append(not_made(name, card.id, made[name]))
+    for name, ours in (("steps", "steps"), ("cfg_scale", "guidance_scale")):
+        if (value := getattr(fields, name)) is not None:
+            bounds = GENERATION[ours].bounds(limits)
+            near = max(bounds.least or 0, min(value, bounds.most or value))
+            made[ours] = int(near) if ours == "steps" else float(near)
+            if made[ours] != value:
+                warnings.append(not_made(name, card.id, f"{made[ours]:g}"))
+    asked = (fields.batch_size or 1) * (fields.n_iter or 1)
+    made["images"] = min(asked, limits.max_images)
+    if made["images"] < asked:
+        message = f"times n_iter is {made['images']}, the most that {card.id} makes at once"
+        warnings.append(Warning(field="batch_size", message=message))
+    if fields.seed is not None and fields.seed >= 0:
+        made["seed"] = fields.seed % (MAX_SEED + 2 - made["images"])
+        if made["seed"] != fields.seed:
+            warnings.append(Warning(field="seed", message=f"is {made['seed']}: it was too large"))
+    return made
+
+
+def _sampler(card: ModelCard, fields: Fields, warnings: list[Warning]) -> dict[str, Any]:
+    """The solver of the job, if the request names one that the model takes."""
+    asked = fields.sampler_name or fields.sampler_index or AUTOMATIC
+    solver = solver_of(asked)
+    if solver not in GENERATION["solver"].choices_for(card.terms.kind):
+        if asked.lower() != AUTOMATIC.lower():
+            warnings.append(Warning(field="sampler_name", message=f"does nothing: {card.id} takes its own solver"))
+        return {}
+    if (fields.scheduler or AUTOMATIC).lower() != AUTOMATIC.lower():
+        warnings.append(Warning(field="scheduler", message=f"does nothing: {card.id} has its own schedule"))
+    eta = min(max(fields.eta or 0.0, 0.0), 1.0)
+    return {"solver": solver, "eta": eta} if solver == "ddim" and eta else {"solver": solver}
