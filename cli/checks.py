@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from pathlib import Path
 
 import typer
 
@@ -32,10 +31,10 @@ def before_start() -> None:
         first, *rest = str(error).splitlines()
         raise CommandError("\n  ".join([first[:1].upper() + first[1:], *rest[:6]])) from error
     for card in catalog.values():
-        if Path(card.location).is_absolute() and not Path(card.location).is_dir():
+        if fault := card.files.fault:
             typer.echo(
-                f"Warning: the folder of model {card.id}, {card.location}, is missing: its jobs will fail. Change its "
-                "source in the catalogue, or put the model there.",
+                f"Warning: model {card.id} cannot be loaded: {fault}. Its jobs will fail until the catalogue or the "
+                "files are corrected.",
                 err=True,
             )
 

@@ -9,7 +9,7 @@ from sampler.methods.collocation.collocation import Collocation
 from sampler.methods.serial import Serial
 from sampler.methods.srds.parareal import Parareal
 from sampler.methods.srds.plan import choose_blocks, predict
-from sampler.models import load_model
+from sampler.models import Source, load_model
 from sampler.planner import plan
 from sampler.sample import SamplingFailed, sample
 from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
@@ -34,6 +34,7 @@ __all__ = [
     "SamplingFailed",
     "Serial",
     "Solver",
+    "Source",
     "Status",
     "Stochastic",
     "Stopping",

@@ -1,6 +1,5 @@
 """The models on offer, read from a TOML file."""
 
-import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, mod
 from contract.fields import Defaults, Generation, Limits, Terms
 from contract.problems import InvalidFields, not_offered
 from contract.resolve import resolve
+from store import model_files
+
+
+class Quantization(BaseModel):
+    """Weights in fewer bits, as diffusers' ``PipelineQuantizationConfig`` names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quant_backend: str
+    quant_kwargs: dict[str, Any] = {}
+    components_to_quantize: list[str] | None = None
 
 
 class ModelCard(BaseModel):
     """One model. ``width`` is how many evaluations one round may hold; ``kind`` see ``contract.fields.Terms``;
-    ``aliases`` are other names by which OpenAI's clients may ask for it."""
+    ``aliases`` are other names by which OpenAI's clients may ask for it; ``base``, ``variant``, ``revision`` and
+    ``quantization`` see ``sampler.models.source.Source``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,6 +34,10 @@ class ModelCard(BaseModel):
     title: str
     description: str
     source: str = Field(min_length=1)
+    base: str | None = Field(default=None, min_length=1)
+    variant: str | None = Field(default=None, min_length=1)
+    revision: str | None = Field(default=None, min_length=1)
+    quantization: Quantization | None = None
     kind: str | None = None
     aliases: list[str] = []
     license: str
@@ -37,11 +52,30 @@ class ModelCard(BaseModel):
 
     @property
     def location(self) -> str:
-        """Where to load the model from: an absolute path, or a hub id when ``source`` is ``owner/name`` and no such
-        folder lies beside the catalogue."""
-        path = (self._folder / self.source).resolve()
-        is_hub_id = self.source.count("/") == 1 and not self.source.startswith((".", "/"))
-        return self.source if is_hub_id and not path.exists() else str(path)
+        """Where to load the model from: an absolute path, or a place on the hub, ``owner/name`` or a file there
+        (``owner/name/path/file.gguf``), when nothing of this name lies beside the catalogue."""
+        return self._place(self.source)
+
+    @property
+    def base_location(self) -> str | None:
+        """The same of ``base``."""
+        return None if self.base is None else self._place(self.base)
+
+    def _place(self, name: str) -> str:
+        path = (self._folder / name).resolve()
+        slashes, on_hub = name.count("/"), not name.startswith((".", "/", "~"))
+        is_hub_id = on_hub and (slashes == 1 or (slashes > 1 and model_files.is_file(name)))
+        if is_hub_id and not path.exists() and not (slashes == 1 and model_files.is_file(name)):
+            return name
+        return str(path)
+
+    @property
+    def files(self) -> model_files.ModelFiles:
+        """What lies there now."""
+        quantization = self.quantization.model_dump() if self.quantization else {}
+        return model_files.look(
+            model_files.Place(self.location, self.base_location, self.dtype, self.variant, quantization)
+        )
 
     @property
     def terms(self) -> Terms:
@@ -55,7 +89,7 @@ class ModelCard(BaseModel):
     def beside(self, folder: Path) -> Self:
         """This card, of a catalogue that lies in ``folder``."""
         self._folder = folder
-        self._found_kind = _kind_in(Path(self.location))
+        self._found_kind = self.files.kind
         return self
 
     @model_validator(mode="after")
@@ -66,14 +100,6 @@ class ModelCard(BaseModel):
             except InvalidFields as error:
                 raise ValueError(f"the defaults of model {self.id} break its limits: {error}") from error
         return self
-
-
-def _kind_in(folder: Path) -> str | None:
-    """The kind of the model in a folder; None if it is not there, as one of the hub before it was downloaded."""
-    try:
-        return str(json.loads((folder / "model_index.json").read_text("utf-8"))["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 class Catalog(dict[str, ModelCard]):

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from celery.utils.log import get_logger
 
-from sampler import Model, load_model
+from sampler import Model, Source, UnsupportedModel, load_model
 from sampler.replicas import Replicas
 from store.catalog import ModelCard
 
@@ -18,10 +18,14 @@ def load(card: ModelCard, setting: str) -> Model:
     Raises:
         Exception: it could not be loaded on any of them.
     """
+    if fault := card.files.fault:
+        raise UnsupportedModel(fault)
     names, dtype = devices(setting), getattr(torch, card.dtype)
     log.info("loading model %s from %s (%s, %s)", card.id, card.location, ", ".join(names), card.dtype)
-    # The repository in the operator's catalogue is allowed, and no other one of the hub.
-    loads = [partial(load_model, card.location, name, dtype, allowed=(card.location,)) for name in names]
+    # What the operator's catalogue names is allowed, and nothing else of the hub.
+    source = source_of(card)
+    allowed = [place for place in (source.location, source.base) if place]
+    loads = [partial(load_model, source, name, dtype, allowed=allowed) for name in names]
     if len(names) == 1:
         model = loads[0]()
         if note := getattr(getattr(model, "process", None), "note", None):
@@ -32,6 +36,12 @@ def load(card: ModelCard, setting: str) -> Model:
         threads=max(1, torch.get_num_threads() // len(names)),
         report=lambda line: log.warning("model %s: %s", card.id, line),
     )
+
+
+def source_of(card: ModelCard) -> Source:
+    """Where the model of a catalogue entry comes from."""
+    quantization = card.quantization.model_dump(exclude_none=True) if card.quantization else {}
+    return Source(card.location, card.base_location, card.variant, card.revision, quantization)
 
 
 def devices(setting: str) -> list[str]:

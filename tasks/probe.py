@@ -1,6 +1,6 @@
 """`python -m tasks.probe`: reports as JSON which devices a worker would use, and whether they and the models work.
 
-For `underpaint doctor`, which does not load PyTorch. With ``--load`` every model in a local folder is loaded, on the
+For `underpaint doctor`, which does not load PyTorch. With ``--load`` every model on this machine is loaded, on the
 CPU: a GPU may have no memory left besides that of a running worker.
 """
 
@@ -11,9 +11,9 @@ import torch
 
 from sampler import load_model
 from sampler.errors import UnsupportedModel
-from store.catalog import load_catalog
+from store.catalog import ModelCard, load_catalog
 from store.settings import CatalogSettings, WorkerSettings
-from tasks.devices import devices
+from tasks.devices import devices, source_of
 
 
 def main(load: bool) -> None:
@@ -24,7 +24,7 @@ def main(load: bool) -> None:
         "torch": str(torch.__version__),
         "about": [_about(name) for name in names],
         "devices": {name: _device(name) for name in names},
-        "models": {card.id: _model(card.location) for card in cards if card.location.startswith("/")},
+        "models": {card.id: _model(card) for card in cards if card.files.folder is not None or card.files.fault},
     }
     sys.stdout.write(json.dumps(found))
 
@@ -44,9 +44,11 @@ def _device(name: str) -> str | None:
     return None
 
 
-def _model(location: str) -> str | None:
+def _model(card: ModelCard) -> str | None:
+    if fault := card.files.fault:
+        return fault
     try:
-        load_model(location)
+        load_model(source_of(card))
     except UnsupportedModel as error:
         return str(error)
     return None

@@ -51,7 +51,7 @@ def check_settings(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def catalogue() -> tuple[Finding, list[ModelCard]]:
-    """Checks that the catalogue can be read, and that the models on disk exist; returns the models too."""
+    """Checks that the catalogue can be read, and that the models on disk are whole; returns the models too."""
     try:
         path = CatalogSettings().catalog
         cards = list(load_catalog(path).values())
@@ -59,11 +59,10 @@ def catalogue() -> tuple[Finding, list[ModelCard]]:
         return skipped("models", "not checked: the settings are invalid"), []
     except ValueError as error:
         return problem("models", str(error), "Correct the file, or name another one in UNDERPAINT_CATALOG."), []
-    missing = [card for card in cards if card.location.startswith("/") and not _index(card).is_file()]
-    if missing:
-        lines = "; ".join(f"{card.id}: there is no {_index(card)}" for card in missing)
-        return problem("models", lines, f"Correct `source` in {path}, or put the models there."), cards
-    hub = [card.id for card in cards if not card.location.startswith("/")]
+    found = {card.id: card.files for card in cards}
+    if faults := [f"{name}: {files.fault}" for name, files in found.items() if files.fault]:
+        return problem("models", "; ".join(faults), f"Correct the entry in {path}, or repair the files."), cards
+    hub = [name for name, files in found.items() if files.folder is None]
     more = f"; from the hub, when first used: {', '.join(hub)}" if hub else ""
     return ok("models", f"{', '.join(card.id for card in cards)}, in {path}{more}"), cards
 
@@ -112,7 +111,3 @@ class Probe:
                 yield problem("loading", f"{model}: {error}", "Jobs of this model would fail: repair its files.")
             else:
                 yield ok("loading", f"{model} was loaded")
-
-
-def _index(card: ModelCard) -> Path:
-    return Path(card.location) / "model_index.json"
