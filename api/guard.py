@@ -1,7 +1,7 @@
 """Authorization of requests.
 
 ``guard`` is a dependency of whole routers, so that no route can forget it. It checks that the API key works, is within
-its rate limit, has the scope for the method, and owns the job in the path; or that a share link opens that job. A job
+its rate limit, has the scope for the method, and owns the job in the path; or that a link opens that job. A job
 of another key gets the same response as a missing one, and a link that opens nothing is ignored.
 """
 
@@ -14,7 +14,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 
-from api.auth import share_links
+from api.auth import share_links, signed_links
 from api.auth.caller import GUEST, Caller
 from api.auth.hosts import check_host, check_site
 from api.auth.keyring import CHALLENGE
@@ -125,12 +125,17 @@ async def authorized(request: Request, services: Services, presented: str | None
             await _check_owner(services, caller, request.path_params["job_id"])
     except (Unauthorized, Forbidden, NoSuchJob):
         # A server that waits for its first key serves nobody, guests included.
-        job = await share_links.opened(request, services.reading) if services.keys.needed else None
+        job = await _opened(request, services) if services.keys.needed else None
         if job is None:
             raise
         await _count(request, services, job, services.settings.requests_per_minute, "The link to this job")
         return GUEST
     return caller
+
+
+async def _opened(request: Request, services: Services) -> UUID | None:
+    """The job that a link or a signature in the request opens."""
+    return await share_links.opened(request, services.reading) or await signed_links.opened(request, services.reading)
 
 
 async def _count(request: Request, services: Services, counted: UUID, quota: int, what: str) -> None:

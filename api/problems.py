@@ -188,7 +188,7 @@ class BodyTooLarge(Problem):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     slug = "body-too-large"
     title = "The body of the request is too large"
-    example = "The body may have at most 65536 bytes."
+    example = "The body may have at most 262144 bytes."
 
 
 class NotJson(Problem):
@@ -219,6 +219,13 @@ class GenerationFailed(Problem):
     slug = "generation-failed"
     title = "The job failed"
     example = "The job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e failed: the state is not finite."
+
+
+class DeadlineExceeded(Problem):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    slug = "deadline-exceeded"
+    title = "The job did not end by its deadline"
+    example = "The job 8a6f1f0e-6f0c-4c1e-9a55-0d6a3c1f7b2e failed: the job had not ended by its deadline."
 
 
 class InvalidRequest(Problem):

@@ -420,7 +420,8 @@ class Limits(BaseModel):
     multiple_of: PositiveInt
     max_guidance_scale: float = Field(ge=1)
     max_images: PositiveInt
-    max_prompt_characters: PositiveInt
+    max_prompt_characters: PositiveInt = 32_000
+    """By default as many as OpenAI takes. What the text encoder does not take is cut, with a warning."""
 
 
 @dataclass(frozen=True)

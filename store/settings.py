@@ -139,7 +139,7 @@ class ApiSettings(_Settings):
     ``host`` and that of ``public_url``; ``*`` for all. This protects against pages of other sites whose names resolve
     to the server. With ``allow_open`` all names are accepted."""
 
-    max_body_bytes: PositiveInt = 65536
+    max_body_bytes: PositiveInt = 262_144
     """Larger request bodies are refused with 413."""
 
     max_header_bytes: PositiveInt = 16384
@@ -161,6 +161,9 @@ class ApiSettings(_Settings):
     openai_names: bool = True
     """Whether the names of models that OpenAI's clients have built in (``dall-e-2``, ``dall-e-3``, ``gpt-image-1``)
     mean the first model of the catalogue, unless a model there has them among its ``aliases``."""
+
+    picture_url_seconds: PositiveInt = 3600
+    """How long the address of a picture in an answer to OpenAI's clients can be fetched without the key, in seconds."""
 
     public_url: str | None = None
     """The address that links use; by default the one that the request was sent to."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from api.jobs.lookup import existing
 from api.pictures import formats as pictures
 from api.pictures.lookup import Found, find_picture, read_picture
-from api.problems import GenerationCanceled, GenerationFailed
+from api.problems import DeadlineExceeded, GenerationCanceled, GenerationFailed
 from api.services import Services
 from store import reads, tables
 
@@ -31,12 +31,13 @@ async def outcome(services: Services, job: UUID) -> Outcome:
 
     Raises:
         NoSuchJob: it was deleted meanwhile.
-        GenerationFailed, GenerationCanceled: it has no pictures.
+        GenerationFailed, DeadlineExceeded, GenerationCanceled: it has no finished pictures.
     """
     async with services.reading.begin() as session:
         row = await existing(session, job)
         if row.state == "failed":
-            raise GenerationFailed(f"The job {job} failed: {row.error}.")
+            kind = DeadlineExceeded if row.failure == "deadline" else GenerationFailed
+            raise kind(f"The job {job} failed: {row.error}.")
         if row.state != "succeeded":
             raise GenerationCanceled(f"The job {job} was canceled: ask again for another.")
         images = list((await session.scalars(reads.images([job]))).all())

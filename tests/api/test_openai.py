@@ -4,14 +4,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any
+from uuid import UUID
 
 import httpx
 import openai
 import pytest
+from openai.types import ImagesResponse
+from openai.types.images_response import Usage
+from sqlalchemy import Engine
 
 from api.pictures.formats import PNG
 from api.problems import NoSuchModel
 from api.surfaces.openai.request import read
+from store import moves
 from store.catalog import Catalog
 from tests.api.worker import Worker
 from tests.until import until
@@ -66,7 +71,8 @@ def first_job(client: httpx.Client) -> str:
         ({"output_format": "gif"}, "output_format", "must be 'png', 'jpeg' or 'webp'"),
         ({"output_format": "webp", "output_compression": 101}, "output_compression", "less than or equal to 100"),
         ({"output_compression": 50}, "output_compression", "must be 100 for png"),
-        ({"background": "transparent"}, "background", "must be opaque or auto"),
+        ({"background": "transparent", "extra_body": {"strict": True}}, "background", "must be opaque or auto"),
+        ({"background": "blue"}, "background", "must be 'opaque', 'auto' or 'transparent'"),
         ({"response_format": "url", "output_format": "jpeg"}, "output_format", "must be png with url"),
         ({"response_format": "file"}, "response_format", "must be 'b64_json' or 'url'"),
         ({"partial_images": 2}, "partial_images", "must be 0 without stream"),
@@ -133,7 +139,7 @@ def test_other_refusals(official: openai.OpenAI, client: httpx.Client) -> None:
     assert client.post(PATH, content="{", headers={"Content-Type": "application/json"}).status_code == 400
     assert client.post(PATH, content="{}", headers={"Content-Type": "text/plain"}).json()["error"]["code"] == "not_json"
     assert client.get(PATH).json()["error"]["code"] == "method_not_allowed"
-    large = client.post(PATH, content=b" " * 65537, headers={"Content-Type": "application/json"})
+    large = client.post(PATH, content=b" " * 262145, headers={"Content-Type": "application/json"})
     assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
     with pytest.raises(openai.NotFoundError, match="Nothing is served here"):
         official.images.edit(image=b"png", prompt="blue")
@@ -166,12 +172,18 @@ def test_the_nearest_size_is_made(catalog: Catalog, size: str, made: str | None)
 
 def test_what_was_changed_is_told(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
     request = {"prompt": "x" * 301, "size": "1024x1024", "model": "gpt-image-1", "guidance_scale": 1.0}
+    request["background"] = "transparent"
     sent = pool.submit(client.post, "/images/generations", json={**request, "negative_prompt": "blue"})
     job = first_job(client)
     worker.run(job)
     answer = sent.result()
     assert answer.status_code == 200
-    assert [warning["field"] for warning in answer.json()["warnings"]] == ["size", "prompt", "negative_prompt"]
+    assert [warning["field"] for warning in answer.json()["warnings"]] == [
+        "background",
+        "size",
+        "prompt",
+        "negative_prompt",
+    ]
     assert answer.json()["size"] == "64x64"
     read_job = client.get(f"/v1/jobs/{job}").json()
     assert read_job["warnings"] == answer.json()["warnings"]
@@ -361,3 +373,84 @@ def test_a_stream_that_fails_does_not_cancel_its_job(client: httpx.Client, worke
     left = leave(client)
     until(lambda: client.get(f"/v1/jobs/{left}").json()["state"] == "canceled")
     assert client.get(f"/v1/jobs/{job}").json()["cancel_requested"] is False
+
+
+@pytest.mark.parametrize(
+    ("request_", "url"),
+    [
+        ({"model": "dall-e-3"}, True),
+        ({"model": "dall-e-2", "response_format": "b64_json"}, False),
+        ({"model": "dall-e-2", "output_format": "webp"}, False),
+        ({"model": "dall-e-2", "stream": True}, False),
+        ({"model": "gpt-image-1"}, False),
+        ({"model": "emoji"}, False),
+        ({}, False),
+    ],
+)
+def test_dall_e_is_answered_with_addresses(catalog: Catalog, request_: dict[str, Any], url: bool) -> None:
+    assert read(catalog, {**HEART, **request_}).url == url
+
+
+def test_an_address_works_without_the_key_until_it_expires(
+    holder: Callable[..., httpx.Client], worker: Worker, pool: ThreadPoolExecutor
+) -> None:
+    client = holder("one")
+    answer = pool.submit(client.post, PATH, json={**HEART, "model": "dall-e-3", "n": 2})
+    job = first_job(client)
+    worker.run(job, images=2)
+    first, second = [httpx.URL(picture["url"]) for picture in answer.result().json()["data"]]
+    for url in (first, second):
+        with httpx.Client(trust_env=False) as nobody:
+            assert nobody.get(url).headers["content-type"] == "image/png"
+            assert nobody.get(url, headers={"Accept": "image/webp"}).headers["content-type"] == "image/webp"
+    swapped = second.copy_with(query=first.query)
+    later = first.copy_set_param("expires", str(int(first.params["expires"]) + 1))
+    earlier = first.copy_set_param("expires", "1")
+    latest = first.copy_with(path=first.path.rpartition("/")[0] + "/latest")
+    others = [first.copy_with(path=f"/v1/jobs/{job}{path}") for path in ("", "/iterates", "/events")]
+    with httpx.Client(trust_env=False) as nobody:
+        for url in (swapped, later, earlier, latest, *others, first.copy_with(query=None)):
+            assert nobody.get(url).status_code == 401, url
+        assert nobody.delete(first.copy_with(path=f"/v1/jobs/{job}")).status_code == 401
+
+
+def test_a_client_that_leaves_and_will_not_ask_again_cancels_its_job(client: httpx.Client) -> None:
+    for headers in ({"X-Stainless-Retry-Count": "0"}, {"Idempotency-Key": "mine"}, {}):
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(PATH, json=HEART, headers=headers, timeout=1)
+    # When the server has noticed that the last one left, it knows of the others.
+    until(lambda: [job["state"] for job in jobs(client)] == ["canceled", "queued", "queued"])
+
+
+def test_the_deadline_of_the_client_is_no_fault_of_the_server(
+    official: openai.OpenAI, client: httpx.Client, pool: ThreadPoolExecutor, database: Engine
+) -> None:
+    late = {"extra_body": {"deadline_seconds": 0.01}}
+    answer: Future[Any] = pool.submit(refused, official.with_options(max_retries=2), openai.InternalServerError, **late)
+    job = UUID(first_job(client))
+
+    def expired() -> list[UUID]:
+        with database.begin() as connection:
+            return [row.id for row in connection.execute(moves.expire())]
+
+    assert until(expired) == [job]
+    assert (answer.result().status_code, answer.result().code) == (504, "deadline_exceeded")
+    assert len(jobs(client)) == 1
+
+
+def test_an_answer_has_all_members_that_the_client_knows(
+    client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor
+) -> None:
+    answer = pool.submit(client.post, "/images/generations", json={**HEART, "quality": "high"})
+    worker.run(first_job(client))
+    body = answer.result().json()
+    assert body.keys() >= ImagesResponse.model_fields.keys() - {"svg_usage", "safety_identifier"}
+    assert body["data"][0].keys() == openai.types.Image.model_fields.keys()
+    assert body["usage"].keys() >= Usage.model_fields.keys()
+    assert (body["quality"], body["warnings"]) == ("high", [])
+
+
+def test_the_models_without_v1(client: httpx.Client) -> None:
+    assert client.get("/models").json() == client.get("/v1/models").json()
+    assert client.get("/models/emoji").json() == client.get("/v1/models/emoji").json()
+    assert client.get("/models/none").json()["error"]["code"] == "model_not_found"

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from contract.fields import MAX_SEED, Generation
+from contract.fields import MAX_SEED, Generation, Limits
 from contract.methods import METHODS
 from contract.problems import InvalidFields
 from contract.resolve import out_of_limits
@@ -99,6 +99,11 @@ def test_problem_says_what_to_change(catalog: Catalog, request_: dict[str, Any],
 def test_a_prompt_may_be_as_long_as_the_limit(catalog: Catalog):
     most = catalog.default.limits.max_prompt_characters
     assert len(catalog.resolve({"prompt": "a" * most}).prompt) == most
+
+
+def test_a_prompt_may_by_default_be_as_long_as_at_openai(catalog: Catalog):
+    limits = catalog.default.limits.model_dump(exclude={"max_prompt_characters"})
+    assert Limits(**limits).max_prompt_characters == 32_000
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_fields(catalog: Catalog):

@@ -35,7 +35,7 @@ def _document(document: dict[str, Any], catalog: Catalog) -> None:
 
 SURFACE = Surface(
     name="models",
-    paths=("/v1/models", "/v1/models/"),
+    paths=("/v1/models", "/v1/models/", "/models", "/models/"),
     add_routes=_add_routes,
     render=_render,
     tags=({"name": "models", "description": "The models on offer."},),

@@ -12,6 +12,8 @@ from api.surfaces.models import schemas
 router = APIRouter(tags=["models"])
 
 
+# Many clients add no /v1 to the base URL that they are given.
+@router.get("/models", include_in_schema=False)
 @router.get(
     "/v1/models",
     operation_id="list_models",
@@ -25,6 +27,7 @@ async def list_models(services: WithServices, response: Response) -> schemas.Mod
     return schemas.models(services.catalog)
 
 
+@router.get("/models/{model}", include_in_schema=False)
 @router.get(
     "/v1/models/{model}",
     operation_id="get_model",

@@ -32,10 +32,10 @@ class Attempt:
         caller: the client.
         body: the request as it was sent.
         key: its ``Idempotency-Key``, which has precedence.
-        retries: earlier attempts of the client.
+        retries: earlier attempts of the client; None if it does not count them.
     """
 
-    def __init__(self, caller: Caller, body: Mapping[str, Any], key: str | None, retries: int) -> None:
+    def __init__(self, caller: Caller, body: Mapping[str, Any], key: str | None, retries: int | None) -> None:
         asked = fingerprint("generate_images", body)
         owner = caller.key_id or NOBODY
         # No Idempotency-Key of a client can be equal: they have no blanks.
@@ -57,6 +57,11 @@ class Attempt:
         return await submit(
             services, self._caller, links, wanted.generation, wanted.handling, self._once, wanted.warnings
         )
+
+    @property
+    def final(self) -> bool:
+        """Whether the client will not try again: it counts no retries, and sent no ``Idempotency-Key``."""
+        return self._once.newest and self._retries is None
 
     @property
     def alone(self) -> bool:

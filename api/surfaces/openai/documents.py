@@ -9,6 +9,7 @@ from api.problems import (
     BadRequest,
     BodyTooLarge,
     DatabaseGone,
+    DeadlineExceeded,
     Forbidden,
     GenerationCanceled,
     GenerationFailed,
@@ -38,7 +39,13 @@ _HEADERS = {
 }
 _PNG = "iVBORw0KGgo..."
 _FIGURES = {"created_at": 1767268802, "output_format": "png", "size": "64x64"}
-_USAGE = schemas.Usage(output_tokens=96, total_tokens=96, evaluations=96, rounds=18)
+_USAGE = schemas.Usage(
+    output_tokens=96,
+    output_tokens_details=schemas.TokenDetails(text_tokens=0, image_tokens=96),
+    total_tokens=96,
+    evaluations=96,
+    rounds=18,
+)
 _ANSWER = schemas.ImagesResponse(
     created=1767268802, data=[schemas.Picture(b64_json=_PNG)], output_format="png", size="64x64", usage=_USAGE
 )
@@ -126,7 +133,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": _HEADERS,
         "content": {
-            "application/json": {"example": _ANSWER.model_dump(exclude_none=True)},
+            "application/json": {"example": _ANSWER.model_dump()},
             "text/event-stream": {"itemSchema": _EVENT, "example": _STREAM},
         },
     },
@@ -145,6 +152,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         QueueFull,
         ServerError,
         GenerationFailed,
+        DeadlineExceeded,
         DatabaseGone,
         PicturesGone,
     ),

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from api.http.problem_json import respond
-from api.problems import BadRequest, GenerationCanceled, GenerationFailed, InvalidRequest, Problem
+from api.problems import BadRequest, DeadlineExceeded, GenerationCanceled, GenerationFailed, InvalidRequest, Problem
 from contract.problems import Code
 
 MEDIA_TYPE = "application/json"
@@ -38,7 +38,7 @@ def translated(problem: Problem) -> Problem:
     pictures is not worth a retry."""
     if type(problem) is InvalidRequest:
         return BadRequest(problem.detail, problem.errors, problem.headers)
-    if isinstance(problem, GenerationCanceled | GenerationFailed):
+    if isinstance(problem, DeadlineExceeded | GenerationCanceled | GenerationFailed):
         return type(problem)(problem.detail, headers={**(problem.headers or {}), **NO_RETRY})
     return problem
 

@@ -20,6 +20,9 @@ MOST_PARTIALS = 3
 BUILT_IN = ("dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini")
 """The names of models that clients have built in."""
 
+BY_ADDRESS = "dall-e-"
+"""Clients of models that are called so read the address of the picture, unless they ask for the picture itself."""
+
 _SIZE = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
 _FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
@@ -35,13 +38,14 @@ class Fields(BaseModel):
     """`WIDTHxHEIGHT` in pixels. By default `auto`: the default size of the model."""
     response_format: Literal["b64_json", "url"] | None = None
     """`url` returns the address of the picture on this server instead of the picture itself: a PNG, or what the
-    `Accept` header of that request prefers. By default `b64_json`."""
+    `Accept` header of that request prefers. It can be fetched without a key for an hour. By default `b64_json`, and
+    `url` for models that are called `dall-e-2` or `dall-e-3`, as OpenAI does."""
     output_format: Literal["png", "jpeg", "webp"] | None = None
     """By default `png`, which is exact."""
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     """The quality of a `jpeg` or `webp`, from 0 to 100. By default 100, the best."""
-    background: Literal["opaque", "auto"] | None = None
-    """Pictures are opaque."""
+    background: Literal["opaque", "auto", "transparent"] | None = None
+    """Pictures are opaque. `transparent` is refused with `strict`, and has no effect without."""
     stream: bool | None = None
     """Whether to stream events: first up to `partial_images` whole pictures that get sharper, then the finished
     one."""
@@ -57,8 +61,9 @@ class Fields(BaseModel):
     complexity: str | None = None
     """Ignored."""
     strict: bool | None = None
-    """Whether to refuse a `size` that the model cannot make, and a `prompt` that is too long. By default the nearest
-    size is made and the prompt is cut, and `warnings` says so."""
+    """Whether to refuse a `size` that the model cannot make, a `prompt` that is too long, and a transparent
+    `background`. By default the nearest size is made, the prompt is cut and the picture opaque, and `warnings` says
+    so."""
     user: str | None = None
     """Ignored, and not kept."""
     safety_identifier: str | None = None
@@ -74,6 +79,7 @@ class Wanted:
         form: the format of its pictures.
         url: whether to send the addresses of the pictures instead.
         partials: the most partial images to stream; None: no stream.
+        quality: what it asked for, to be repeated in the answer.
         warnings: about what was changed to fit the model.
     """
 
@@ -82,6 +88,7 @@ class Wanted:
     form: Format
     url: bool
     partials: int | None
+    quality: str | None = None
     warnings: Sequence[Warning] = ()
 
     @property
@@ -119,6 +126,12 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
         {} if fields.size in (None, "auto") else dict(zip(("width", "height"), _pixels(fields.size), strict=True))
     )
     warnings: list[Warning] = []
+    if fields.background == "transparent":
+        message = "the models paint no transparent pictures"
+        if fields.strict:
+            found.append(FieldProblem("background", Code.CHOICE, f"must be opaque or auto: {message}"))
+        else:
+            warnings.append(Warning(field="background", message=f"is opaque: {message}"))
     if not fields.strict:
         size, rest = _fitted(card, size, rest, warnings)
     try:
@@ -128,7 +141,13 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
     if found:
         raise InvalidFields(found)
     partials = (fields.partial_images or 0) if fields.stream else None
-    return Wanted(generation, handling, _form(fields), fields.response_format == "url", partials, warnings)
+    url = fields.response_format == "url" or (
+        fields.response_format is None
+        and str(model).startswith(BY_ADDRESS)
+        and fields.output_format in (None, "png")
+        and not fields.stream
+    )
+    return Wanted(generation, handling, _form(fields), url, partials, fields.quality, warnings)
 
 
 def _fitted(
@@ -162,7 +181,6 @@ def _fields(request: Mapping[str, Any]) -> tuple[Fields, list[FieldProblem]]:
     problems = {name: of_pydantic(name, each) for name, each in found.items()}
     messages = {
         "size": "must be auto, or WIDTHxHEIGHT in pixels, as 512x512",
-        "background": "must be opaque or auto: the models paint no transparent pictures",
     }
     problems |= {name: replace(problems[name], message=messages[name]) for name in messages.keys() & problems.keys()}
     return Fields.model_validate({name: given[name] for name in given.keys() - found.keys()}), list(problems.values())

@@ -6,9 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.auth import signed_links
+from api.auth.caller import Caller
 from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
 from api.http.headers import IdempotencyKey, digits
+from api.jobs import control
 from api.jobs.lookup import wait_for_end
 from api.links import Links
 from api.pictures.outcome import encoded, outcome
@@ -43,22 +46,22 @@ async def generate_images(
     links: WithLinks,
     idempotency_key: IdempotencyKey = None,
     retries: Annotated[
-        str,
+        str | None,
         Header(
             alias="X-Stainless-Retry-Count",
             description="How often the client has sent this request before, as OpenAI's clients count. A retry joins "
             "the job of an earlier attempt.",
         ),
-    ] = "0",
+    ] = None,
 ) -> Response:
     """Submits a job, and responds when it has ended. `Underpaint-Job` is its id. It takes the fields of OpenAI's API,
     and those of `POST /v1/jobs` (`images` is called `n`). With `stream` and `partial_images` some iterates are sent as
     they come. Errors have OpenAI's format.
 
-    A client that disconnects before the end cancels the job only if it streams and sent no `Idempotency-Key`: others
-    may retry."""
+    A client that disconnects before the end cancels the job, unless it may ask again: it sent an `Idempotency-Key`, or
+    counts its retries and does not stream."""
     wanted = read(services.catalog, body, services.targets, services.settings.openai_names)
-    attempt = Attempt(caller, body, idempotency_key, digits(retries, MOST_RETRIES))
+    attempt = Attempt(caller, body, idempotency_key, None if retries is None else digits(retries, MOST_RETRIES))
     job, row, _ = await attempt.submit(services, links, wanted)
     headers = {"Underpaint-Job": str(job)}
     if row is None:
@@ -66,19 +69,26 @@ async def generate_images(
     if wanted.partials is not None:
         return ImageStream(request, services, job, wanted, attempt, headers)
     if not await wait_for_end(services, request, job):
+        if attempt.final:
+            await control.abandon(services, job)
         return Response(headers=headers)  # the client has disconnected, and does not read this
-    answer = await _pictures(services, links, job, wanted)
+    answer = await _pictures(services, caller, links, job, wanted)
     if not await request.is_disconnected():
         await attempt.answered(services, job)
     return JSONResponse(answer, headers={"Cache-Control": "no-store", **headers})
 
 
-async def _pictures(services: Services, links: Links, job: UUID, wanted: Wanted) -> dict[str, object]:
+async def _pictures(services: Services, caller: Caller, links: Links, job: UUID, wanted: Wanted) -> dict[str, object]:
     ended = await outcome(services, job)
     data: list[schemas.Picture] = []
     for image, found in zip(ended.images, ended.found, strict=True):
         if wanted.url:
-            data.append(schemas.Picture(url=links.picture(job, image.number, found.iterate)))
+            url = links.picture(job, image.number, found.iterate)
+            if caller.key:
+                url = await signed_links.signed(
+                    services.moving, services.settings.picture_url_seconds, url, job, image.number, found.iterate
+                )
+            data.append(schemas.Picture(url=url))
         else:
             picture = await encoded(services, job, image.number, found, wanted.form)
             data.append(schemas.Picture(b64_json=picture))
@@ -87,7 +97,8 @@ async def _pictures(services: Services, links: Links, job: UUID, wanted: Wanted)
         data=data,
         output_format=wanted.form.name,
         size=wanted.size,
-        warnings=[Warning.model_validate(warning) for warning in ended.job.warnings] or None,
+        quality=wanted.quality,
+        warnings=[Warning.model_validate(warning) for warning in ended.job.warnings],
         usage=schemas.usage(ended.images),
     )
-    return answer.model_dump(exclude_none=True)
+    return answer.model_dump()

@@ -24,6 +24,7 @@ class Usage(_Sent):
     input_tokens: int = 0
     input_tokens_details: TokenDetails = TokenDetails(text_tokens=0, image_tokens=0)
     output_tokens: int
+    output_tokens_details: TokenDetails
     total_tokens: int
     evaluations: int
     """Model evaluations of all pictures."""
@@ -32,10 +33,12 @@ class Usage(_Sent):
 
 
 class Picture(_Sent):
-    """It has one of the two members."""
+    """Either `b64_json` or `url` has a value."""
 
     b64_json: str | None = None
     url: str | None = None
+    revised_prompt: str | None = None
+    """Always null: no prompt is rewritten."""
 
 
 class ImagesResponse(_Sent):
@@ -46,9 +49,11 @@ class ImagesResponse(_Sent):
     background: Literal["opaque"] = "opaque"
     data: list[Picture]
     output_format: str
+    quality: str | None = None
+    """What the request asked for. It has no effect."""
     size: str
-    warnings: list[Warning] | None = None
-    """The fields that do nothing, or less than they say; missing if there are none. OpenAI's API has no such member."""
+    warnings: list[Warning] = []
+    """The fields that do nothing, or less than they say. OpenAI's API has no such member."""
     usage: Usage
 
 
@@ -101,4 +106,10 @@ def usage(images: list[tables.Image]) -> Usage:
     """What these images cost."""
     evaluations = sum(image.evaluations for image in images)
     rounds = max(image.rounds for image in images)
-    return Usage(output_tokens=evaluations, total_tokens=evaluations, evaluations=evaluations, rounds=rounds)
+    return Usage(
+        output_tokens=evaluations,
+        output_tokens_details=TokenDetails(text_tokens=0, image_tokens=evaluations),
+        total_tokens=evaluations,
+        evaluations=evaluations,
+        rounds=rounds,
+    )

@@ -1,7 +1,8 @@
 """The API of the web UI of AUTOMATIC1111 (`/sdapi/v1`), as far as its clients use it to make pictures.
 
 Its clients were written against that program, so that they send whatever it takes. Fields that mean nothing here are
-ignored, and values that the model cannot make become the nearest; ``warnings`` in ``info`` has both.
+ignored, and values that the model cannot make become the nearest; ``warnings`` in ``info`` has both. The
+OpenAPI document leaves its routes out: these clients bring their types.
 """
 
 from typing import Any
@@ -19,8 +20,7 @@ from api.surfaces.sdapi import lists, picture_info, progress, txt2img
 
 def _add_routes(app: FastAPI) -> None:
     for module in (txt2img, progress, lists, picture_info):
-        # Its own documentation describes it, and clients bring their types.
-        app.include_router(module.router, dependencies=[Depends(guard)], include_in_schema=False)
+        app.include_router(module.router, dependencies=[Depends(guard)])
 
 
 def _render(path: str, problem: Problem) -> Response:

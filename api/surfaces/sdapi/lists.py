@@ -28,7 +28,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
 }
 DONE_ALREADY = ("refresh-checkpoints", "refresh-vae", "refresh-loras", "unload-checkpoint", "reload-checkpoint")
 
-router = APIRouter(prefix="/sdapi/v1")
+router = APIRouter(prefix="/sdapi/v1", include_in_schema=False)
 
 
 @router.get("/options")

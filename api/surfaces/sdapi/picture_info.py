@@ -13,7 +13,7 @@ from store.pictures import marks
 
 MAX_BODY_BYTES = 16 * 2**20
 
-router = APIRouter(prefix="/sdapi/v1")
+router = APIRouter(prefix="/sdapi/v1", include_in_schema=False)
 
 
 @router.post("/png-info", dependencies=[Depends(is_json)])

@@ -18,7 +18,7 @@ from api.surfaces.sdapi.txt2img import TIMESTAMP
 from contract.words import TERMINAL
 from store import held, reads, tables
 
-router = APIRouter(prefix="/sdapi/v1")
+router = APIRouter(prefix="/sdapi/v1", include_in_schema=False)
 
 
 class Waiting(NamedTuple):

@@ -25,7 +25,7 @@ from store import held
 
 TIMESTAMP = "%Y%m%d%H%M%S"
 
-router = APIRouter(prefix="/sdapi/v1")
+router = APIRouter(prefix="/sdapi/v1", include_in_schema=False)
 
 
 @router.post("/txt2img", dependencies=[Depends(is_json)])

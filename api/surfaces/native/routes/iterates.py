@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.share_links import BY_LINK
+from api.auth.signed_links import BY_SIGNATURE
 from api.http.headers import IfNoneMatch, not_modified
 from api.http.prefer import WithWait
 from api.jobs.lookup import existing
@@ -79,7 +80,7 @@ async def list_iterates(
         },
         _304={"description": "It is the picture that `If-None-Match` names."},
     ),
-    dependencies=[BY_LINK],
+    dependencies=[BY_LINK, BY_SIGNATURE],
 )
 async def get_picture(
     job_id: JobId,
