@@ -8,7 +8,15 @@ import typer
 from cli.errors import CommandError
 from cli.settings import groups
 from store.catalog import load_catalog
-from store.settings import CatalogSettings, JobSettings, LogSettings, MetricsSettings, WebhookSettings, WorkerSettings
+from store.settings import (
+    CatalogSettings,
+    JobSettings,
+    LogSettings,
+    MetricsSettings,
+    PictureSettings,
+    WebhookSettings,
+    WorkerSettings,
+)
 
 # Read by the commands themselves.
 OTHERS = ("UNDERPAINT_DATA_DIR", "UNDERPAINT_SERVER", "UNDERPAINT_KEY")
@@ -23,7 +31,7 @@ def before_start() -> None:
     """
     for warning in misspelled():
         typer.echo(f"Warning: {warning}", err=True)
-    for settings in (JobSettings, LogSettings, MetricsSettings, WebhookSettings, WorkerSettings):
+    for settings in (JobSettings, LogSettings, MetricsSettings, PictureSettings, WebhookSettings, WorkerSettings):
         settings()
     try:
         catalog = load_catalog(CatalogSettings().catalog)

@@ -14,6 +14,7 @@ from cli.generate.app import app as generate
 from cli.jobs.app import app as jobs
 from cli.keys.app import app as keys
 from cli.options import SERVER, DataDirectory, Key, Server
+from cli.pictures.app import app as pictures
 from cli.streams import take_any_text
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(generate)
 app.add_typer(jobs)
 app.add_typer(keys, name="keys", rich_help_panel=SERVER)
+app.add_typer(pictures, name="pictures", rich_help_panel=SERVER)
 
 LogLevel = Annotated[
     str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR. By default UNDERPAINT_LOG_LEVEL or INFO.")

@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The processes that read the settings of a class, or a single setting.
 _READERS: dict[str, tuple[str, ...]] = {
     "StoreSettings": ("api", "worker", "beat"),
+    "PictureSettings": ("api", "worker", "beat"),
+    "s3_presigned_seconds": ("api",),
+    "s3_public_endpoint": ("api",),
+    "s3_sweep_seconds": ("beat",),
+    "s3_grace_seconds": ("beat",),
     "JobSettings": ("beat",),
     "lease_seconds": ("worker", "beat"),
     "heartbeat_seconds": ("worker", "beat"),

@@ -316,8 +316,8 @@ def expire(limit: int = 100) -> Moved:
 
 
 def delete(job_id: UUID) -> ReturningDelete[UUID, Sequence[str]]:
-    """Delete a finished job with all its data. Returns (id, etags of its pictures), and no row if the job is not
-    finished or does not exist. The caller commits, and then deletes the pictures."""
+    """Delete a finished job with all its data. Returns (id, digests of its pictures and checkpoints), and no row if
+    the job is not finished or does not exist. The caller commits, and then deletes the pictures."""
     finished = and_(jobs.c.id == job_id, jobs.c.state.in_(TERMINAL))
     return delete_from(jobs).where(finished).returning(jobs.c.id, etags_of_job())
 

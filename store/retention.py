@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Text, and_, func, literal, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, func, literal, select, union_all, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
@@ -17,8 +17,8 @@ from store.tables import checkpoints, images, iterates, jobs
 
 
 def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID, Sequence[str]]:
-    """Delete up to ``limit`` jobs that finished longer ago than this, oldest first. Returns (id, etags of its pictures)
-    for each."""
+    """Delete up to ``limit`` jobs that finished longer ago than this, oldest first. Returns (id, digests of its
+    pictures and checkpoints) for each."""
     old = (
         select(jobs.c.id)
         .where(jobs.c.finished_at < _ago(older_than_seconds))
@@ -30,9 +30,9 @@ def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID, 
     return delete_from(jobs).where(jobs.c.id.in_(select(old.c.id))).returning(jobs.c.id, etags_of_job())
 
 
-def prune_checkpoints(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID]:
+def prune_checkpoints(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID, str | None]:
     """Delete the checkpoints that were saved longer ago than this, of up to ``limit`` finished jobs, which cannot be
-    refined any more then. Returns the id of the job for each checkpoint."""
+    refined any more then. Returns (job_id, sha256) of each checkpoint."""
     old = select(checkpoints.c.job_id).where(checkpoints.c.created_at < _ago(older_than_seconds))
     finished = (
         select(jobs.c.id)
@@ -42,7 +42,7 @@ def prune_checkpoints(older_than_seconds: float, limit: int = 100) -> ReturningD
         .cte("finished")
     )
     theirs = delete_from(checkpoints).where(checkpoints.c.job_id.in_(select(finished.c.id)))
-    return theirs.returning(checkpoints.c.job_id)
+    return theirs.returning(checkpoints.c.job_id, checkpoints.c.sha256)
 
 
 def prune_previews(older_than_seconds: float, limit: int = 1000) -> ReturningUpdate[UUID, str]:
@@ -71,9 +71,12 @@ def prune_previews(older_than_seconds: float, limit: int = 1000) -> ReturningUpd
 
 
 def etags_of_job() -> ColumnElement[Sequence[str]]:
-    """In a statement that deletes rows of ``jobs``: the etags of the pictures that each job refers to."""
+    """In a statement that deletes rows of ``jobs``: the digests of the pictures and checkpoints that each job refers
+    to."""
     etags = select(iterates.c.etag).where(iterates.c.job_id == jobs.c.id, iterates.c.etag.is_not(None))
-    return func.array(etags.correlate(jobs).scalar_subquery(), type_=ARRAY(Text)).label("etags")
+    states = select(checkpoints.c.sha256).where(checkpoints.c.job_id == jobs.c.id, checkpoints.c.sha256.is_not(None))
+    both = union_all(etags.correlate(jobs), states.correlate(jobs))
+    return func.array(both.scalar_subquery(), type_=ARRAY(Text)).label("etags")
 
 
 def _ago(seconds: float) -> ColumnElement[Any]:

@@ -6,6 +6,7 @@ attempt, which locks the row. All other parts depend on that row. So a worker th
 and nobody moves the job between the check and the writes.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -36,13 +37,17 @@ from contract.warnings import Warning
 from contract.words import EventKind, SampledBy, Stopped
 from store.deliveries import record_event
 from store.moves import held
-from store.pictures import Pictures
+from store.pictures import PictureId, Pictures
 from store.tables import checkpoints, images, iterates, jobs
 
 # What an iterate measured and cost.
 FIGURES = ("residual", "error_estimate", "rounds", "evaluations")
 # The data of an iterate's event.
 EVENT_FIELDS = ("image", "iterate", *FIGURES, "elapsed", "etag", "final")
+# What a save writes of a checkpoint.
+KEPT = ("image", "iterate", "data", "sha256")
+
+log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
@@ -51,10 +56,12 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Saved:
-    """A saved iterate: the number of its event, and the ETag of its picture (None without one)."""
+    """A saved iterate: the number of its event, the ETag of its picture (None without one), and its checkpoint (None
+    without one)."""
 
     seq: int
     etag: str | None
+    checkpoint: PictureId | None = None
 
 
 class SavedCheckpoint(NamedTuple):
@@ -132,6 +139,7 @@ def save_iterate(
         PicturesUnavailable: the store of pictures is away; nothing was written.
     """
     stored = _put(session, pictures, job_id, picture)
+    kept = None if checkpoint is None else pictures.put(session, job_id, checkpoint)
     row: dict[str, Any] = {
         "image": image,
         "iterate": iterate,
@@ -142,10 +150,10 @@ def save_iterate(
         **stored,
         "final": final,
     }
-    checkpointed = checkpoint is not None
-    if checkpointed:
-        row["data"] = checkpoint
-    return Saved(_save(session, job_id, attempt, _iterate(checkpointed), row), stored["etag"])
+    if kept is not None:
+        row |= {"data": kept.inline, "sha256": kept.sha256}
+    seq = _save(session, job_id, attempt, _iterate(kept is not None), row)
+    return Saved(seq, stored["etag"], kept and PictureId(job_id, kept.sha256))
 
 
 def make_final(
@@ -187,21 +195,42 @@ def finish_image(
     return _save(session, job_id, attempt, _image(tuple(end)), {"image": image, **end})
 
 
-def save_checkpoint(session: Session, job_id: UUID, attempt: int, image: int, iterate: int | None, data: bytes) -> None:
+def save_checkpoint(
+    session: Session,
+    pictures: Pictures,
+    job_id: UUID,
+    attempt: int,
+    image: int,
+    iterate: int | None,
+    data: bytes,
+) -> PictureId:
     """Save the state of an image between two iterates, so that another worker can resume from it. There is no event,
     as clients see no change.
 
     Raises:
-        LeaseLost: the job no longer runs under ``attempt``.
+        LeaseLost, PicturesUnavailable: see ``save_iterate``.
     """
-    _save(session, job_id, attempt, _checkpoint(), {"image": image, "iterate": iterate, "data": data})
+    kept = pictures.put(session, job_id, data)
+    row = {"image": image, "iterate": iterate, "data": kept.inline, "sha256": kept.sha256}
+    _save(session, job_id, attempt, _checkpoint(), row)
+    return PictureId(job_id, kept.sha256)
 
 
-def load_checkpoints(session: Session, job_id: UUID) -> dict[int, SavedCheckpoint]:
-    """The newest checkpoint of every image of a job that has one, by image number."""
-    query = select(checkpoints.c.image, checkpoints.c.iterate, checkpoints.c.data)
-    rows = session.execute(query.where(checkpoints.c.job_id == job_id))
-    return {image: SavedCheckpoint(iterate, data) for image, iterate, data in rows}
+def load_checkpoints(session: Session, pictures: Pictures, job_id: UUID) -> dict[int, SavedCheckpoint]:
+    """The newest checkpoint of every image of a job that has one, by image number.
+
+    Raises:
+        PicturesUnavailable: the store of pictures is away.
+    """
+    query = select(checkpoints.c.image, checkpoints.c.iterate, checkpoints.c.data, checkpoints.c.sha256)
+    found: dict[int, SavedCheckpoint] = {}
+    for image, iterate, inline, sha256 in session.execute(query.where(checkpoints.c.job_id == job_id)).all():
+        data = pictures.load(PictureId(job_id, sha256)) if inline is None else inline
+        if data is None:
+            log.error("job %s: the store of pictures has lost the checkpoint of image %d", job_id, image)
+        else:
+            found[image] = SavedCheckpoint(iterate, data)
+    return found
 
 
 def _put(session: Session, pictures: Pictures, job_id: UUID, picture: bytes | None) -> dict[str, Any]:
@@ -241,7 +270,7 @@ def _iterate(checkpointed: bool) -> Select[int]:
     image = update(images).where(_its_image(job)).values(final=final, **newest)
     parts = [_replace(iterates, job, row).cte("iterate"), image.cte("image")]
     if checkpointed:
-        parts.append(_replace(checkpoints, job, _given(checkpoints, "image", "iterate", "data")).cte("checkpoint"))
+        parts.append(_replace(checkpoints, job, _given(checkpoints, *KEPT)).cte("checkpoint"))
     return _with_event(job, "iterate", _object({name: row[name] for name in EVENT_FIELDS})).add_cte(*parts)
 
 
@@ -272,7 +301,7 @@ def _image(values: tuple[str, ...]) -> Select[int]:
 def _checkpoint() -> Select[int]:
     # The lock keeps others from moving the job between the check and the write.
     job = select(jobs.c.id, jobs.c.seq).where(_held()).with_for_update().cte("job")
-    row = _given(checkpoints, "image", "iterate", "data")
+    row = _given(checkpoints, *KEPT)
     return select(job.c.seq).add_cte(_replace(checkpoints, job, row).cte("checkpoint"))
 
 

@@ -3,6 +3,7 @@
 Each class has the settings of one purpose. A process reads the classes that it uses once, at its start.
 """
 
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -35,6 +36,59 @@ class StoreSettings(_Settings):
 
     redis_url: str = Field(default="redis://localhost:6379/0", repr=False)
     """Redis or Valkey, as a URL: the Celery broker, wake-ups, the cache of previews and the presence of workers."""
+
+
+class PictureSettings(_Settings):
+    """Where pictures and checkpoints are kept: in the database, or in a bucket of an object store that speaks S3."""
+
+    pictures: Literal["postgres", "s3"] = "postgres"
+    """Where new pictures and checkpoints go: ``postgres`` or ``s3``. What is elsewhere is read from there as long as
+    ``s3_bucket`` is set; `underpaint pictures move` moves it."""
+
+    s3_bucket: str | None = None
+    """The bucket. It must exist, and nothing else may write below ``s3_prefix``."""
+
+    s3_endpoint: str | None = None
+    """The address of the object store; by default that of AWS."""
+
+    s3_region: str | None = None
+    """Its region; by default that of the AWS environment, or ``us-east-1``."""
+
+    s3_access_key: str | None = Field(default=None, repr=False)
+    """The id of the access key; by default the credentials of the AWS environment, profile or role."""
+
+    s3_secret_key: str | None = Field(default=None, repr=False)
+    """The secret of the access key."""
+
+    s3_prefix: str = "underpaint/"
+    """What all keys begin with. Two installations in one bucket need two prefixes."""
+
+    s3_path_style: bool | None = None
+    """Whether addresses are ``ENDPOINT/BUCKET`` instead of ``BUCKET.ENDPOINT``; by default with an
+    ``s3_endpoint``."""
+
+    s3_presigned_seconds: PositiveInt | None = None
+    """Answer requests for PNG pictures by a redirection to the object store, whose address is good for this many
+    seconds, instead of by the picture. Scripts of web pages get the picture all the same."""
+
+    s3_public_endpoint: str | None = None
+    """The address of the object store in such redirections; by default ``s3_endpoint``."""
+
+    s3_sweep_seconds: PositiveFloat = 3600
+    """Time between two searches of the bucket for objects that no row refers to, in seconds."""
+
+    s3_grace_seconds: PositiveFloat = 3600
+    """Such objects are deleted when they are older than this many seconds."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.s3_bucket is None and self.pictures == "s3":
+            raise ValueError("UNDERPAINT_S3_BUCKET must name the bucket, since UNDERPAINT_PICTURES is s3")
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("UNDERPAINT_S3_ACCESS_KEY and UNDERPAINT_S3_SECRET_KEY must be set together")
+        if self.s3_bucket is not None and find_spec("boto3") is None:
+            raise ValueError("UNDERPAINT_S3_BUCKET needs boto3: install `underpaint[s3]`")
+        return self
 
 
 class JobSettings(_Settings):

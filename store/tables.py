@@ -214,10 +214,17 @@ class Checkpoint(Base):
     image: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     iterate: Mapped[int | None]
     """The newest iterate that was complete; None before the first."""
-    data: Mapped[bytes]
+    data: Mapped[bytes | None]
+    """The bytes, if they are stored in PostgreSQL (see ``store.pictures``)."""
+    sha256: Mapped[str | None]
+    """Of the bytes, in hexadecimal: the reference to them. None if an older version saved it, which kept ``data``."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
 
-    __table_args__ = (_of_image(), Index("ix_checkpoints_oldest", "created_at"))
+    __table_args__ = (
+        _of_image(),
+        CheckConstraint("data is not null or sha256 is not null", name="kept"),
+        Index("ix_checkpoints_oldest", "created_at"),
+    )
 
 
 class Event(Base):

@@ -124,8 +124,9 @@ class Images:
             self._take(update, results)
         job_id, attempt = self._lease.job_id, self._lease.attempt
         for image, (iterate, checkpoint) in checkpoints.items():
-            saved = (job_id, attempt, image, iterate, checkpoint.to_bytes())
-            self._worker.save(self._lease, lambda session, saved=saved: saves.save_checkpoint(session, *saved))
+            saved = (self._worker.pictures, job_id, attempt, image, iterate, checkpoint.to_bytes())
+            kept = self._worker.save(self._lease, lambda session, saved=saved: saves.save_checkpoint(session, *saved))
+            self._lease.checkpoints.add(kept)
 
     def _tell(self, image: int, plan: Plan) -> None:
         """Called on the engine's thread with the plan of an image."""
@@ -197,6 +198,8 @@ class Images:
                     final=final,
                 ),
             )
+        if saved.checkpoint is not None:
+            self._lease.checkpoints.add(saved.checkpoint)
         if picture is not None:
             if not self._pictured:
                 self._pictured = True

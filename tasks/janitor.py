@@ -232,11 +232,12 @@ class Janitor:
         """Delete jobs, previews, checkpoints and idempotency keys whose retention has passed, then their pictures."""
         with self._sessions.begin() as session:
             pruned = session.execute(retention.prune(self._settings.retention_seconds)).all()
-            session.execute(retention.prune_checkpoints(self._settings.checkpoint_retention_seconds))
+            states = session.execute(retention.prune_checkpoints(self._settings.checkpoint_retention_seconds)).all()
             previews = session.execute(retention.prune_previews(self._settings.preview_retention_seconds)).all()
             session.execute(idempotency.prune(self._settings.idempotency_seconds))
         dropped = [PictureId(job_id, etag) for job_id, etags in pruned for etag in etags]
-        self._pictures.delete(dropped + [PictureId(*preview) for preview in previews])
+        dropped += [PictureId(job_id, digest) for job_id, digest in [*previews, *states] if digest]
+        self._pictures.delete(dropped)
         self._pictures.sweep()
         for job_id, _ in pruned:
             redis_cache.drop(self._redis, job_id)

@@ -8,6 +8,7 @@ from threading import Event, Lock
 from time import monotonic
 from uuid import UUID
 
+from store.pictures import PictureId
 from tasks.engines import ImageUpdate
 
 DROP_SECONDS = 1.0  # how often a thread that waits for a round checks whether the process ends
@@ -32,6 +33,8 @@ class Lease:
         self._accepted = False
         self._accept: Callable[[], None] | None = None
         self._mail: SimpleQueue[ImageUpdate | None] = SimpleQueue()
+        self.checkpoints: set[PictureId] = set()
+        """Those that this run has loaded or saved. When it has ended, most are of no use."""
         self.dropped: Event | None = None
         """Set when no engine computes for the job any more; None: none does."""
 

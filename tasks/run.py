@@ -1,6 +1,7 @@
 """Jobs, one after another: claim one, have its images computed, end it."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from tenacity import Retrying, retry_if_result, wait_exponential
 from contract.fields import Generation
 from contract.words import State, Stopped
 from store import figures, logs, moves, queue_order, saves, wakeups
+from store.pictures import PictureId, Pictures
 from store.saves import LeaseLost
 from store.tables import Image, Job
 from tasks.dispatch import pass_on, send
@@ -111,8 +113,11 @@ def _run(worker: Worker, claimed: Claimed) -> State | None:
     lease = claimed.lease
     worker.metrics.claimed.inc()
     log.info("job %s claimed, attempt %d", lease.job_id, lease.attempt)
-    with worker.leases.holding(lease):
-        state = _end(worker, lease, _compute(worker, claimed))
+    try:
+        with worker.leases.holding(lease):
+            state = _end(worker, lease, _compute(worker, claimed))
+    finally:
+        worker.pictures.delete(lease.checkpoints)  # those that no row refers to any more
     if state is None:
         worker.metrics.leases_lost.inc()
         log.warning("job %s is no longer this worker's: stopped, nothing written", lease.job_id)
@@ -131,8 +136,9 @@ def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
     lease, job, images = claimed
     job_id, attempt = lease.job_id, lease.attempt
     try:
-        left = worker.save(lease, lambda session: _left(session, job_id)) if attempt > 1 else (False, {})
-        again, checkpoints = left
+        left = worker.save(lease, lambda session: _left(session, worker.pictures, job_id)) if attempt > 1 else None
+        again, checkpoints = left or (False, {})
+        lease.checkpoints |= {PictureId(job_id, sha256(found.data).hexdigest()) for found in checkpoints.values()}
         if job.request_id is not None:
             logs.bind(request_id=job.request_id)
         generation = Generation.model_validate(job.generation)
@@ -164,9 +170,9 @@ def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
     return (moves.canceled if lease.stop is Stop.CANCELED else moves.release)(job_id, attempt)
 
 
-def _left(session: Session, job_id: UUID) -> tuple[bool, Mapping[int, saves.SavedCheckpoint]]:
+def _left(session: Session, pictures: Pictures, job_id: UUID) -> tuple[bool, Mapping[int, saves.SavedCheckpoint]]:
     """The results of earlier runs: whether the job is being refined, and its checkpoints."""
-    return bool(session.scalar(figures.refined(job_id))), saves.load_checkpoints(session, job_id)
+    return bool(session.scalar(figures.refined(job_id))), saves.load_checkpoints(session, pictures, job_id)
 
 
 def _end(worker: Worker, lease: Lease, move: moves.Moved | None) -> State | None:

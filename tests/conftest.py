@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -26,6 +26,9 @@ from store.database import sync_engine
 from store.settings import SHIPPED_CATALOG
 from store.tables import Base
 from tests.cli.running import Running, Up, processes_of
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 with warnings.catch_warnings():
     # It warns if XDG_RUNTIME_DIR is not set, as in a container.
@@ -75,6 +78,25 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             client.ping()
         yield url
         server.terminate()
+
+
+@pytest.fixture(scope="session")
+def object_store() -> "Iterator[ObjectStore]":
+    """A server that speaks S3, of this test process."""
+    from tests.object_store import ObjectStore  # it takes seconds to import
+
+    store = ObjectStore()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def s3_settings(object_store: "ObjectStore", postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings that keep pictures in a bucket of their own, which are also set in this process."""
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, **object_store.settings()}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return settings
 
 
 @pytest.fixture(scope="session")

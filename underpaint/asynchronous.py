@@ -189,6 +189,6 @@ class AsyncUnderpaint:
                     outcome = None
                 case Send(call):
                     try:
-                        outcome = await self._http.send(call.request(self._http))
+                        outcome = await self._http.send(call.request(self._http), follow_redirects=call.redirected)
                     except httpx.TransportError as error:
                         outcome = error

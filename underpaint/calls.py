@@ -35,6 +35,7 @@ class Call(Generic[T]):
         read: converts a successful response to the result; raises ValueError, LookupError or TypeError if it cannot.
         repeatable: whether sending it twice has the effect of sending it once.
         hold: seconds for target the server may hold the response.
+        redirected: whether the server may redirect it to another one, which does not get the key.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Json | None = None
     hold: float = 0
+    redirected: bool = False
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """The request to send."""
@@ -104,13 +106,13 @@ def picture(target: AnyJob, image: int, iterate: int | None, format: Format, wai
     job_id = id_of(target)
 
     def read(response: httpx.Response) -> Picture:
-        headers = response.headers
+        answer = response.history[0] if response.history else response  # the object store sends only the picture
         return Picture(
             job=job_id,
             image=image,
-            iterate=int(headers["underpaint-iterate"]),
-            final=headers["underpaint-final"] == "true",
-            media_type=headers["content-type"],
+            iterate=int(answer.headers["underpaint-iterate"]),
+            final=answer.headers["underpaint-final"] == "true",
+            media_type=response.headers["content-type"],
             content=response.content,
         )
 
@@ -121,6 +123,7 @@ def picture(target: AnyJob, image: int, iterate: int | None, format: Format, wai
         params={"wait": seconds} if seconds else {},
         headers={"Accept": f"image/{format}"},
         hold=seconds,
+        redirected=True,
     )
 
 

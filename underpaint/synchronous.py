@@ -186,6 +186,6 @@ class Underpaint:
                     outcome = None
                 case Send(call):
                     try:
-                        outcome = self._http.send(call.request(self._http))
+                        outcome = self._http.send(call.request(self._http), follow_redirects=call.redirected)
                     except httpx.TransportError as error:
                         outcome = error

@@ -92,6 +92,7 @@ def _findings(data_dir: Path, server: str | None, key: str | None, load: bool) -
         yield installation.disk(targets.data)
         yield _up(targets)
         yield services.database(targets.database)
+        yield services.pictures(targets.database)
         yield from services.broker(targets.broker, [card.id for card in cards])
         yield from services.api(targets.server, key)
     yield from probe.findings()

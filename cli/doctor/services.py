@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -15,8 +16,9 @@ from cli.errors import CommandError
 from cli.up import address
 from store import workers
 from store.database import sync_engine
+from store.pictures import PicturesUnavailable
 from store.redis_clients import sync_redis
-from store.settings import is_loopback
+from store.settings import PictureSettings, is_loopback
 from underpaint import BadKey, Problem, Unauthorized, Underpaint, UnderpaintError
 
 START = "Start everything with `underpaint up`"
@@ -47,6 +49,38 @@ def database(url: str | None) -> Finding:
     if standing == "ahead":
         return problem("database", "A newer version of Underpaint has migrated it.", "Install that version here too.")
     return ok("database", f"PostgreSQL {postgres.split()[0]}, with the tables of this version")
+
+
+def pictures(url: str | None) -> Finding:
+    """Checks that the bucket can be used, if pictures are kept in one."""
+    try:
+        settings = PictureSettings()
+    except ValidationError:
+        return skipped("pictures", "not checked: the settings are invalid")
+    if settings.s3_bucket is None:
+        return ok("pictures", "kept in the database")
+    from store.pictures.s3 import S3Pictures
+
+    store = S3Pictures.from_settings(settings, url or "postgresql://")
+    name = f"{settings.s3_bucket} at {settings.s3_endpoint or 'AWS'}"
+    try:
+        store.check()
+        if url is not None and not store.owned():
+            return problem(
+                "pictures",
+                f"The bucket {name} belongs to another database, so that nothing is deleted from it.",
+                "If it replaces that one, run `underpaint pictures adopt`. Else use another bucket or prefix.",
+            )
+    except PicturesUnavailable as error:
+        return problem(
+            "pictures", f"The bucket {name} cannot be used: {error}", "Check UNDERPAINT_S3_*, and that the store runs."
+        )
+    except SQLAlchemyError:
+        return skipped("pictures", "whose they are is not checked, without the database")
+    finally:
+        store.close()
+    where = "there" if settings.pictures == "s3" else "in the database; older ones may be there"
+    return ok("pictures", f"bucket {name}; new ones are kept {where}")
 
 
 def broker(url: str | None, models: Collection[str]) -> Iterator[Finding]:

@@ -1,11 +1,14 @@
-"""Pictures of iterates. A row of ``iterates`` refers to its picture by ``etag``, the SHA-256 of the bytes.
+"""Pictures of iterates, and checkpoints. A row of ``iterates`` refers to its picture by ``etag``, and one of
+``checkpoints`` to its bytes by ``sha256``: both are the SHA-256 of the bytes.
 
-`base` has the protocol that every store of pictures follows, `postgres` the store in use, and `redis_cache` the copies
-that Redis keeps for a while.
+`base` has the protocol that every store follows. `postgres` keeps the bytes in the rows, which is the default, and `s3`
+in a bucket; `references` knows which rows refer to bytes outside of the database, and `move` moves what is kept
+from one to the other. `redis_cache` has the copies that Redis keeps for a while.
 """
 
 from store.pictures.base import PictureId, Pictures, PicturesUnavailable, StoredPicture, database_identity
 from store.pictures.postgres import PostgresPictures
+from store.settings import PictureSettings, StoreSettings
 
 __all__ = ["PictureId", "Pictures", "PicturesUnavailable", "StoredPicture", "database_identity", "open_pictures"]
 
@@ -17,4 +20,9 @@ def open_pictures() -> Pictures:
     Raises:
         ValueError: its settings are invalid.
     """
-    return PostgresPictures()
+    settings = PictureSettings()
+    if settings.s3_bucket is None:
+        return PostgresPictures()
+    from store.pictures.s3 import S3Pictures  # boto3 is an extra, and takes a third of a second to import
+
+    return S3Pictures.from_settings(settings, StoreSettings().database_url)

@@ -1,4 +1,4 @@
-"""The protocol of a store of pictures.
+"""The protocol of a store of pictures, and of the checkpoints of images, which are kept in the same way.
 
 A picture must exist for as long as a row refers to it, and is removed some time after the last such row is gone. The
 callers keep to an order that allows this for stores inside the database and outside of it:
@@ -8,10 +8,14 @@ callers keep to an order that allows this for stores inside the database and out
 2. The statement that drops references, then the commit, then `delete`. A process that dies in between may, too.
 3. `sweep` removes such pictures, and those whose reference was replaced by that of another picture.
 
-The statements of 1 and 2 lock the job's row until their commit. A store outside the database must not delete a picture
-that is put again at the same time. It can lock the row, too: `put` in the caller's session, `delete` and `sweep` in
-sessions of the store. The row is then locked during the store's requests, and a heartbeat that waits for the row renews
-no lease: the store's timeouts must be much shorter than a lease.
+A store outside the database must not delete a picture that is put again at the same time. So it takes a lock of the
+job that nothing else waits for (`store.pictures.references`): `put` shares it until the caller's commit, `delete` and
+`sweep` take what nobody has, in sessions of the store, and look for references under it. The caller's transaction is
+open during the store's request. PostgreSQL ends idle ones of workers after the time of a lease: the store's timeouts
+must be shorter.
+
+Every table that refers to bytes has a line in `store.pictures.references.referenced`. Without it they would be deleted.
+Jobs are not special there: any UUID, for instance that of an upload, can be the owner of bytes.
 
 A store outside the database belongs to the first database that deletes from it, and keeps that database's
 `database_identity`. With any other database it deletes nothing and logs an error: to a copy of the database, or to one
@@ -33,7 +37,7 @@ class PicturesUnavailable(Exception):
 
 
 class PictureId(NamedTuple):
-    """Names a picture. Equal pictures of one job are one picture; jobs share none."""
+    """Names a picture, or a checkpoint. Equal ones of one job are one; jobs share none."""
 
     job_id: UUID
     sha256: str
@@ -52,7 +56,8 @@ class Pictures(Protocol):
     """A store of pictures. Threads and tasks may use it at once."""
 
     def put(self, session: Session, job_id: UUID, picture: bytes) -> StoredPicture:
-        """Store a picture (PNG) of a running job before the row that refers to it is written. Putting it again is safe.
+        """Store a picture (PNG) or a checkpoint of a running job before the row that refers to it is written. Putting
+        it again is safe.
 
         Args:
             session: whose transaction writes the reference; nothing has been executed in it yet.
@@ -71,6 +76,31 @@ class Pictures(Protocol):
 
         Raises:
             PicturesUnavailable: it may be there.
+        """
+        ...
+
+    def load(self, picture: PictureId) -> bytes | None:
+        """The bytes of what was put and is not inline; None if they are not there. Blocks.
+
+        Raises:
+            PicturesUnavailable: they may be there.
+        """
+        ...
+
+    async def url(self, session: AsyncSession, picture: PictureId) -> str | None:
+        """An address at which everybody can fetch a picture (PNG) for a while; None if its bytes have to be sent.
+
+        Args:
+            session: as for `get`.
+        """
+        ...
+
+    def check(self) -> str | None:
+        """Where pictures are kept outside of the database, if it can be reached and used; None if they are kept inside
+        of it. Blocks.
+
+        Raises:
+            PicturesUnavailable: it cannot be used now. The message says why.
         """
         ...
 

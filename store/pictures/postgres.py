@@ -24,6 +24,15 @@ class PostgresPictures:
         its = (iterates.c.job_id == picture.job_id, iterates.c.etag == picture.sha256)
         return await session.scalar(select(iterates.c.picture).where(*its, iterates.c.picture.is_not(None)).limit(1))
 
+    def load(self, picture: PictureId) -> bytes | None:
+        return None
+
+    async def url(self, session: AsyncSession, picture: PictureId) -> str | None:
+        return None
+
+    def check(self) -> str | None:
+        return None
+
     def delete(self, pictures: Collection[PictureId]) -> None:
         pass
 

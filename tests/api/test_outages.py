@@ -67,6 +67,7 @@ def test_not_ready_without_the_broker(without_broker: str) -> None:
         "database": True,
         "broker": False,
         "workers": False,
+        "pictures": True,
         "beat": False,
     }
 

@@ -42,6 +42,7 @@ def test_ready_only_with_a_worker(client: httpx.Client, valkey: redis.Redis) -> 
         "database": True,
         "broker": True,
         "workers": False,
+        "pictures": True,
         "beat": False,
     }
     assert "underpaint worker" in body["detail"]

@@ -40,6 +40,7 @@ def test_all_is_well(running: Running) -> None:
         "disk",
         "up",
         "database",
+        "pictures",
         "broker",
         "workers",
         "beat",

@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -15,7 +14,7 @@ from sqlalchemy.pool import QueuePool
 from store.database import sync_engine, sync_sessions
 from store.outages import DATABASE_AWAY, reason
 from store.pictures import PictureId, StoredPicture, database_identity
-from store.tables import Iterate, Job
+from store.pictures.references import referenced, share, take
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +28,23 @@ class FolderPictures:
         self._sessions = sync_sessions(self._engine)
 
     def put(self, session: Session, job_id: UUID, picture: bytes) -> StoredPicture:
-        session.execute(_locked(job_id))
+        session.execute(share(job_id))
         stored = StoredPicture(sha256(picture).hexdigest(), None)
         self._file(PictureId(job_id, stored.sha256)).write_bytes(picture)
         return stored
 
     async def get(self, session: AsyncSession, picture: PictureId) -> bytes | None:
+        return self.load(picture)
+
+    def load(self, picture: PictureId) -> bytes | None:
         file = self._file(picture)
         return file.read_bytes() if file.exists() else None
+
+    async def url(self, session: AsyncSession, picture: PictureId) -> str | None:
+        return None
+
+    def check(self) -> str | None:
+        return f"the folder {self._folder}"
 
     def delete(self, pictures: Collection[PictureId]) -> None:
         try:
@@ -67,9 +75,9 @@ class FolderPictures:
 
     def _delete(self, picture: PictureId) -> None:
         with self._sessions.begin() as session:
-            session.execute(_locked(picture.job_id))
-            rows = select(Iterate.iterate).where(Iterate.job_id == picture.job_id, Iterate.etag == picture.sha256)
-            if session.scalars(rows).first() is None:
+            if not session.scalars(take([picture.job_id])).all():
+                return  # it is put at the moment
+            if picture not in {PictureId(*row) for row in session.execute(referenced([picture.job_id]))}:
                 self._file(picture).unlink(missing_ok=True)
 
     def _is_owned(self) -> bool:
@@ -91,7 +99,3 @@ class FolderPictures:
 
     def _file(self, picture: PictureId) -> Path:
         return self._folder / f"{picture.sha256}-of-{picture.job_id}"
-
-
-def _locked(job_id: UUID) -> Select[UUID]:
-    return select(Job.id).where(Job.id == job_id).with_for_update()

@@ -23,33 +23,52 @@ from store import moves, reads, retention, saves
 from store.database import async_engine, async_sessions
 from store.pictures import PictureId, Pictures
 from store.pictures.postgres import PostgresPictures
-from store.tables import Iterate
+from store.pictures.s3 import S3Pictures
+from store.settings import PictureSettings
+from store.tables import Checkpoint, Iterate
 from tests.store.conftest import Driver
 from tests.store.folder_pictures import FolderPictures
 
+STATES = sha256(b"states").hexdigest()  # the checkpoint that a driver saves
+
 
 class Kind(NamedTuple):
-    """A store, and which pictures it keeps bytes of."""
+    """A store, and what it keeps the bytes of."""
 
     pictures: Pictures
-    kept: Callable[[], set[PictureId]]
+    everything: Callable[[], set[PictureId]]
+
+    def kept(self) -> set[PictureId]:
+        """The pictures."""
+        return {each for each in self.everything() if each.sha256 != STATES}
 
 
-@pytest.fixture(params=["postgres", "folder"])
+@pytest.fixture(params=["postgres", "folder", "s3"])
 def kind(
     request: pytest.FixtureRequest, database: Engine, postgres_url: str, driver: Driver, tmp_path: Path
 ) -> Iterator[Kind]:
     def in_rows() -> set[PictureId]:
         with Session(database) as session:
-            rows = session.execute(select(Iterate.job_id, Iterate.picture).where(Iterate.picture.is_not(None)))
-            return {PictureId(job_id, sha256(picture or b"").hexdigest()) for job_id, picture in rows}
+            rows = session.execute(
+                select(Iterate.job_id, Iterate.picture)
+                .where(Iterate.picture.is_not(None))
+                .union_all(select(Checkpoint.job_id, Checkpoint.data))
+            )
+            return {PictureId(job_id, sha256(data or b"").hexdigest()) for job_id, data in rows}
 
-    folder = FolderPictures(tmp_path, postgres_url)
-    made = Kind(PostgresPictures(), in_rows) if request.param == "postgres" else Kind(folder, folder.kept)
+    if request.param == "postgres":
+        made = Kind(PostgresPictures(), in_rows)
+    elif request.param == "folder":
+        folder = FolderPictures(tmp_path, postgres_url)
+        made = Kind(folder, folder.kept)
+    else:
+        request.getfixturevalue("s3_settings")
+        bucket = S3Pictures.from_settings(PictureSettings(), postgres_url)
+        made = Kind(bucket, lambda: set(bucket.kept()))
     driver.pictures = made.pictures
     yield made
     made.pictures.close()
-    assert not folder.connected
+    assert not isinstance(made.pictures, FolderPictures) or not made.pictures.connected
 
 
 def named(job_id: UUID, *pictures: bytes) -> set[PictureId]:
@@ -153,13 +172,41 @@ def test_old_jobs_return_their_pictures(driver: Driver, kind: Kind):
     for image in (0, 1):
         driver.save(job_id, image=image, iterate=0)
         driver.save(job_id, image=image, iterate=1, picture=b"%d" % image)
-    driver.do(moves.canceled(job_id, 1))
+    driver.do(moves.succeed(job_id, 1, "converged"))
     ((pruned, etags),) = driver.session.execute(retention.prune(0)).all()
     driver.session.commit()
     assert pruned == job_id
-    assert {PictureId(job_id, etag) for etag in etags} == named(job_id, b"png", b"0", b"1")
+    assert {PictureId(job_id, etag) for etag in etags} == named(job_id, b"png", b"0", b"1", b"states")
     kind.pictures.delete([PictureId(job_id, etag) for etag in etags])
-    assert kind.kept() == set()
+    assert kind.everything() == set()
+
+
+def test_checkpoints_are_loaded_and_go_when_they_are_replaced(driver: Driver, kind: Kind):
+    job_id = driver.claimed(images=2)
+    first = driver.save(job_id, iterate=0, checkpoint=b"first").checkpoint
+    other = saves.save_checkpoint(driver.session, kind.pictures, job_id, 1, 1, None, b"begun")
+    driver.save(job_id, iterate=1, checkpoint=b"second")
+    loaded = saves.load_checkpoints(driver.session, kind.pictures, job_id)
+    driver.session.rollback()
+    assert {image: found[:2] for image, found in loaded.items()} == {0: (1, b"second"), 1: (None, b"begun")}
+    assert first is not None
+    kind.pictures.delete([first, other])
+    assert kind.everything() == named(job_id, b"png", b"second", b"begun")
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_checkpoints_go_when_their_retention_has_passed(driver: Driver, kind: Kind, crash: bool):
+    job_id = driver.claimed()
+    driver.save(job_id, final=True)
+    driver.do(moves.succeed(job_id, 1, "converged"))
+    dropped = [PictureId(*row) for row in driver.session.execute(retention.prune_checkpoints(0))]
+    driver.session.commit()
+    assert set(dropped) == named(job_id, b"states")
+    if crash:
+        kind.pictures.sweep()
+    else:
+        kind.pictures.delete(dropped)
+    assert kind.everything() == named(job_id, b"png")
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -211,10 +258,10 @@ def test_no_database_deletes_the_pictures_of_another_one(
             kept = owner.kept()
             other.delete(kept)
             assert other.sweep() == 0
-            assert owner.kept() == kept == named(job_id, b"png")
+            assert owner.kept() == kept == named(job_id, b"png", b"states")
             assert caplog.text.count("another database") == 2
             (tmp_path / "owner").unlink()  # the copy takes its place
-            assert other.sweep() == 1
+            assert other.sweep() == 2
             owner.close()
             other.close()
         finally:
@@ -249,3 +296,5 @@ def test_nothing_is_lost_or_left_whatever_happens_at_once(
     kind.pictures.sweep()
     rows = driver.session.execute(select(Iterate.job_id, Iterate.etag).where(Iterate.etag.is_not(None)))
     assert kind.kept() == {PictureId(job_id, etag or "") for job_id, etag in rows}
+    states = driver.session.scalars(select(Checkpoint.job_id))
+    assert kind.everything() - kind.kept() == {PictureId(job_id, STATES) for job_id in states}

@@ -63,6 +63,7 @@ class Process:
         """Hand back the running jobs, and end the threads."""
         self.worker.leases.close(20)
         self._threads.shutdown()
+        self.worker.pictures.close()
 
 
 Start = Callable[..., Process]

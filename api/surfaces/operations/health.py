@@ -43,8 +43,9 @@ async def health(request: Request, response: Response) -> Health:
     responses=responses(NotReady),
 )
 async def readiness(services: WithServices, response: Response) -> Readiness:
-    """Checks that the database has the tables, that the broker responds, and that there is a worker. If one of them
-    fails, the response is a problem that has `checks` as well. Whether there is a beat is shown in `checks` alone."""
+    """Checks that the database has the tables, that the broker responds, that pictures can be stored, and that there is
+    a worker. If one of them fails, the response is a problem that has `checks` as well. Whether there is a beat is
+    shown in `checks` alone."""
     checks = await check(services)
     wrong = [found.detail for name, found in checks if name != "beat" and not found.ok]
     if wrong:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from api.http.body import Sent
 from api.services import Services
 from store import workers
+from store.pictures import PicturesUnavailable
 from store.tables import Base
 
 TIMEOUT = 3.0  # s for each check
@@ -28,6 +29,8 @@ class Checks(Sent):
     database: Check
     broker: Check
     workers: Check
+    pictures: Check
+    """Whether pictures can be stored and read."""
     beat: Check
     """Whether the janitor runs. Jobs are accepted and run without it, so that the server is still ready. But the jobs
     of a worker that dies, and webhooks, wait until it is back."""
@@ -35,13 +38,14 @@ class Checks(Sent):
 
 async def check(services: Services) -> Checks:
     """Make all checks, at the same time."""
-    database, broker, there, beat = await asyncio.gather(
+    database, broker, there, pictures, beat = await asyncio.gather(
         _timed(_database, services, "The database cannot be reached: see that PostgreSQL runs."),
         _timed(_broker, services, "The broker cannot be reached: see that Redis or Valkey runs."),
         _timed(_workers, services, "Workers cannot be seen while the broker cannot be reached."),
+        _timed(_pictures, services, "The object store cannot be reached: see that it runs."),
         _timed(_beat, services, "Beat cannot be seen while the broker cannot be reached."),
     )
-    return Checks(database=database, broker=broker, workers=there, beat=beat)
+    return Checks(database=database, broker=broker, workers=there, pictures=pictures, beat=beat)
 
 
 async def _timed(probe: Callable[[Services], Awaitable[Check]], services: Services, gone: str) -> Check:
@@ -77,6 +81,15 @@ async def _workers(services: Services) -> Check:
     if not there:
         return Check(ok=False, detail="No worker is there: start one with `underpaint worker`.")
     return Check(ok=True, detail=f"Workers: {', '.join(there)}.")
+
+
+async def _pictures(services: Services) -> Check:
+    try:
+        place = await asyncio.to_thread(services.pictures.check)
+    except PicturesUnavailable as error:
+        log.warning("the object store cannot be used: %s", error)
+        return Check(ok=False, detail="The object store cannot be used: the log of the API says why.")
+    return Check(ok=True, detail=f"Pictures are kept in {place or 'the database'}.")
 
 
 async def _beat(services: Services) -> Check:

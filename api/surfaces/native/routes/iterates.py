@@ -19,6 +19,7 @@ from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
 from api.surfaces.native.parameters import ImageNumber, IterateNumber, JobId
 from store import reads
+from store.pictures import PictureId
 
 router = APIRouter(tags=["pictures"])
 
@@ -79,6 +80,7 @@ async def list_iterates(
             "content": {form.media_type: {} for form in pictures.FORMATS},
         },
         _304={"description": "It is the picture that `If-None-Match` names."},
+        _307={"description": "It is at `Location`, in the object store, for a while; if the server is set up so."},
     ),
     dependencies=[BY_LINK, BY_SIGNATURE],
 )
@@ -133,5 +135,12 @@ async def get_picture(
         headers["Content-Location"] = links.picture(job_id, image, found.iterate)
     if not_modified(if_none_match, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    # A page's script could not read it from there, unless the object store allows its origin.
+    if form is pictures.PNG and request.headers.get("sec-fetch-mode") != "cors":
+        async with services.reading.begin() as session:
+            elsewhere = await services.pictures.url(session, PictureId(job_id, found.etag))
+        if elsewhere is not None:
+            headers |= {"Location": elsewhere, "Cache-Control": "no-store"}
+            return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
     png = await read_picture(services, job_id, image, found)
     return Response(await pictures.transcode(png, form), headers=headers, media_type=form.media_type)

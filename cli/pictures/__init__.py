@@ -1,0 +1,1 @@
+"""`underpaint pictures`: where pictures and checkpoints are kept."""
