@@ -10,6 +10,7 @@ from sampler.methods.serial import Serial
 from sampler.methods.srds.parareal import Parareal
 from sampler.methods.srds.plan import choose_blocks, predict
 from sampler.models import Source, load_model
+from sampler.original import Original, original_from
 from sampler.planner import plan
 from sampler.sample import SamplingFailed, sample
 from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
@@ -28,6 +29,7 @@ __all__ = [
     "InvalidCheckpoint",
     "Iterate",
     "Model",
+    "Original",
     "Parareal",
     "Plan",
     "Progress",
@@ -46,6 +48,7 @@ __all__ = [
     "ddpm_grid",
     "doubled",
     "load_model",
+    "original_from",
     "plan",
     "predict",
     "sample",

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from sampler.original import Original
 from sampler.solvers import Solver
 
 
@@ -52,6 +53,7 @@ class Model(Denoiser, Protocol):
         width: int | None = None,
         seed: int = 0,
         eta: float = 0.0,
+        original: Original | None = None,
     ) -> Solver:
         """A solver over this model's grid of `steps` steps.
 
@@ -61,14 +63,24 @@ class Model(Denoiser, Protocol):
             height, width: of the picture, in pixels; some flow models' grids depend on it. None for the model's own.
             seed: of the noise that stochastic solvers add.
             eta: how much noise "ddim" adds, from 0 (none) to 1.
+            original: the picture to begin with, of this height and width: the grid then begins at the point that its
+                strength asks for, and `seed` is also that of its noise.
 
         Raises:
             ValueError: `steps` out of range, or a solver that this model does not have.
         """
         ...
 
-    def noise(self, seed: int, height: int, width: int) -> Tensor:
+    def noise(
+        self, seed: int, height: int, width: int, *, original: Original | None = None, steps: int | None = None
+    ) -> Tensor:
         """Unit normal noise (c, h, w) on `device` for a picture of `height` x `width` pixels; the same on every device.
+
+        Args:
+            seed: of the noise.
+            height, width: of the picture.
+            original: the picture to begin with: the noise is what is drawn after it was encoded.
+            steps: of the grid; with an original only.
 
         Raises:
             ValueError: a size that the model cannot make.
@@ -84,6 +96,8 @@ class Model(Denoiser, Protocol):
         steps: int | None = None,
         height: int | None = None,
         width: int | None = None,
+        original: Original | None = None,
+        seed: int = 0,
         **options: float,
     ) -> Condition:
         """Encode a prompt.
@@ -91,6 +105,8 @@ class Model(Denoiser, Protocol):
         Args:
             steps: of the grid; some pipelines guide differently at some of them. None if that does not matter.
             height, width: of the picture, in pixels; None for any.
+            original: the picture to begin with.
+            seed: of its noise; with an original only.
             options: guidance settings that only some models take, such as `guidance_rescale` (0 to 1, 0 is off) and
                 `true_cfg_scale` (above 1: classifier-free guidance of a model whose `guidance_scale` is an input of the
                 network).

@@ -34,6 +34,7 @@ class Grid:
         noise: the state at point 0 is this times unit noise (diffusers' `init_noise_sigma`, in our frame).
         departs, arrives: the pairs (alpha, sigma) and (alpha_to, sigma_to) as floats, in the same order: arithmetic on
             a few floats takes a tenth of the time of operations on tensors.
+        visits: the pairs (alpha, sigma) at points 0 .. N; the last one is the image itself.
     """
 
     timestep: Tensor
@@ -44,16 +45,25 @@ class Grid:
     noise: float = 1.0
     departs: list[Level] = field(init=False, repr=False, compare=False)
     arrives: list[Level] = field(init=False, repr=False, compare=False)
+    visits: list[Level] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # It is frozen from here on.
         object.__setattr__(self, "departs", _levels(self.alpha, self.sigma))
         object.__setattr__(self, "arrives", _levels(self.alpha_to, self.sigma_to))
+        object.__setattr__(self, "visits", [*self.departs, (1.0, 0.0)])
 
     @property
     def steps(self) -> int:
         """N, the number of serial steps."""
         return len(self.timestep)
+
+    def after(self, skipped: int) -> "Grid":
+        """The grid from point `skipped` on, for a state that is no longer pure noise; 0 leaves it as it is."""
+        if skipped == 0:
+            return self
+        alpha, sigma, *to = (each[skipped:] for each in (self.alpha, self.sigma, self.alpha_to, self.sigma_to))
+        return Grid(self.timestep[skipped:], alpha, sigma, to[0], to[1])
 
 
 def _levels(alpha: Tensor, sigma: Tensor) -> list[Level]:

@@ -7,6 +7,7 @@ from sampler.cost import flat
 from sampler.denoiser import Model
 from sampler.engine import Engine
 from sampler.methods import Circumstances, Stopping, Wish
+from sampler.original import Original
 from sampler.planner import AUTO, plan
 from sampler.trajectory import Iterate, Status
 
@@ -34,6 +35,7 @@ def sample(
     wish: Wish = "latency",
     round_width: int = 16,
     engine: Engine | None = None,
+    original: Original | None = None,
     **options: float,
 ) -> Iterator[Iterate]:
     """Yield the iterates of one picture, each a whole image: rough ones first, the result last.
@@ -51,17 +53,19 @@ def sample(
         round_width: evaluations a round.
         engine: an engine over this model that has made pictures before and knows what rounds cost; its width is used
             then. None for a new one.
+        original: a picture of this size to begin with, see `sampler.original.original_from`.
         options: of guidance, see `Model.encode`.
 
     Raises:
         SamplingFailed: the model failed or returned values that are not finite.
         ValueError: an argument out of range.
     """
-    made = model.solver(steps, solver, height=height, width=width, seed=seed, eta=eta)
-    noise = model.noise(seed, height, width)
+    made = model.solver(steps, solver, height=height, width=width, seed=seed, eta=eta, original=original)
+    noise = model.noise(seed, height, width, original=original, steps=steps)
     condition = model.encode(
-        prompt, negative_prompt, guidance_scale, steps=steps, height=height, width=width, **options
-    )
+        prompt, negative_prompt, guidance_scale,
+        steps=steps, height=height, width=width, original=original, seed=seed, **options,
+    )  # fmt: skip
     engine = engine or Engine(model, round_width)
     cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat
     stopping = Stopping(tolerance, max_iterations)

@@ -13,7 +13,7 @@ from torch import Tensor
 from sampler import tuning
 from sampler.cost import Curve, flat
 from sampler.methods.base import Candidate, Circumstances, Method, Plan, Stopping
-from sampler.solvers import Solver
+from sampler.solvers import Solver, kept_by
 from sampler.solvers.base import x0_from
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
 from sampler.vectors import residual
@@ -57,7 +57,9 @@ class Serial(Trajectory):
         if not self._shown_at or (point and point not in self._shown_at):
             return []
         before = self._predicted
-        self._predicted = x0_from(state[0], outputs[0], *self._solver.grid.departs[point], self._solver.prediction)
+        predicted = x0_from(state[0], outputs[0], *self._solver.grid.departs[point], self._solver.prediction)
+        kept = kept_by(self._solver)
+        self._predicted = predicted if kept is None else kept.put_back(predicted, self._solver.grid.visits[-1])
         if before is None:
             return []
         return self._show(self._predicted, residual(self._predicted, before), None)

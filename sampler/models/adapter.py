@@ -8,7 +8,9 @@ What is assumed of a pipeline, and checked when it is loaded (`UnsupportedModel`
    that the loop has visited before.
 4. A sample is the latents of a picture, (1, c, h, w) or (1, c, f, h, w), or its tokens, (1, h w, c); each of them
    covers as many pixels along each side, at every size.
-5. Its network's arguments hold the rows of a batch in a way that one call for two pictures shows (see
+5. A picture to begin with is noised by `scheduler.add_noise` or `scale_noise` before the loop; what a mask keeps is put
+   back after each step, and is noised by the same function.
+6. Its network's arguments hold the rows of a batch in a way that one call for two pictures shows (see
    `sampler.models.rows`), and its rows do not depend on each other.
 """
 
@@ -28,12 +30,16 @@ import torch
 from torch import Tensor
 
 from sampler.errors import UnsupportedModel
+from sampler.grid import Level
 from sampler.models import rows
 from sampler.models.driven import NetworkCall, Output, Prepared, Run, Step, is_network, parameters
 from sampler.models.process import Process
 from sampler.models.rows import Arguments, Place
+from sampler.models.siblings import arguments as arguments_of
+from sampler.models.siblings import blank, kinds, own_kind, sibling
 from sampler.models.upcast import finite
-from sampler.solvers import Solver
+from sampler.original import Kind, Original
+from sampler.solvers import FromPicture, Kept, Solver
 
 # Runs that wait for their condition's next evaluation, at most: each holds the embeddings of its prompt.
 WAITING = 64
@@ -41,6 +47,8 @@ WAITING = 64
 STEPS = 4
 # The steps of the check at the start, of which it visits some in the middle; and its guidance, as a model takes it.
 CHECKED = 20
+# How much of the noise the picture gets where it does not matter.
+STRENGTH = 0.8
 GUIDED = {"true_cfg_scale": 4.0}
 # Sizes to be tried for what does not depend on the size.
 SIZES = (64, 128, 256, 512, 1024)
@@ -57,10 +65,14 @@ class Condition:
 
     Attributes:
         arguments: they.
+        original: the picture that it begins with; None for noise alone.
+        seed: of what the pipeline draws to encode the original.
         signature: see `sampler.denoiser.Condition.signature`.
     """
 
     arguments: tuple[tuple[str, Any], ...]
+    original: Original | None = None
+    seed: int = 0
     signature: Hashable = field(default=None, compare=False)
 
 
@@ -86,6 +98,21 @@ class Latents:
         """(c, h, w) of the state for a picture of this size."""
         h, w = height // self.scale, width // self.scale
         return sample[0].numel() // max(1, h * w), h, w
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a pipeline begins with, as states (c, h, w).
+
+    Attributes:
+        noise: unit normal.
+        image: the latents of the picture; None if the pipeline begins with noise alone.
+        kept: what a mask keeps; None without a mask, or if the network is told of it instead.
+    """
+
+    noise: Tensor
+    image: Tensor | None
+    kept: Kept | None
 
 
 @dataclass(slots=True)
@@ -135,20 +162,29 @@ class PipelineModel:
     Attributes:
         pipeline: as it was given; it is not changed.
         process: its noise process.
+        kind: what it is made from beside text; None for text alone.
+        kinds: what it, or another pipeline of the same parts, can be made from.
         network: the name of the component that its loop calls.
         latents: how its samples cover a picture.
         parameters: of its `__call__`, by name.
         some_size: a height and width that it makes.
     """
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, parent: "PipelineModel | None" = None) -> None:
         """Take over a pipeline that is on its device already.
+
+        Args:
+            pipeline: it.
+            parent: the model of the same parts, for a pipeline that takes a picture.
 
         Raises:
             UnsupportedModel: it is not what the adapter assumes, or its scheduler cannot be sampled.
         """
         self.pipeline = pipeline
-        self.process = Process(pipeline.scheduler)
+        self.process = parent.process if parent else Process(pipeline.scheduler)
+        self.kind: Kind | None = own_kind(type(pipeline))
+        self.kinds = kinds(type(pipeline))
+        self._parent = parent
         self.parameters = parameters(pipeline)
         self._prepared = Prepared(pipeline)
         self._device: torch.device = pipeline._execution_device
@@ -159,11 +195,16 @@ class PipelineModel:
         self._perturbs = False  # whether its pipeline sets other processors of attention for some requests
         self._constants: list[Any] = []
         self._schedule = lru_cache(maxsize=64)(self._read_schedule)
-        with torch.inference_mode():
-            self.network, self.latents, self.some_size = self._examine()
+        self._begun = lru_cache(maxsize=4)(self._read_begun)
+        self._siblings: dict[Kind, PipelineModel] = {}
+        if parent:
+            self.network, self.latents, self.some_size = parent.network, parent.latents, parent.some_size
+        else:
+            with torch.inference_mode():
+                self.network, self.latents, self.some_size = self._examine()
         try:
             self._check_rows(*self.some_size)
-        except (RuntimeError, TypeError, AttributeError, NameError) as error:
+        except (RuntimeError, TypeError, AttributeError, NameError, ValueError) as error:
             raise UnsupportedModel(f"its loop fails: {type(error).__name__}: {error}") from error
         self._waiting.clear()
 
@@ -183,44 +224,134 @@ class PipelineModel:
         width: int | None = None,
         seed: int = 0,
         eta: float = 0.0,
+        original: Original | None = None,
     ) -> Solver:
         """See `sampler.denoiser.Model.solver`."""
+        if (other := self.for_original(original)) is not self:
+            return other.solver(steps, name, height=height, width=width, seed=seed, eta=eta, original=original)
         trained = int(self.pipeline.scheduler.config.num_train_timesteps)
         if not 1 <= steps <= trained:
             raise ValueError(f"steps must be from 1 to {trained} (the model's training timesteps), not {steps}")
-        return self.process.solver(steps, name, seed, eta, **self._schedule(steps, height, width))
+        if original is None:
+            return self.process.solver(steps, name, seed, eta, **self._schedule(steps, height, width))
+        schedule = self._schedule(steps, original.height, original.width, original.strength)
+        begun = self._begun(original, seed, steps)
+        return FromPicture(self.process.solver(steps, name, seed, eta, **schedule), begun.image, begun.kept)
 
-    def _read_schedule(self, steps: int, height: int | None, width: int | None) -> dict[str, Any]:
-        """What the pipeline passes to its scheduler's `set_timesteps` beside the number of steps: `sigmas`, `mu`."""
+    def for_original(self, original: Original | None) -> "PipelineModel":
+        """The model for what a picture is made from.
+
+        Raises:
+            ValueError: there is none.
+        """
+        kind = original and original.kind
+        if kind == self.kind or self._parent is not None:
+            return self
+        if kind is None:
+            what = "an image" if self.kind == "image" else "an image and a mask"
+            raise ValueError(f"this model needs {what}: it changes pictures")
+        if kind not in self.kinds:
+            raise ValueError(f"this model takes no {kind}: choose another model, or leave it out")
+        if kind not in self._siblings:
+            try:
+                self._siblings[kind] = PipelineModel(sibling(self.pipeline, kind), self)
+            except UnsupportedModel:
+                if kind == "image":
+                    raise
+                # The rule of a mask is the same for all: see `_kept`.
+                self._siblings[kind] = self.for_original(replace(original, mask=None)) if original else self
+        return self._siblings[kind]
+
+    def _read_schedule(
+        self, steps: int, height: int | None, width: int | None, strength: float | None = None
+    ) -> dict[str, Any]:
+        """What the pipeline passes to its scheduler's `set_timesteps` beside the number of steps: `sigmas`, `mu`; and
+        how many steps it leaves out."""
         with torch.inference_mode():
-            row = self._begin(self._plain(height, width) | {"num_inference_steps": steps})
+            row = self._begin(self._plain(height, width, strength) | {"num_inference_steps": steps})
         used = row.run.pipeline.scheduler
         fresh = copy(self.pipeline.scheduler)
         fresh.set_timesteps(**used.schedule)
         schedule = {k: v for k, v in used.schedule.items() if k != "num_inference_steps"}
         if hasattr(fresh, "sigmas") and not torch.equal(fresh.sigmas, used.sigmas.cpu()):
             schedule["changed"] = used.sigmas.cpu().clone()
+        if skipped := len(used.timesteps) - len(row.times):
+            schedule["skipped"] = skipped // getattr(used, "order", 1)
+            if schedule["skipped"] >= steps:
+                raise ValueError(f"strength {strength} leaves none of {steps} steps: raise one of them")
         return schedule
 
-    def noise(self, seed: int, height: int, width: int) -> Tensor:
-        """Unit normal noise (c, h, w) for a picture of `height` x `width` pixels; the same on every device.
-
-        Raises:
-            ValueError: a size that the model cannot make.
-        """
+    def noise(
+        self, seed: int, height: int, width: int, *, original: Original | None = None, steps: int | None = None
+    ) -> Tensor:
+        """See `sampler.denoiser.Model.noise`."""
+        if (other := self.for_original(original)) is not self:
+            return other.noise(seed, height, width, original=original, steps=steps)
         latents = self.latents
         if latents.fixed and latents.fixed != (height, width):
             raise ValueError("height and width must be {} and {}".format(*latents.fixed) + f", not {height} x {width}")
         if height % latents.multiple or width % latents.multiple or min(height, width) < latents.multiple:
             raise ValueError(f"height and width must be multiples of {latents.multiple}, not {height} x {width}")
+        if original is not None:
+            if (original.height, original.width) != (height, width):
+                raise ValueError(
+                    f"the image must have {width} x {height} pixels, not {original.width} x {original.height}"
+                )
+            return self._begun(original, seed, steps or STEPS).noise.clone()
         arguments = self._plain(height, width) | {"generator": torch.Generator().manual_seed(seed)}
         with torch.inference_mode():
-            sample = self._begin(arguments).step.sample
-            shape = latents.shape(sample, height, width)
-            if sample[0].numel() != shape[0] * shape[1] * shape[2]:
-                raise ValueError(f"height and width must be others than {height} x {width}: the model rounds them")
-            state = _state(sample, shape).float()
+            state = self._shaped(self._begin(arguments).step.sample, height, width)
         return state.clone()  # outside of inference mode, whose tensors cannot be changed there
+
+    def _shaped(self, sample: Tensor, height: int, width: int) -> Tensor:
+        """A sample as a state (c, h, w) of a picture of this size."""
+        shape = self.latents.shape(sample, height, width)
+        if sample[0].numel() != shape[0] * shape[1] * shape[2]:
+            raise ValueError(f"height and width must be others than {height} x {width}: the model rounds them")
+        return _state(sample, shape).float()
+
+    def _read_begun(self, original: Original, seed: int, steps: int) -> Begun:
+        """What the pipeline begins with: noise and the picture's latents, drawn as it draws them. What its loop does to
+        a sample after a step is linear in the sample, the picture and the noise, and is found by trying."""
+        arguments = self._plain(original.height, original.width) | {
+            "original": original, "num_inference_steps": steps, "generator": None,
+        }  # fmt: skip
+
+        def begin(level: Level) -> Row:
+            return self._begin(arguments | {"generator": torch.Generator().manual_seed(seed)}, level=level)
+
+        def after(row: Row, answer: Tensor, level: Level) -> Tensor:
+            """The sample that the loop makes of the answer to a step."""
+            row.run.level, row.run.point = level, (row.times[0], 0)
+            stop = self._answered(row.run, row.run.advance(answer.expand_as(row.step.sample)), self._real, [])
+            assert isinstance(stop, Step)
+            return stop.sample
+
+        with torch.inference_mode():
+            row = begin((1.0, 0.0))
+            sample, size = row.step.sample, (original.height, original.width)
+            zero, one = sample.new_zeros(()), sample.new_ones(())
+            image, noise = sample if "before" in row.run.noised else None, begin((0.0, 1.0)).step.sample
+            known = after(row, zero, (1.0, 0.0))
+            free = after(row, one, (1.0, 0.0)) - known
+            kept = None
+            if not bool((free == 1).all()):
+                if "in" not in row.run.noised:
+                    raise UnsupportedModel("what its mask keeps does not follow the noise levels of its scheduler")
+                parts = [self._shaped(each, *size) for each in (free, known, after(row, zero, (0.0, 1.0)))]
+                kept = Kept(*parts)
+            noise = self._shaped(noise, *size)
+            image = None if image is None else self._shaped(image, *size)
+            if original.mask is not None and "mask_image" not in self.parameters:
+                if image is None:
+                    raise UnsupportedModel("its pipeline begins with noise alone, so that nothing can be kept")
+                kept = _kept(original, noise, image)
+                if original.strength == 1:
+                    image = None  # as diffusers' inpainting pipelines do
+        # Outside of inference mode, whose tensors cannot be changed there.
+        if kept is not None:
+            kept = Kept(*(each.clone() for each in (kept.free, kept.image, kept.noise)))
+        return Begun(noise.clone(), None if image is None else image.clone(), kept)
 
     def encode(
         self,
@@ -231,9 +362,18 @@ class PipelineModel:
         steps: int | None = None,
         height: int | None = None,
         width: int | None = None,
+        original: Original | None = None,
+        seed: int = 0,
         **options: float,
     ) -> Condition:
         """See `sampler.denoiser.Model.encode`. What exceeds a text encoder's length is cut off, as diffusers does."""
+        if (other := self.for_original(original)) is not self:
+            return other.encode(
+                prompt, negative_prompt, guidance_scale,
+                steps=steps, height=height, width=width, original=original, seed=seed, **options,
+            )  # fmt: skip
+        if original is not None and original.strength is not None and "strength" not in self.parameters:
+            raise ValueError("this model takes no strength: leave it out")
         if unknown := [name for name in options if name not in self.parameters]:
             raise ValueError(f"this model does not take {', '.join(unknown)}: leave it out")
         arguments: dict[str, Any] = {"prompt": prompt, "guidance_scale": guidance_scale, **options}
@@ -244,12 +384,12 @@ class PipelineModel:
             arguments["class_labels"] = (self._label(prompt),)
         arguments |= {"num_inference_steps": steps or STEPS, "height": height, "width": width}
         taken = [(k, v) for k, v in arguments.items() if k in self.parameters and v is not None]
-        condition = Condition(tuple(taken))
+        condition = Condition(tuple(taken), original, seed)
         with torch.inference_mode():
             row = self._take(condition)
         self._give_back(condition, row)
         shapes = tuple((arguments.network, arguments.shapes) for arguments in row.calls)
-        return replace(condition, signature=shapes)
+        return replace(condition, signature=(self.kind, shapes))
 
     def _label(self, prompt: str) -> int:
         """The class that a prompt names, by its number or its name."""
@@ -266,7 +406,8 @@ class PipelineModel:
         """Samples (b, c, h, w) to pictures (b, H, W, 3), uint8 on the CPU."""
 
         def decoded() -> Tensor:
-            row = self._begin(self._plain(*self.latents.size(samples.shape)), len(samples))
+            height, width = self.latents.size(samples.shape)
+            row = self._begin(self._plain(height, width), len(samples))
             return torch.from_numpy(row.enter(samples, None)[0])
 
         with torch.inference_mode():
@@ -275,6 +416,8 @@ class PipelineModel:
 
     def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> Tensor:
         """See `sampler.denoiser.Denoiser.denoise`."""
+        if (other := self.for_original(conditions[0].original)) is not self:
+            return other.denoise(x, timestep, conditions)
         conditions = [self._sized(condition, x.shape) for condition in conditions]
         with torch.inference_mode():
             taken = [self._take(condition) for condition in conditions]
@@ -334,7 +477,7 @@ class PipelineModel:
         """Where the rows lie in a call's arguments."""
         if arguments.skeleton not in self._places:
             if arguments.paths not in self._learned:
-                one, two = (self._begin(dict(condition.arguments), pictures).calls for pictures in (1, 2))
+                one, two = (self._begin(_asked(condition), pictures).calls for pictures in (1, 2))
                 self._learned |= {a.paths: rows.learn(a, b) for a, b in zip(one, two, strict=True)}
             if arguments.paths not in self._learned:
                 raise UnsupportedModel("its loop calls the network with other arguments at some time points")
@@ -346,7 +489,7 @@ class PipelineModel:
     def _take(self, condition: Condition) -> Row:
         """A run of a condition that waits for a sample."""
         waiting = self._waiting.get(condition)
-        return waiting.pop() if waiting else self._begin(dict(condition.arguments))
+        return waiting.pop() if waiting else self._begin(_asked(condition))
 
     def _give_back(self, condition: Condition, row: Row) -> None:
         waiting = self._waiting
@@ -361,57 +504,77 @@ class PipelineModel:
             self._threads.waiting = OrderedDict()
         return self._threads.waiting
 
-    def _plain(self, height: int | None, width: int | None) -> dict[str, Any]:
-        """Arguments of a run whose prompt does not matter."""
+    def _plain(self, height: int | None, width: int | None, strength: float | None = None) -> dict[str, Any]:
+        """Arguments of a run whose prompt and picture do not matter."""
         size = {"height": height, "width": width} if height and width else {}
-        return {"prompt": "", "guidance_scale": 1.0, "num_inference_steps": STEPS, "class_labels": (0,), **size}
+        plain = {"prompt": "", "guidance_scale": 1.0, "num_inference_steps": STEPS, "class_labels": (0,), **size}
+        if self.kind is None:
+            return plain
+        if not size:
+            height, width = self.some_size
+        return plain | {"original": blank(width or 0, height or 0, self.kind, strength or STRENGTH)}
 
-    def _begin(self, arguments: dict[str, Any], pictures: int = 1) -> Row:
+    def _begin(self, arguments: dict[str, Any], pictures: int = 1, level: Level | None = None) -> Row:
         """A new run, up to its first step.
+
+        Args:
+            arguments: of the pipeline, and its `original`.
+            pictures: how many.
+            level: see `Run.level`.
 
         The network is not called: what it would return does not matter, but for its shape. That is guessed, and if the
         pipeline cannot go on with the guess, the network is called after all.
         """
         asked = {"generator": torch.Generator().manual_seed(0), **ALWAYS, **arguments}
+        original = asked.pop("original", None)
+        if isinstance(original, Original):
+            asked |= arguments_of(original, pictures)
         if pictures > 1:
             asked |= self._several(asked, pictures)
         taken = {k: v for k, v in asked.items() if k in self.parameters}
         if not self._real:
             try:
-                return self._started(taken, real=False)
+                return self._started(taken, level, real=False)
             except UnsupportedModel:
                 raise
             except (RuntimeError, IndexError, TypeError, AttributeError, ValueError):
-                row = self._started(taken, real=True)
+                row = self._started(taken, level, real=True)
                 self._real = True
                 return row
-        return self._started(taken, real=True)
+        return self._started(taken, level, real=True)
 
     def _several(self, asked: dict[str, Any], pictures: int) -> dict[str, Any]:
         """The arguments that ask for several pictures of a prompt."""
         for name in ("num_images_per_prompt", "batch_size"):
-            if name in self.parameters:
+            # Pipelines that take pictures differ in which of them they repeat for it.
+            if name in self.parameters and self.kind is None:
                 return {name: pictures}
         lists = ("prompt", "negative_prompt", "class_labels")
         return {k: [*(asked[k] if k == "class_labels" else (asked[k],))] * pictures for k in lists if k in asked}
 
-    def _started(self, arguments: dict[str, Any], real: bool) -> Row:
+    def _started(self, arguments: dict[str, Any], level: Level | None, real: bool) -> Row:
         run = self._prepared.run(arguments)
+        run.level = level
         calls: list[Arguments] = []
-        stop = run.advance()
-        while isinstance(stop, NetworkCall):
-            calls.append(Arguments.of(stop))
-            network = getattr(self.pipeline, stop.network)
-            stop = run.advance(network(*stop.args, **stop.kwargs) if real else _guess(calls[-1], network))
+        stop = self._answered(run, run.advance(), real, calls)
         if not isinstance(stop, Step):
             raise UnsupportedModel("its loop does not iterate over the time points of its scheduler")
         if not calls:
             raise UnsupportedModel("its loop does not call a network that is a component of the pipeline")
+        assert run.points is not None
         pixels = not any(hasattr(part, "decode") for part in self.pipeline.components.values() if is_network(part))
-        row = Row(run, stop, calls, run.pipeline.scheduler.timesteps.tolist(), pixels)
+        row = Row(run, stop, calls, run.points.tolist(), pixels)
         if self._perturbs:
             row.processors = getattr(self.pipeline, calls[0].network).attn_processors
         return row
+
+    def _answered(self, run: Run, stop: Any, real: bool, calls: list[Arguments]) -> Any:
+        """The next stop that is no call of a network, each of which is added to `calls`."""
+        while isinstance(stop, NetworkCall):
+            calls.append(Arguments.of(stop))
+            network = getattr(self.pipeline, stop.network)
+            stop = run.advance(network(*stop.args, **stop.kwargs) if real else _guess(calls[-1], network))
+        return stop
 
     def _examine(self) -> tuple[str, Latents, tuple[int, int]]:
         """The network's name, how latents cover a picture, and a height and width that the pipeline makes.
@@ -459,11 +622,16 @@ class PipelineModel:
         """
         options = {name: value for name, value in GUIDED.items() if name in self.parameters}
         before = _kinds(getattr(getattr(self.pipeline, self.network), "attn_processors", None))
-        condition = self.encode("0", "1", 5.0, steps=CHECKED, height=height, width=width, **options)
+        original = None
+        if self.kind is not None:
+            original = blank(width, height, self.kind, STRENGTH if "strength" in self.parameters else None)
+        condition = self.encode(
+            "0", "1", 5.0, steps=CHECKED, height=height, width=width, original=original, seed=0, **options
+        )  # fmt: skip
         if _kinds(getattr(getattr(self.pipeline, self.network), "attn_processors", None)) != before:
             self._perturbs = True
             self._waiting.clear()
-        noise = torch.stack([self.noise(seed, height, width) for seed in (1, 2)])
+        noise = torch.stack([self.noise(seed, height, width, original=original, steps=CHECKED) for seed in (1, 2)])
         with torch.inference_mode():
             times = torch.tensor(self._take(condition).times, dtype=torch.float64)[[CHECKED // 2, CHECKED // 2 + 1]]
         one, other, again = (self.denoise(noise[n : n + 1], times[n : n + 1], [condition]) for n in (0, 1, 0))
@@ -472,6 +640,28 @@ class PipelineModel:
             raise UnsupportedModel("its guidance remembers the steps before, so that none can be computed ahead")
         if _distance(self.denoise(noise, times, [condition] * 2), torch.cat([one, other])) > allowed:
             raise UnsupportedModel("its network does not give the same for a picture in a batch as for one alone")
+
+
+def _asked(condition: Condition) -> dict[str, Any]:
+    """The arguments of a condition's runs."""
+    if condition.original is None:
+        return dict(condition.arguments)
+    drawn = torch.Generator().manual_seed(condition.seed)
+    return dict(condition.arguments) | {"original": condition.original, "generator": drawn}
+
+
+def _kept(original: Original, noise: Tensor, image: Tensor) -> Kept:
+    """What a mask keeps, for a pipeline without masks: as diffusers' inpainting pipelines make it from the mask.
+
+    Args:
+        original: with a mask.
+        noise, image: (c, h, w), of the picture.
+    """
+    assert original.mask is not None
+    mask = torch.frombuffer(bytearray(original.mask), dtype=torch.uint8).reshape(1, 1, original.height, original.width)
+    free = torch.nn.functional.interpolate((mask >= 128).float(), size=image.shape[-2:])[0].to(image)
+    free = free.expand(image.shape)
+    return Kept(free, (1 - free) * image, (1 - free) * noise)
 
 
 def _kinds(processors: dict[str, Any] | None) -> Hashable:

@@ -4,7 +4,9 @@ A `Run` is one call of a pipeline for one prompt. It stops
 
 - where its loop calls a network: `NetworkCall`, to be answered with the network's output;
 - where it calls `scheduler.step`: `Step`, with what the pipeline made of the outputs (guidance of whatever kind
-  included), to be answered with the next sample, after `Run.point` was set to the time point that belongs to it;
+  included), to be answered with the next sample, after `Run.point` was set to the time point that belongs to it. What
+  the pipeline does to the answer before it goes on, such as to put back what a mask keeps, changes nothing: where it
+  asks its scheduler for a noised picture, it gets the answer itself;
 - at its end: the pictures.
 
 So the loop visits any time points in any order, and what stands before and after it is the pipeline's own: encoding
@@ -22,7 +24,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, wraps
-from typing import Any, cast
+from hashlib import blake2b
+from typing import Any, Literal, cast
 
 import diffusers
 import torch
@@ -38,6 +41,8 @@ from sampler.errors import UnsupportedModel
 
 # How many encoded prompts are kept: most share the empty negative one, and several pictures of one are common.
 PROMPTS = 64
+# And how many encoded pictures: a job has one, or the same under a mask.
+PICTURES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +84,23 @@ class Points(Tensor):
     known: tuple[int, torch.dtype, torch.device]
 
     def __len__(self) -> int:
-        return self.known[0] if "known" in self.__dict__ else super().__len__()
+        length = self.known[0] if "known" in self.__dict__ else super().__len__()
+        # After a step no point is the last one: another may follow.
+        return length + 1 if _has_stepped() else length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and _has_stepped():
+            return self.as_subclass(Tensor)[min(index, len(self) - 2)]
+        return super().__getitem__(index)
 
     def __iter__(self) -> Iterator[Any]:
         run = getcurrent()
         if not isinstance(run, Run):
             yield from self.as_subclass(Tensor).unbind(0)
             return
+        # Some pipelines visit a part of them.
+        self.known = _like(self.as_subclass(Tensor))
+        run.points = self.as_subclass(Tensor)
         while run.point is not None:
             run.looping, run.stepped = True, False
             yield run.time(self)
@@ -102,7 +117,11 @@ class Run(greenlet):
         pipeline: the copy that runs; its `scheduler` has the pipeline's time points.
         point: (timestep, index) of the point that the loop visits next; None ends the loop.
         looping: whether it is in the loop.
+        points: the time points that it iterates over, from the start of its loop.
         stepped: whether it has called `scheduler.step` since it came to the last point.
+        level: (alpha, sigma): what the scheduler's `add_noise` makes of a picture and noise; None if that does not
+            matter.
+        noised: where the pipeline has noised a picture: before its loop, in it.
     """
 
     def __init__(self, pipeline: Any, arguments: dict[str, Any]) -> None:
@@ -111,6 +130,10 @@ class Run(greenlet):
         self.point: tuple[float, int] | None = (float("nan"), 0)
         self.looping = False
         self.stepped = False
+        self.points: Tensor | None = None
+        self.level: tuple[float, float] | None = None
+        self.noised: set[Literal["before", "in"]] = set()
+        self.answer: Any = None
         self._arguments = arguments
 
     def _paint(self, *_: Any) -> Any:
@@ -124,6 +147,7 @@ class Run(greenlet):
             Exception: that of the pipeline.
         """
         self.parent = getcurrent()
+        self.answer = answer
         return self.switch(answer)
 
     def end(self) -> None:
@@ -144,6 +168,11 @@ class Run(greenlet):
         if not dtype.is_floating_point and timestep != int(timestep):
             dtype = torch.float32
         return torch.tensor(timestep, dtype=dtype, device=device)
+
+
+def _has_stepped() -> bool:
+    run = getcurrent()
+    return isinstance(run, Run) and run.looping and run.stepped
 
 
 def _like(points: Tensor) -> tuple[int, torch.dtype, torch.device]:
@@ -172,7 +201,13 @@ class Prepared:
         own["_fixed_device"] = pipeline._execution_device
         own["_texts"] = OrderedDict[Any, Any]()
         for name, part in pipeline.components.items():
-            if is_network(part) and not hasattr(part, "decode"):
+            if is_network(part) and hasattr(part, "decode") and hasattr(part, "encode"):
+                own[name] = copy.copy(part)
+                own[name].__class__ = _driven_autoencoder(type(part))
+                # Whoever replaces its `decode` for a while replaces that of the pipeline (`sampler.models.upcast`).
+                own[name].__dict__["decode"] = _decoding(part)
+                own[name].__dict__["_pictures"] = OrderedDict[Any, Any]()
+            elif is_network(part) and not hasattr(part, "decode"):
                 own[name] = copy.copy(part)
                 own[name].__class__ = _driven_network(type(part), name)
         scheduler = copy.copy(pipeline.scheduler)
@@ -257,6 +292,27 @@ def _driven_network(base: type, name: str) -> type:
     return type(base.__name__, (base,), {"__call__": call})
 
 
+def _decoding(autoencoder: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: autoencoder.decode(*args, **kwargs)
+
+
+@cache
+def _driven_autoencoder(base: type) -> type:
+    def encode(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        content = x.detach().float().cpu().contiguous().numpy()
+        key = (blake2b(content.tobytes()).digest(), x.shape, x.dtype, x.device, args, tuple(kwargs.items()))
+        pictures: OrderedDict[Any, Any] = self._pictures
+        if key not in pictures:
+            pictures[key] = base.encode(self, x, *args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+            if len(pictures) > PICTURES:
+                pictures.popitem(last=False)
+        pictures.move_to_end(key)
+        return pictures[key]
+
+    # Each run of a condition encodes its picture, which takes as long as a step.
+    return type(base.__name__, (base,), {"encode": encode})
+
+
 @cache
 def _stand_in(base: type) -> type:
     """The scheduler in a run. Its samples are the network's input (see `sampler.grid`), so that it scales nothing."""
@@ -279,14 +335,42 @@ def _stand_in(base: type) -> type:
             self._points = value.as_subclass(Points)
             self._points.known = len(value), value.dtype, value.device
 
-    body = {
+    body: dict[str, Any] = {
         "set_timesteps": wraps(base.set_timesteps)(set_timesteps),  # pyright: ignore[reportAttributeAccessIssue]
         "step": step,
         "scale_model_input": lambda self, sample, *_: sample,
         "init_noise_sigma": property(lambda self: 1.0, lambda self, value: None),
         "timesteps": property(lambda self: self._points, set_points),
     }
+    for name in ("add_noise", "scale_noise"):
+        if hasattr(base, name):
+            body[name] = _noising(getattr(base, name))
     return type(base.__name__, (base,), body)
+
+
+def _noising(base: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A scheduler's `add_noise` or `scale_noise` in a run."""
+    signature = inspect.signature(base)
+
+    def noising(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        run = getcurrent()
+        if not isinstance(run, Run):
+            return base(self, *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs).arguments
+        picture: Tensor = given["original_samples" if "original_samples" in given else "sample"]
+        noise: Tensor = given["noise"]
+        run.noised.add("in" if run.looping else "before")
+        if run.level is not None:
+            alpha, sigma = run.level
+            return alpha * picture + sigma * noise
+        if not run.looping:
+            return noise.expand(picture.shape)
+        # The states of the driver have in them what a mask keeps.
+        if not run.stepped or run.answer.shape[-2:] != picture.shape[-2:]:
+            raise UnsupportedModel("its loop noises a picture that is no sample")
+        return run.answer
+
+    return wraps(base)(noising)
 
 
 def _replace_names(names: dict[str, Any]) -> None:

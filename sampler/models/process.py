@@ -105,15 +105,16 @@ class Process:
         """The names that `solver` takes."""
         return tuple(name for name, kind in SOLVERS.items() if kind.flow or not self.flow)
 
-    def solver(self, steps: int, name: str | None, seed: int, eta: float, **schedule: Any) -> Solver:
-        """See `sampler.denoiser.Model.solver`; `schedule` goes to the scheduler's `set_timesteps`."""
+    def solver(self, steps: int, name: str | None, seed: int, eta: float, skipped: int = 0, **schedule: Any) -> Solver:
+        """See `sampler.denoiser.Model.solver`; `schedule` goes to the scheduler's `set_timesteps`, and the first steps
+        are `skipped`."""
         name = name or self.default
         if name not in self.solvers:
             raise ValueError(f"this model has no solver {name}: choose one of {', '.join(self.solvers)}")
         kind = SOLVERS[name]
         if not 0 <= eta <= 1 or (eta and not kind.eta):
             raise ValueError(f"eta must be from 0 to 1, and 0 for every solver but ddim, not {eta} for {name}")
-        return kind.make(self, SolverRequest(steps, seed, eta, schedule))
+        return kind.make(self, SolverRequest(steps, seed, eta, schedule, skipped))
 
     def scheduler_as(self, name: str) -> Any:
         """The model's scheduler as diffusers' class `name`; for flow matching always the model's own scheduler."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sampler.denoiser import Condition, Model
 from sampler.errors import ReplicasFailed
+from sampler.original import Original
 from sampler.replicas.replica import Encoded, Limits, Lost, Replica
 from sampler.solvers import Solver
 
@@ -148,13 +149,16 @@ class Replicas:
         width: int | None = None,
         seed: int = 0,
         eta: float = 0.0,
+        original: Original | None = None,
     ) -> Solver:
         """See `Model.solver`."""
-        return self._call("solver", steps, name, height=height, width=width, seed=seed, eta=eta)
+        return self._call("solver", steps, name, height=height, width=width, seed=seed, eta=eta, original=original)
 
-    def noise(self, seed: int, height: int, width: int) -> Tensor:
+    def noise(
+        self, seed: int, height: int, width: int, *, original: Original | None = None, steps: int | None = None
+    ) -> Tensor:
         """See `Model.noise`."""
-        return self._call("noise", seed, height, width)
+        return self._call("noise", seed, height, width, original=original, steps=steps)
 
     def encode(
         self,
@@ -165,12 +169,14 @@ class Replicas:
         steps: int | None = None,
         height: int | None = None,
         width: int | None = None,
+        original: Original | None = None,
+        seed: int = 0,
         **options: float,
     ) -> Condition:
         """See `Model.encode`. A replica receives the condition with its first sample, and keeps it."""
-        size = {"steps": steps, "height": height, "width": width}
+        more: dict[str, Any] = {"steps": steps, "height": height, "width": width, "original": original, "seed": seed}
         encoded: tuple[Hashable, bytes] = self._call(
-            "encode", prompt, negative_prompt, guidance_scale, **size, **options
+            "encode", prompt, negative_prompt, guidance_scale, **more, **options
         )
         return Encoded(next(self._numbers), *encoded)
 

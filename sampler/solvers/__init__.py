@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sampler.solvers.base import LinearForm, Prediction, Solver, SolverKind, SolverRequest, predictions
 from sampler.solvers.ddim import DDIM, make_ddim, make_euler
 from sampler.solvers.dpm import DPMSolver, check_dpm, make_dpm
+from sampler.solvers.from_picture import FromPicture, Kept, kept_by
 from sampler.solvers.heun import Heun, make_heun
 from sampler.solvers.stochastic import Stochastic, make_ddpm
 from sampler.solvers.unipc import UniPC, check_unipc, make_unipc
@@ -13,7 +14,9 @@ __all__ = [
     "SOLVERS",
     "DDIM",
     "DPMSolver",
+    "FromPicture",
     "Heun",
+    "Kept",
     "LinearForm",
     "Prediction",
     "Solver",
@@ -21,6 +24,7 @@ __all__ = [
     "SolverRequest",
     "Stochastic",
     "UniPC",
+    "kept_by",
     "predictions",
 ]
 

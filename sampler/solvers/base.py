@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from sampler.grid import Grid, Level
+
+if TYPE_CHECKING:
+    from sampler.solvers.from_picture import Kept
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "velocity"]
 
@@ -24,6 +27,7 @@ class LinearForm:
         keep, gain, before: (n,) float64 on the CPU.
         noisy: whether there is noise. It is the solver's own step from x = 0 with D = 0.
         clip: bound on |D|, or None.
+        kept: what a mask keeps; the form then holds in its free part.
     """
 
     keep: Tensor
@@ -31,6 +35,7 @@ class LinearForm:
     before: Tensor
     noisy: bool = False
     clip: float | None = None
+    kept: "Kept | None" = None
 
 
 class Solver(Protocol):
@@ -100,12 +105,14 @@ class SolverRequest:
         seed: of the noise that a stochastic solver adds.
         eta: how much noise DDIM adds in every step, from 0 to 1.
         schedule: arguments of the scheduler's `set_timesteps`, beside the number of steps.
+        skipped: how many of the N steps are left out at the beginning, where a picture is what the sample starts from.
     """
 
     steps: int
     seed: int
     eta: float
     schedule: dict[str, Any]
+    skipped: int = 0
 
 
 class Factory(Protocol):

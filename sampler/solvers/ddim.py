@@ -24,7 +24,7 @@ from sampler.solvers.stochastic import Stochastic, ddim_variance
 
 def make_ddim(process: NoiseProcess, request: SolverRequest) -> Solver:
     """`DDIMScheduler` of diffusers; see `Factory`."""
-    grid = ddim_grid(process.scheduler_as("DDIMScheduler"), request.steps)
+    grid = ddim_grid(process.scheduler_as("DDIMScheduler"), request.steps).after(request.skipped)
     if request.eta == 0:
         return DDIM(grid, process.prediction, process.clip)
     return Stochastic(grid, *ddim_variance(grid, request.eta), request.seed, process.prediction, process.clip)
@@ -33,7 +33,8 @@ def make_ddim(process: NoiseProcess, request: SolverRequest) -> Solver:
 def make_euler(process: NoiseProcess, request: SolverRequest) -> Solver:
     """`EulerDiscreteScheduler` or `FlowMatchEulerDiscreteScheduler` of diffusers; see `Factory`."""
     scheduler = process.scheduler_as("EulerDiscreteScheduler")
-    return DDIM(sigma_grid(scheduler, request.steps, **request.schedule), process.prediction)
+    grid = sigma_grid(scheduler, request.steps, **request.schedule).after(request.skipped)
+    return DDIM(grid, process.prediction)
 
 
 @dataclass(frozen=True, slots=True)

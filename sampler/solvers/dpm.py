@@ -31,7 +31,7 @@ def make_dpm(process: NoiseProcess, request: SolverRequest) -> "DPMSolver":
         or (bool(config.get("lower_order_final")) and request.steps < 15)
     )
     order = 1 if config.get("solver_order") == 1 else 2
-    grid = sigma_grid(scheduler, request.steps, **request.schedule)
+    grid = sigma_grid(scheduler, request.steps, **request.schedule).after(request.skipped)
     return DPMSolver(grid, process.prediction, order, lower_order_final=lower)
 
 

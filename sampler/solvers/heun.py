@@ -12,7 +12,8 @@ from sampler.solvers.base import NoiseProcess, Prediction, SolverRequest, arriva
 def make_heun(process: NoiseProcess, request: SolverRequest) -> "Heun":
     """`HeunDiscreteScheduler` of diffusers, on the grid of its Euler scheduler; see `Factory`."""
     scheduler = process.scheduler_as("EulerDiscreteScheduler")
-    return Heun(doubled(sigma_grid(scheduler, request.steps, **request.schedule)), process.prediction)
+    grid = sigma_grid(scheduler, request.steps, **request.schedule).after(request.skipped)
+    return Heun(doubled(grid), process.prediction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sampler.solvers.base import (
 def make_ddpm(process: NoiseProcess, request: SolverRequest) -> "Stochastic":
     """`DDPMScheduler` of diffusers; see `Factory`."""
     scheduler = process.scheduler_as("DDPMScheduler")
-    grid = ddpm_grid(scheduler, request.steps)
+    grid = ddpm_grid(scheduler, request.steps).after(request.skipped)
     variance = ddpm_variance(scheduler, grid)
     return Stochastic(grid, *variance, request.seed, process.prediction, process.clip, consistent=True)
 

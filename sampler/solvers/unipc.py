@@ -26,12 +26,12 @@ def make_unipc(process: NoiseProcess, request: SolverRequest) -> "UniPC":
     config = scheduler.config
     check_unipc(config)
     return UniPC(
-        sigma_grid(scheduler, request.steps, **request.schedule),
+        sigma_grid(scheduler, request.steps, **request.schedule).after(request.skipped),
         process.prediction,
         order=1 if config.get("solver_order") == 1 else 2,
         lower_order_final=bool(config.get("lower_order_final", True)) or config.get("final_sigmas_type") == "zero",
         exponential=config.get("solver_type") != "bh1",
-        uncorrected=frozenset(config.get("disable_corrector") or ()),
+        uncorrected=frozenset(step - request.skipped for step in config.get("disable_corrector") or ()),
     )
 
 

@@ -367,7 +367,8 @@ def ernie() -> Any:
 
 def deepfloyd() -> Any:
     network = unet(
-        in_channels=3, out_channels=6, cross_attention_dim=16, encoder_hid_dim=32, encoder_hid_dim_type="text_proj",
+        sample_size=64, in_channels=3, out_channels=6, cross_attention_dim=16, encoder_hid_dim=32,
+        encoder_hid_dim_type="text_proj",
         addition_embed_type="text", addition_embed_type_num_heads=2,
     )  # fmt: skip
     scheduler = d.DDPMScheduler(variance_type="fixed_small", clip_sample=False)
@@ -388,6 +389,31 @@ def of_stable_diffusion(made: Any, **changes: Any) -> Any:
     return made(**parts, requires_safety_checker=False)
 
 
+def stable_diffusion_3_for_masks() -> Any:
+    """Its inpainting pipeline counts 16 channels."""
+    transformer = d.SD3Transformer2DModel(
+        sample_size=16, patch_size=2, in_channels=16, num_layers=2, attention_head_dim=8, num_attention_heads=2,
+        joint_attention_dim=48, caption_projection_dim=16, pooled_projection_dim=24, out_channels=16,
+    )  # fmt: skip
+    vae = autoencoder(16, shift_factor=0.06)
+    return d.StableDiffusion3Pipeline(**tiny.stable_diffusion_3().components | {"transformer": transformer, "vae": vae})
+
+
+def stable_diffusion_xl_inpaint() -> Any:
+    parts = tiny.stable_diffusion_xl().components
+    return d.StableDiffusionXLInpaintPipeline(**parts | {"unet": unet(**parts["unet"].config | {"in_channels": 9})})
+
+
+def flux_fill() -> Any:
+    parts = {k: v for k, v in tiny.flux().components.items() if k not in ("image_encoder", "feature_extractor")}
+    transformer = d.FluxTransformer2DModel(
+        in_channels=16 + 16 + 16, out_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=16, pooled_projection_dim=16, guidance_embeds=True,
+        axes_dims_rope=(4, 4, 8),
+    )  # fmt: skip
+    return d.FluxFillPipeline(**parts | {"transformer": transformer})
+
+
 PIPELINES: dict[str, Callable[[], Any]] = {
     "AuraFlowPipeline": aura,
     "BriaFiboPipeline": bria_fibo,
@@ -402,6 +428,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "ErnieImagePipeline": ernie,
     "Flux2KleinPipeline": lambda: flux2(klein=True),
     "Flux2Pipeline": lambda: flux2(klein=False),
+    "FluxFillPipeline": flux_fill,
     "FluxPipeline": tiny.flux,
     "HiDreamImagePipeline": hidream,
     "HunyuanDiTPipeline": hunyuan_dit,
@@ -430,22 +457,26 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     ),
     "StableDiffusion3PAGPipeline": lambda: perturbed("stable-diffusion-3", d.StableDiffusion3PAGPipeline),
     "StableDiffusion3Pipeline": tiny.stable_diffusion_3,
+    "StableDiffusionInpaintPipeline": lambda: of_stable_diffusion(
+        d.StableDiffusionInpaintPipeline, unet=unet(in_channels=9), scheduler=d.DDIMScheduler(**tiny.LATENTS)
+    ),
     "StableDiffusionPAGPipeline": lambda: perturbed("stable-diffusion", d.StableDiffusionPAGPipeline),
     "StableDiffusionPanoramaPipeline": lambda: of_stable_diffusion(
         d.StableDiffusionPanoramaPipeline, scheduler=d.DDIMScheduler(clip_sample=False)
     ),
     "StableDiffusionPipeline": tiny.stable_diffusion,
     "StableDiffusionSAGPipeline": lambda: of_stable_diffusion(d.StableDiffusionSAGPipeline, vae=eighth()),
+    "StableDiffusionXLInpaintPipeline": stable_diffusion_xl_inpaint,
     "StableDiffusionXLPAGPipeline": lambda: perturbed("stable-diffusion-xl", d.StableDiffusionXLPAGPipeline),
     "StableDiffusionXLPipeline": tiny.stable_diffusion_xl,
     "ZImagePipeline": z_image,
 }
 
 
-def build(name: str) -> Any:
-    """The pipeline of a class; always with the same weights."""
+def build(name: str, make: Callable[[], Any] | None = None) -> Any:
+    """The pipeline of a class, or of what `make` makes; always with the same weights."""
     torch.manual_seed(0)
-    made = PIPELINES[name]()
+    made = (make or PIPELINES[name])()
     for part in made.components.values():
         if isinstance(part, torch.nn.Module):
             tiny.liven(part)

@@ -48,7 +48,7 @@ class _Node:
     """A grid point where the network was evaluated.
 
     Attributes:
-        y: (c, h, w) the state of the evaluation, without the solver's noise.
+        y: (c, h, w) the state of the evaluation, without the solver's noise and what a mask keeps.
         image: (c, h, w) D, the image that the network predicted.
         slope: alpha times the slope of D along the last displacement; None if the node was evaluated once.
         miss: alpha times what the slope did not explain of D's change, over the displacement; None likewise.
@@ -126,7 +126,11 @@ class Collocation(Trajectory):
         self._at = coordinate(solver.grid)
         self._alpha = solver.grid.alpha.numpy().clip(min=tuning.ALPHA_FLOOR)
         self._level = np.log(self._alpha / solver.grid.sigma.numpy())
+        self._kept = form.kept
         self._added = {0: torch.zeros_like(self._start)}
+        if self._kept is not None:
+            self._added[0] = (1 - self._kept.free) * self._start
+            self._start = self._kept.free * self._start
         first = spread(self._at, first_nodes(tolerance))
         self._planned = first[width:]
         self._offer({point: float(self._known.phi[point]) * self._start for point in first[:width]})
@@ -229,9 +233,11 @@ class Collocation(Trajectory):
         self._arrived = {}
 
     def _noise_at(self, point: int) -> Tensor:
-        """(c, h, w) What the solver's noise has added to the state at a point."""
-        if not self._form.noisy or point in self._added:
-            return self._added.get(point, self._added[0])
+        """(c, h, w) What is in the state at a point beside the linear form: the solver's noise, what a mask keeps."""
+        if point in self._added:
+            return self._added[point]
+        if not self._form.noisy:
+            return self._added[0] if self._kept is None else self._kept.at(self._solver.grid.visits[point])
         before = max(known for known in self._added if known < point)
         grid, x = self._solver.grid, self._added[before]
         alpha, sigma = grid.departs[before]
@@ -249,6 +255,8 @@ class Collocation(Trajectory):
             image = x0_from(x, outputs[point], *self._solver.grid.departs[point], self._solver.prediction)
             if self._form.clip is not None:
                 image = image.clamp(-self._form.clip, self._form.clip)
+            if self._kept is not None:
+                image = self._kept.free * image
             node = _Node(x - self._noise_at(point), image)
             if (old := self._nodes.get(point)) is not None:
                 moved, change = node.y - old.y, node.image - old.image
