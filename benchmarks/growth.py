@@ -29,6 +29,7 @@ import migrations
 from benchmarks.devices import grid
 from benchmarks.problems import Anything
 from benchmarks.report import about, machine, table, write
+from benchmarks.stored import ITERATES, JOBS, STEPS, Silent, stored
 from sampler import DDIM, Collocation, Engine, Parareal, Trajectory, choose_blocks
 from store import moves, pace, queue_order, reads, retention
 from store.catalog import load_catalog
@@ -56,6 +57,14 @@ in the column's title; the other jobs have ended, with an image, two iterates an
 rows that the plan read from tables and indexes with the most jobs.
 
 {database}
+## Bytes of a job
+
+Kilobytes of a job in the database, tables and indexes after `VACUUM FULL`, the mean of {stored_jobs} jobs with
+{stored_iterates} iterates of SRDS in {stored_steps} steps. *Ended* has all pictures and the newest checkpoint; *kept* is
+what is left when the retention of previews and checkpoints has passed. The picture is a gradient with grain, whose PNG is
+about as large as that of a photograph. With [object storage](../object-storage.md) the rest is there.
+
+{bytes}
 """
 
 # Without foreign keys being checked row by row: what is written here fits.
@@ -83,15 +92,6 @@ select gen_random_uuid(), state, 'emoji', cast(:generation as jsonb), 1, 1, case
 from (select case when n <= :running then 'running' else 'queued' end as state
       from generate_series(1, :running + :waiting) n) made
 """
-
-
-class Silent:
-    """A network that answers at once: see `sampler.Denoiser`."""
-
-    device = torch.device("cpu")
-
-    def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Any]) -> Tensor:
-        return x
 
 
 def evaluation(make: Callable[[DDIM, Tensor, int], Trajectory], steps: int, width: int, side: int, runs: int) -> float:
@@ -248,6 +248,12 @@ def databases(sizes: Sequence[int], runs: int) -> dict[str, Any]:
     return found
 
 
+def sizes() -> list[dict[str, Any]]:
+    """See `benchmarks.stored`."""
+    with empty() as database:
+        return stored(database)
+
+
 def page(found: dict[str, Any]) -> str:
     """The figures for people."""
     cells = [
@@ -266,10 +272,17 @@ def page(found: dict[str, Any]) -> str:
          ", ".join(row["plan"]["whole"]))
         for name, row in found["database"].items()
     ]  # fmt: skip
+    kilobytes = [
+        (f"{row['side']} x {row['side']}", f"{row['picture'] / 1000:.0f}",
+         *(f"{row[place][when] / 1000:.1f}" for when in ("ended", "kept") for place in ("inside", "outside")))
+        for row in found["stored"]
+    ]  # fmt: skip
+    columns = ("picture", "its PNG", "ended", "ended, with object storage", "kept", "kept, with object storage")
     head = ("statement", *(f"{int(size):,} jobs" for size in sizes), "rows read", "reads all of")
     return TEXT.format(
         machine=about(found), sampler=table(("N", "width", "latent", "srds", "collocation"), cells),
-        database=table(head, rows), waiting=WAITING, running=RUNNING, **found["settings"],
+        database=table(head, rows), waiting=WAITING, running=RUNNING, bytes=table(columns, kilobytes),
+        stored_jobs=JOBS, stored_iterates=ITERATES, stored_steps=STEPS, **found["settings"],
     )  # fmt: skip
 
 
@@ -285,6 +298,7 @@ def main() -> None:
         "settings": {"runs": options.runs},
         "sampler": sampler(options.runs),
         "database": databases(options.jobs, options.runs),
+        "stored": sizes(),
     }
     write(options.out, "growth", found, page(found))
 
