@@ -60,9 +60,9 @@ rows that the plan read from tables and indexes with the most jobs.
 ## Bytes of a job
 
 Kilobytes of a job in the database, tables and indexes after `VACUUM FULL`, the mean of {stored_jobs} jobs with
-{stored_iterates} iterates of SRDS in {stored_steps} steps. *Ended* has all pictures and the newest checkpoint; *kept* is
-what is left when the retention of previews and checkpoints has passed. The picture is a gradient with grain, whose PNG is
-about as large as that of a photograph. With [object storage](../object-storage.md) the rest is there.
+{stored_iterates} iterates of SRDS in {stored_steps} steps. *Ended* has all pictures and the newest checkpoint; *kept*
+is what is left when the retention of previews and checkpoints has passed. The picture is a gradient with grain, whose
+PNG is about as large as that of a photograph. With [object storage](../object-storage.md) the rest is there.
 
 {bytes}
 """
