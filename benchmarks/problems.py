@@ -8,7 +8,7 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from sampler import DDIM, ddim_grid
+from sampler import DDIM, Lora, ddim_grid
 
 SHAPE = (4, 8, 8)
 LEVELS, SHRINK = 9, 0.7
@@ -19,6 +19,7 @@ class Anything:
     """The condition of a problem that has none."""
 
     signature: int = 0
+    loras: tuple[Lora, ...] = ()
 
 
 class Tree:

@@ -29,16 +29,18 @@ class RequestCommand(TyperCommand):
         return _options(self.fields())
 
     def fields(self) -> "list[RequestFieldInfo]":
-        """The scalar fields, without the prompt, which is an argument."""
+        """The fields that have an option: the prompt is an argument, and a webhook too much for one."""
         from contract.table import FIELDS
 
-        return [row for row in FIELDS.values() if not row.required and row.type not in ("array", "object")]
+        return [row for row in FIELDS.values() if not row.required and row.type != "object"]
 
     def get_params(self, ctx: Any) -> list[Any]:
         return [*super().get_params(ctx), *self.options]
 
     def invoke(self, ctx: Any) -> Any:
         ctx.obj = {option.name: ctx.params.pop(option.name) for option in self.options}
+        if "loras" in ctx.obj:
+            ctx.obj["loras"] = [_lora(each) for each in ctx.obj["loras"] or ()] or None
         return super().invoke(ctx)
 
 
@@ -47,6 +49,17 @@ class RefineCommand(RequestCommand):
 
     def fields(self) -> "list[RequestFieldInfo]":
         return [row for row in super().fields() if row.refinable]
+
+
+def _lora(given: str) -> dict[str, Any]:
+    """NAME or NAME:SCALE as the API takes it."""
+    name, _, scale = given.rpartition(":")
+    if not name:
+        return {"name": given}
+    try:
+        return {"name": name, "scale": float(scale)}
+    except ValueError:
+        raise typer.BadParameter(f"{given!r} is not NAME or NAME:SCALE", param_hint="--lora") from None
 
 
 def _options(rows: "Sequence[RequestFieldInfo]") -> list[Any]:
@@ -68,6 +81,9 @@ def _options(rows: "Sequence[RequestFieldInfo]") -> list[Any]:
 def _annotation(row: "RequestFieldInfo") -> Any:
     # The server checks the values: it knows the limits of the model, and reports all errors at once.
     kind: dict[str, Any] = {"metavar": f"<{row.about.unit}>"} if row.about.unit else {}
+    if row.item is not None:
+        option = typer.Option(f"--{row.name.removesuffix('s')}", help=row.about.help, rich_help_panel=PANEL)
+        return Annotated[list[str] | None, option]
     if row.choices:
         kind = words(row.choices)
     option = typer.Option(help=f"{row.about.help}{_range(row)}", rich_help_panel=PANEL, **kind)

@@ -25,10 +25,35 @@ from contract.words import EventKind, Method, Priority, Solver, Wish
 MAX_SEED = 2**32 - 1
 LONGEST_DEADLINE = 7 * 86400
 LONGEST_URL = 2048
+MOST_LORAS, LARGEST_SCALE = 8, 10.0
 
 # Kinds of model that are trained by flow matching, and those whose adapters rescale guidance.
 FLOW = ("FluxPipeline", "StableDiffusion3Pipeline")
 RESCALED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+
+
+class LoraScale(BaseModel):
+    """One of the model's LoRA, and how strongly it takes part."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: Annotated[
+        Text,
+        Field(min_length=1),
+        RequestField(
+            help="One of those of the model.",
+            description="One of those that `GET /v1/models` lists for the model.",
+            not_blank="name one of the model's LoRA",
+        ),
+    ]
+    scale: Annotated[
+        float,
+        Field(ge=-LARGEST_SCALE, le=LARGEST_SCALE),
+        RequestField(
+            help="How strongly it takes part.",
+            description="How strongly it takes part: 1 as it was trained, 0 not at all; below 0 it does the opposite.",
+        ),
+    ] = 1.0
 
 
 class Generation(BaseModel):
@@ -254,6 +279,15 @@ class Generation(BaseModel):
             options={"latency": "Latency", "cost": "Cost"},
         ),
     ] = "latency"
+    loras: Annotated[
+        list[LoraScale],
+        Field(max_length=MOST_LORAS),
+        RequestField(
+            help="LoRA to change the model with: NAME or NAME:SCALE.",
+            description="LoRA (small changes to a model's weights: a style, a subject) that the picture is made with, "
+            "each with its name and `scale`. Jobs with the same ones share model calls.",
+        ),
+    ] = []
     previews: Annotated[
         bool,
         RequestField(
@@ -371,6 +405,7 @@ class Request(TypedDict, total=False):
     tolerance: float | None
     max_iterations: int | None
     wish: Wish | None
+    loras: list[dict[str, Any]] | None
     previews: bool | None
     priority: Priority | None
     deadline_seconds: float | None
@@ -432,9 +467,11 @@ class Terms:
         model: its id.
         kind: the class of its diffusers pipeline, as its ``model_index.json`` names it. None if it is not known: then
             no field is refused for it before the worker has loaded the model.
+        loras: the names of its LoRA.
     """
 
     model: str
     kind: str | None
     defaults: Defaults
     limits: Limits
+    loras: tuple[str, ...] = ()

@@ -92,6 +92,11 @@ def not_offered(field: str, offered: Iterable[str]) -> FieldProblem:
     return FieldProblem(field, Code.CHOICE, f"must be one of the models on offer: {', '.join(offered)}")
 
 
+def unknown_lora(field: str, name: str, model: str, offered: Sequence[str]) -> FieldProblem:
+    """A LoRA that the model does not have."""
+    return FieldProblem(field, Code.CHOICE, f"must be among those of model {model}: {', '.join(offered)}; not {name}")
+
+
 def unknown(field: str, kind: str = "field of a request") -> FieldProblem:
     """A name that means nothing here."""
     return FieldProblem(field, Code.UNKNOWN, f"is not a {kind}: leave it out")

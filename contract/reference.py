@@ -21,6 +21,7 @@ request is reported at once.
 _PARTS: tuple[tuple[str, Mapping[str, RequestFieldInfo]], ...] = (
     ("The picture", GENERATION),
     ("How the job is handled", HANDLING),
+    ("An item of `loras`", GENERATION["loras"].items),
     ("`webhook`", WEBHOOK),
 )
 
@@ -58,6 +59,8 @@ def _notes(row: RequestFieldInfo) -> Iterator[str]:
 
 def _type(row: RequestFieldInfo) -> str:
     about, fixed = row.about, row.fixed
+    if row.type == "array" and row.item:
+        return f"array of objects, at most {fixed.max_length}"
     if row.type == "array":
         return f"array of {_names(row.choices)}"
     if row.choices:

@@ -1,7 +1,7 @@
 """A request completed with a model's defaults and checked against its limits."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ from contract.problems import (
     of_validation,
     out_of_range,
     too_long,
+    unknown_lora,
 )
 from contract.table import GENERATION, HANDLING, RequestFieldInfo
 from contract.words import Method
@@ -36,8 +37,10 @@ def resolve(terms: Terms, request: Mapping[str, Any]) -> Generation:
     values: dict[str, Any] = {**fixed, **terms.defaults.model_dump(), **given, "model": terms.model}
     found = _not_taken(values, given, terms)
     found |= _wrong_by_type({**values, "seed": given.get("seed", 0)})
+    if "loras" not in found and (problem := _wrong_loras([each["name"] for each in values["loras"]], terms)):
+        found["loras"] = problem
     for name, row in GENERATION.items():
-        if name not in found and (problem := out_of_limits(row, values[name], terms.limits)):
+        if name not in found and row.type != "array" and (problem := out_of_limits(row, values[name], terms.limits)):
             found[name] = problem
     if found.keys().isdisjoint(("seed", "images")):
         highest = MAX_SEED + 1 - values["images"]
@@ -105,6 +108,18 @@ def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -
     return found
 
 
+def _wrong_loras(names: Sequence[str], terms: Terms) -> FieldProblem | None:
+    if not names:
+        return None
+    if not terms.loras:
+        return not_of_model("loras", terms.model)
+    if unknown := next((name for name in names if name not in terms.loras), None):
+        return unknown_lora("loras", unknown, terms.model, terms.loras)
+    if len(set(names)) < len(names):
+        return FieldProblem("loras", Code.VALUE, "must name each LoRA once")
+    return None
+
+
 def _wrong_by_type(values: Mapping[str, Any]) -> dict[str, FieldProblem]:
     """Fields that are missing, unknown or of the wrong type. What is out of bounds is left to the model's limits."""
     try:
@@ -113,6 +128,7 @@ def _wrong_by_type(values: Mapping[str, Any]) -> dict[str, FieldProblem]:
         return {
             str(each["loc"][0]): of_pydantic(str(each["loc"][0]), each)
             for each in error.errors(include_url=False)
-            if each["loc"] and each["type"] not in ("greater_than_equal", "less_than_equal")
+            if each["loc"]
+            and (len(tuple(each["loc"])) > 1 or each["type"] not in ("greater_than_equal", "less_than_equal"))
         }
     return {}

@@ -9,7 +9,7 @@ from math import gcd
 from typing import Any
 
 from contract.fields import Limits, Terms
-from contract.table import FIELDS, WEBHOOK, Bounds, RequestFieldInfo
+from contract.table import FIELDS, Bounds, RequestFieldInfo
 
 NO_NUL = r"^[^\u0000]*$"
 NOT_BLANK = r"^[^\u0000]*[^\s\u0000\u001c-\u001f][^\u0000]*$"
@@ -32,6 +32,10 @@ def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
             properties[name]["enum"] = [row.unused, None]
         elif row.choices:
             properties[name]["enum"] = [*(choice for choice in row.choices if choice in offered), None]
+    names = dict.fromkeys(name for terms in models for name in terms.loras)
+    properties["loras"]["items"]["properties"]["name"]["enum"] = list(names)
+    if not names:
+        properties["loras"]["maxItems"] = 0
     properties["model"]["enum"] = [*(terms.model for terms in models), None]
     return {
         "type": "object",
@@ -72,14 +76,20 @@ def _property(row: RequestFieldInfo, bounds: Bounds, by_model: Any = None, *, nu
     }
     made |= {keyword: bound for keyword, bound in keywords.items() if bound is not None}
     match row.type:
+        case "array" if row.item:
+            made["items"] = {"type": "object", **_object(row)}
         case "array":
             made |= {"items": {"type": "string", "enum": list(row.choices)}, "minItems": 1, "uniqueItems": True}
         case "object":
-            nested = {name: _property(each, each.fixed, nullable=False) for name, each in WEBHOOK.items()}
-            required = [name for name, each in WEBHOOK.items() if each.required]
-            made |= {"required": required, "additionalProperties": False, "properties": nested}
+            made |= _object(row)
         case "string" if row.name != "model" and not row.choices:
             made["pattern"] = row.about.pattern or (NOT_BLANK if row.about.not_blank else NO_NUL)
         case _:
             pass
     return made
+
+
+def _object(row: RequestFieldInfo) -> dict[str, Any]:
+    nested = {name: _property(each, each.fixed, nullable=False) for name, each in row.items.items()}
+    required = [name for name, each in row.items.items() if each.required]
+    return {"required": required, "additionalProperties": False, "properties": nested}

@@ -13,6 +13,7 @@ from contract.fields import Generation, Handling, Limits, RefineRequest, Webhook
 from contract.methods import methods_of
 from contract.words import Method
 
+_Model = type[BaseModel]
 JsonType = Literal["string", "integer", "number", "boolean", "array", "object"]
 _TYPES: dict[Any, JsonType] = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array"}
 
@@ -45,6 +46,7 @@ class RequestFieldInfo:
         about: what its annotation says.
         type: of its value in JSON, which may be null unless the field is required.
         python: the same in Python.
+        item: the type of the objects in an array, or of an object; None for other fields.
         choices: the only values that it may have, or that the items of an array may have; empty if there are others.
         required: whether a request must have it.
         fixed: the bounds that hold for every model.
@@ -54,10 +56,16 @@ class RequestFieldInfo:
     about: RequestField
     type: JsonType
     python: Any
+    item: _Model | None
     choices: tuple[str, ...]
     required: bool
     fixed: Bounds
     _default: Any
+
+    @property
+    def items(self) -> "dict[str, RequestFieldInfo]":
+        """The fields of the objects that an array holds, or of an object; empty for other types."""
+        return {} if self.item is None else rows(self.item)
 
     @property
     def model_default(self) -> bool:
@@ -119,7 +127,7 @@ def rows(model: type[BaseModel]) -> dict[str, RequestFieldInfo]:
 
 
 def _row(model: type[BaseModel], name: str, info: FieldInfo, about: RequestField) -> RequestFieldInfo:
-    python, choices = _type(info.annotation)
+    python, choices, item = _type(info.annotation)
     bounds: dict[str, Any] = {}
     for each in info.metadata:
         match each:
@@ -142,25 +150,26 @@ def _row(model: type[BaseModel], name: str, info: FieldInfo, about: RequestField
         about=about,
         type="object" if isinstance(python, type) and issubclass(python, BaseModel) else _TYPES[python],
         python=python,
+        item=item,
         choices=choices,
         required=about.not_blank is not None or (model is Webhook and info.is_required()),
         fixed=Bounds(**bounds),
-        _default=about.default if info.is_required() else info.default,
+        _default=about.default if info.is_required() else info.get_default(call_default_factory=True),
     )
 
 
-def _type(annotation: Any) -> tuple[Any, tuple[str, ...]]:
-    """The type without None, and its choices."""
+def _type(annotation: Any) -> tuple[Any, tuple[str, ...], type[BaseModel] | None]:
+    """The type without None, its choices, and the type of the objects in it."""
     if get_origin(annotation) is Annotated:
         return _type(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):  # of Literals it is typing's
         (annotation,) = (each for each in get_args(annotation) if each is not NoneType)
         return _type(annotation)
     if get_origin(annotation) is Literal:
-        return str, get_args(annotation)
+        return str, get_args(annotation), None
     if get_origin(annotation) is list:
-        return list, _type(get_args(annotation)[0])[1]
-    return annotation, ()
+        return list, *_type(get_args(annotation)[0])[1:]
+    return annotation, (), annotation if issubclass(annotation, BaseModel) else None
 
 
 GENERATION = rows(Generation)

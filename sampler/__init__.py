@@ -1,6 +1,6 @@
 """Parallel-in-time sampling of diffusion models in PyTorch: SRDS and others, whose iterates are whole images."""
 
-from sampler.denoiser import Model
+from sampler.denoiser import Lora, Model
 from sampler.engine import Engine, Progress
 from sampler.errors import InvalidCheckpoint, UnsupportedModel
 from sampler.grid import Grid, block_edges, ddim_grid, ddpm_grid, doubled, sigma_grid
@@ -28,6 +28,7 @@ __all__ = [
     "Heun",
     "InvalidCheckpoint",
     "Iterate",
+    "Lora",
     "Model",
     "Original",
     "Parareal",

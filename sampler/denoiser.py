@@ -1,6 +1,7 @@
 """The protocols of models: `Denoiser` for the engine, `Model` for its callers."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -10,12 +11,32 @@ from sampler.original import Original
 from sampler.solvers import Solver
 
 
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Changes to a model's weights that a picture is made with (low-rank adaptation).
+
+    Attributes:
+        name: for messages.
+        location: its `.safetensors` file.
+        scale: how strongly it takes part; 1 as it was trained.
+    """
+
+    name: str
+    location: str
+    scale: float = 1.0
+
+
 class Condition(Protocol):
     """The conditioning of a sample: prompt, guidance and the like. Only its model makes and reads it."""
 
     @property
     def signature(self) -> Hashable:
         """Conditions with equal signatures can share a batch."""
+        ...
+
+    @property
+    def loras(self) -> Sequence[Lora]:
+        """What changes the model's weights for it. Samples with equal ones can share a round."""
         ...
 
 
@@ -98,6 +119,7 @@ class Model(Denoiser, Protocol):
         width: int | None = None,
         original: Original | None = None,
         seed: int = 0,
+        loras: Sequence[Lora] = (),
         **options: float,
     ) -> Condition:
         """Encode a prompt.
@@ -107,12 +129,13 @@ class Model(Denoiser, Protocol):
             height, width: of the picture, in pixels; None for any.
             original: the picture to begin with.
             seed: of its noise; with an original only.
+            loras: see `Lora`; they change what the prompt means, too.
             options: guidance settings that only some models take, such as `guidance_rescale` (0 to 1, 0 is off) and
                 `true_cfg_scale` (above 1: classifier-free guidance of a model whose `guidance_scale` is an input of the
                 network).
 
         Raises:
-            ValueError: an option that this model does not take.
+            ValueError: an option that this model does not take, or a LoRA that does not fit it.
         """
         ...
 

@@ -1,6 +1,6 @@
 """The engine: continuous batching. Each round it packs ready evaluations of many trajectories into one model call."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
 from math import isfinite
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from sampler.cost import RoundCost
-from sampler.denoiser import Condition, Denoiser
+from sampler.denoiser import Condition, Denoiser, Lora
 from sampler.methods import Method, new_methods
 from sampler.trajectory import Checkpoint, Evaluation, Iterate, Status, Trajectory
+from sampler.tuning import LORA_ROUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,30 @@ class _Outputs:
 
 
 @dataclass(slots=True)
+class _Turn:
+    """Whose turn it is among the sets of LoRA.
+
+    Samples with other LoRA cannot share a call, and to switch takes time. So a round has those of one set, which keeps
+    its turn for `LORA_ROUNDS` while others wait; then comes the set that has waited the longest.
+    """
+
+    loras: Sequence[Lora] = ()
+    rounds: int = 0
+    waiting: dict[Sequence[Lora], int] = field(default_factory=dict[Sequence[Lora], int])
+
+    def take(self, seats: list[_Seat]) -> list[_Seat]:
+        """The seats of the set whose turn the next round is."""
+        sets = dict.fromkeys(seat.condition.loras for seat in seats)
+        if self.loras not in sets or (self.rounds >= LORA_ROUNDS and len(sets) > 1):
+            others = [each for each in sets if each != self.loras]
+            self.loras = max(others, key=lambda each: self.waiting.get(each, 0), default=())
+            self.rounds = 0
+        self.rounds += 1
+        self.waiting = {each: self.waiting.get(each, 0) + 1 for each in sets if each != self.loras}
+        return [seat for seat in seats if seat.condition.loras == self.loras]
+
+
+@dataclass(slots=True)
 class Engine:
     """Drives any number of trajectories over one model, `width` evaluations a round.
 
@@ -88,6 +113,7 @@ class Engine:
     cost: RoundCost = field(default_factory=RoundCost)
     methods: Mapping[str, Method] = field(default_factory=new_methods)
     _seats: list[_Seat] = field(default_factory=list[_Seat])
+    _turn: _Turn = field(default_factory=_Turn)
     _ages: "count[int]" = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -129,7 +155,7 @@ class Engine:
 
     def _pack(self) -> list[_Slot]:
         """Every trajectory gets its first slot before any gets a second one, then by priority and age."""
-        offers = [(seat, seat.trajectory.offers()) for seat in self._seats]
+        offers = [(seat, seat.trajectory.offers()) for seat in self._turn.take(self._seats)]
         first = (_Slot(seat, evaluation) for seat, evaluations in offers for evaluation in islice(evaluations, 1))
         rest = (_Slot(seat, evaluation) for seat, evaluations in offers for evaluation in evaluations)
         return list(islice(chain(first, rest), self.width))

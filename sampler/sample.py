@@ -1,10 +1,10 @@
 """Sampling without a server: an iterator over whole-image iterates."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sampler.cost import flat
-from sampler.denoiser import Model
+from sampler.denoiser import Lora, Model
 from sampler.engine import Engine
 from sampler.methods import Circumstances, Stopping, Wish
 from sampler.original import Original
@@ -36,6 +36,7 @@ def sample(
     round_width: int = 16,
     engine: Engine | None = None,
     original: Original | None = None,
+    loras: Sequence[Lora] = (),
     **options: float,
 ) -> Iterator[Iterate]:
     """Yield the iterates of one picture, each a whole image: rough ones first, the result last.
@@ -54,6 +55,7 @@ def sample(
         engine: an engine over this model that has made pictures before and knows what rounds cost; its width is used
             then. None for a new one.
         original: a picture of this size to begin with, see `sampler.original.original_from`.
+        loras: changes to the model's weights, see `Lora`.
         options: of guidance, see `Model.encode`.
 
     Raises:
@@ -64,7 +66,7 @@ def sample(
     noise = model.noise(seed, height, width, original=original, steps=steps)
     condition = model.encode(
         prompt, negative_prompt, guidance_scale,
-        steps=steps, height=height, width=width, original=original, seed=seed, **options,
+        steps=steps, height=height, width=width, original=original, seed=seed, loras=loras, **options,
     )  # fmt: skip
     engine = engine or Engine(model, round_width)
     cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat

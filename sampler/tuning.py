@@ -34,3 +34,7 @@ SHOWN, STEPS_SHOWN = 4, 20
 # 0.54.
 PREVIEW_SHARE = 1 / 15
 FEWEST_BLOCKS = 4
+
+# Rounds for which a set of LoRA keeps its turn while trajectories of another wait. Source: a choice; to switch takes
+# 6 to 22 % of a call of the shipped model (CPU time, `python -m benchmarks.loras`).
+LORA_ROUNDS = 4

@@ -1,5 +1,6 @@
 """The models on offer, read from a TOML file."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,16 @@ class Quantization(BaseModel):
     components_to_quantize: list[str] | None = None
 
 
+class LoraCard(BaseModel):
+    """A LoRA of a model: a ``.safetensors`` file, beside the catalogue or by its path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[^\s:<>]+$")
+    source: str = Field(pattern=r"\.safetensors$")
+    title: str | None = None
+
+
 class ModelCard(BaseModel):
     """One model. ``width`` is how many evaluations one round may hold; ``kind`` see ``contract.fields.Terms``;
     ``aliases`` are other names by which OpenAI's clients may ask for it; ``base``, ``variant``, ``revision`` and
@@ -38,6 +49,8 @@ class ModelCard(BaseModel):
     variant: str | None = Field(default=None, min_length=1)
     revision: str | None = Field(default=None, min_length=1)
     quantization: Quantization | None = None
+    loras: list[LoraCard] = []
+    lora_folder: str | None = Field(default=None, min_length=1)
     kind: str | None = None
     aliases: list[str] = []
     license: str
@@ -80,7 +93,16 @@ class ModelCard(BaseModel):
     @property
     def terms(self) -> Terms:
         """What it gives and allows."""
-        return Terms(self.id, self.kind or self._found_kind, self.defaults, self.limits)
+        return Terms(self.id, self.kind or self._found_kind, self.defaults, self.limits, tuple(self.lora_files))
+
+    @property
+    def lora_files(self) -> dict[str, Path]:
+        """The files of its LoRA by name: those in the catalogue, then those that lie in its folder now."""
+        found = {lora.name: (self._folder / lora.source).resolve() for lora in self.loras}
+        if self.lora_folder is not None:
+            for file in sorted((self._folder / self.lora_folder).glob("*.safetensors")):
+                found.setdefault(_name_of(file), file.resolve())
+        return found
 
     def resolve(self, request: Mapping[str, Any]) -> Generation:
         """Fill in this model's defaults and check against its limits; see ``Catalog.resolve``."""
@@ -100,6 +122,11 @@ class ModelCard(BaseModel):
             except InvalidFields as error:
                 raise ValueError(f"the defaults of model {self.id} break its limits: {error}") from error
         return self
+
+
+def _name_of(file: Path) -> str:
+    """The name of a LoRA in a folder: no spaces, and nothing that ends a name in a prompt or an option."""
+    return re.sub(r"[\s:<>]+", "_", file.stem)
 
 
 class Catalog(dict[str, ModelCard]):

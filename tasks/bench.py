@@ -83,7 +83,7 @@ class Studio:
             return list(threads.map(partial(self._follow, began), batches, mail))
 
     def _batch(self, generation: Generation, updates: "SimpleQueue[ImageUpdate]", decode: bool) -> ImageBatch:
-        prepare = partial(begin, uuid4(), generation, {0: Start()}, lambda *_: None, lambda _: None)
+        prepare = partial(begin, uuid4(), generation, {}, {0: Start()}, lambda *_: None, lambda _: None)
         pictures = "none" if not decode else "all" if generation.previews else "last"
         return ImageBatch((0,), prepare, updates.put, pictures=pictures)
 

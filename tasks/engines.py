@@ -10,6 +10,7 @@ times as long.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from time import perf_counter
@@ -100,6 +101,11 @@ class EngineThread(Thread):
         self._requests: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._coming: set[ImageBatch] = set()
         self._seats: dict[Trajectory, tuple[ImageBatch, int]] = {}
+
+    @property
+    def lora_files(self) -> Mapping[str, Path]:
+        """Those of its model, by name."""
+        return self._card.lora_files
 
     @property
     def model(self) -> Model:

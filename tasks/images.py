@@ -100,7 +100,9 @@ class Images:
         }
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
-        prepare = partial(begin, self._lease.job_id, self._generation, starts, self._tell, self._warn)
+        prepare = partial(
+            begin, self._lease.job_id, self._generation, self._engine.lora_files, starts, self._tell, self._warn
+        )
         pictures = "all" if self._generation.previews else "last"
         batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures)
         if starts:

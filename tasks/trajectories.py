@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from celery.utils.log import get_logger
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from contract.fields import Generation
 from contract.warnings import Warning
-from sampler import Checkpoint, Circumstances, Engine, Model, Plan, Solver, Stopping, Trajectory, planner
+from sampler import Checkpoint, Circumstances, Engine, Lora, Model, Plan, Solver, Stopping, Trajectory, planner
 from sampler.cost import Curve, flat
 from sampler.denoiser import Condition
 from store.saves import SavedCheckpoint
@@ -38,6 +40,7 @@ class Start:
 def begin(
     job_id: UUID,
     generation: Generation,
+    files: Mapping[str, Path],
     starts: Mapping[int, Start],
     tell: Callable[[int, Plan], None],
     warn: Callable[[Sequence[Warning]], None],
@@ -50,6 +53,7 @@ def begin(
     Args:
         job_id: for the log.
         generation: the request.
+        files: those of the model's LoRA, by name.
         starts: by number of the image.
         tell: receives the plan of each image whose plan is new or has changed.
         warn: receives what of the request does less than it says.
@@ -66,6 +70,7 @@ def begin(
         steps=generation.steps,
         height=generation.height,
         width=generation.width,
+        loras=_loras(generation, files),
         **_guidance(generation),
     )
     if warnings := cut.warnings(model, generation):
@@ -104,7 +109,14 @@ def begin(
     return condition, trajectories
 
 
-def _guidance(generation: Generation) -> dict[str, float]:
+def _loras(generation: Generation, files: Mapping[str, Path]) -> list[Lora]:
+    """The LoRA of a request; those that change nothing are left out, so that it shares rounds with others."""
+    if gone := [each.name for each in generation.loras if each.name not in files]:
+        raise ValueError(f"this worker has no LoRA {', '.join(gone)}")
+    return [Lora(each.name, str(files[each.name]), each.scale) for each in generation.loras if each.scale]
+
+
+def _guidance(generation: Generation) -> dict[str, Any]:
     """The settings of guidance that only some models take, without those that are off."""
     settings = {"guidance_rescale": (generation.guidance_rescale, 0), "true_cfg_scale": (generation.true_cfg_scale, 1)}
     return {name: value for name, (value, off) in settings.items() if value != off}

@@ -29,10 +29,12 @@ import torch
 # (diffusers is hardly typed)
 from torch import Tensor
 
+from sampler.denoiser import Lora
 from sampler.errors import UnsupportedModel
 from sampler.grid import Level
 from sampler.models import rows
 from sampler.models.driven import NetworkCall, Output, Prepared, Run, Step, is_network, parameters
+from sampler.models.loras import Loras
 from sampler.models.process import Process
 from sampler.models.rows import Arguments, Place
 from sampler.models.siblings import arguments as arguments_of
@@ -67,12 +69,14 @@ class Condition:
         arguments: they.
         original: the picture that it begins with; None for noise alone.
         seed: of what the pipeline draws to encode the original.
+        loras: see `sampler.denoiser.Condition.loras`.
         signature: see `sampler.denoiser.Condition.signature`.
     """
 
     arguments: tuple[tuple[str, Any], ...]
     original: Original | None = None
     seed: int = 0
+    loras: tuple[Lora, ...] = ()
     signature: Hashable = field(default=None, compare=False)
 
 
@@ -187,6 +191,7 @@ class PipelineModel:
         self._parent = parent
         self.parameters = parameters(pipeline)
         self._prepared = Prepared(pipeline)
+        self._loras: Loras = parent._loras if parent else Loras(pipeline)  # of the networks, which they share
         self._device: torch.device = pipeline._execution_device
         self._threads = threading.local()  # a run cannot be continued by another thread
         self._places: dict[Hashable, list[Place]] = {}
@@ -364,13 +369,14 @@ class PipelineModel:
         width: int | None = None,
         original: Original | None = None,
         seed: int = 0,
+        loras: Sequence[Lora] = (),
         **options: float,
     ) -> Condition:
         """See `sampler.denoiser.Model.encode`. What exceeds a text encoder's length is cut off, as diffusers does."""
         if (other := self.for_original(original)) is not self:
             return other.encode(
                 prompt, negative_prompt, guidance_scale,
-                steps=steps, height=height, width=width, original=original, seed=seed, **options,
+                steps=steps, height=height, width=width, original=original, seed=seed, loras=loras, **options,
             )  # fmt: skip
         if original is not None and original.strength is not None and "strength" not in self.parameters:
             raise ValueError("this model takes no strength: leave it out")
@@ -384,12 +390,12 @@ class PipelineModel:
             arguments["class_labels"] = (self._label(prompt),)
         arguments |= {"num_inference_steps": steps or STEPS, "height": height, "width": width}
         taken = [(k, v) for k, v in arguments.items() if k in self.parameters and v is not None]
-        condition = Condition(tuple(taken), original, seed)
-        with torch.inference_mode():
+        condition = Condition(tuple(taken), original, seed, tuple(loras))
+        with self._loras.using(condition.loras), torch.inference_mode():
             row = self._take(condition)
         self._give_back(condition, row)
         shapes = tuple((arguments.network, arguments.shapes) for arguments in row.calls)
-        return replace(condition, signature=(self.kind, shapes))
+        return replace(condition, signature=(self.kind, condition.loras, shapes))
 
     def _label(self, prompt: str) -> int:
         """The class that a prompt names, by its number or its name."""
@@ -419,7 +425,7 @@ class PipelineModel:
         if (other := self.for_original(conditions[0].original)) is not self:
             return other.denoise(x, timestep, conditions)
         conditions = [self._sized(condition, x.shape) for condition in conditions]
-        with torch.inference_mode():
+        with self._loras.using(conditions[0].loras), torch.inference_mode():
             taken = [self._take(condition) for condition in conditions]
             stops = [taken[n].enter(x[n : n + 1], time) for n, time in enumerate(timestep.tolist())]
             while any(isinstance(stop, NetworkCall) for stop in stops):
@@ -477,7 +483,7 @@ class PipelineModel:
         """Where the rows lie in a call's arguments."""
         if arguments.skeleton not in self._places:
             if arguments.paths not in self._learned:
-                one, two = (self._begin(_asked(condition), pictures).calls for pictures in (1, 2))
+                one, two = (self._begin(_asked(condition), n, loras=condition.loras).calls for n in (1, 2))
                 self._learned |= {a.paths: rows.learn(a, b) for a, b in zip(one, two, strict=True)}
             if arguments.paths not in self._learned:
                 raise UnsupportedModel("its loop calls the network with other arguments at some time points")
@@ -489,7 +495,7 @@ class PipelineModel:
     def _take(self, condition: Condition) -> Row:
         """A run of a condition that waits for a sample."""
         waiting = self._waiting.get(condition)
-        return waiting.pop() if waiting else self._begin(_asked(condition))
+        return waiting.pop() if waiting else self._begin(_asked(condition), loras=condition.loras)
 
     def _give_back(self, condition: Condition, row: Row) -> None:
         waiting = self._waiting
@@ -514,13 +520,20 @@ class PipelineModel:
             height, width = self.some_size
         return plain | {"original": blank(width or 0, height or 0, self.kind, strength or STRENGTH)}
 
-    def _begin(self, arguments: dict[str, Any], pictures: int = 1, level: Level | None = None) -> Row:
+    def _begin(
+        self,
+        arguments: dict[str, Any],
+        pictures: int = 1,
+        level: Level | None = None,
+        loras: tuple[Lora, ...] | None = None,
+    ) -> Row:
         """A new run, up to its first step.
 
         Args:
             arguments: of the pipeline, and its `original`.
             pictures: how many.
             level: see `Run.level`.
+            loras: that take part now; None for a run whose prompt does not matter.
 
         The network is not called: what it would return does not matter, but for its shape. That is guessed, and if the
         pipeline cannot go on with the guess, the network is called after all.
@@ -534,14 +547,14 @@ class PipelineModel:
         taken = {k: v for k, v in asked.items() if k in self.parameters}
         if not self._real:
             try:
-                return self._started(taken, level, real=False)
+                return self._started(taken, level, loras, real=False)
             except UnsupportedModel:
                 raise
             except (RuntimeError, IndexError, TypeError, AttributeError, ValueError):
-                row = self._started(taken, level, real=True)
+                row = self._started(taken, level, loras, real=True)
                 self._real = True
                 return row
-        return self._started(taken, level, real=True)
+        return self._started(taken, level, loras, real=True)
 
     def _several(self, asked: dict[str, Any], pictures: int) -> dict[str, Any]:
         """The arguments that ask for several pictures of a prompt."""
@@ -552,8 +565,10 @@ class PipelineModel:
         lists = ("prompt", "negative_prompt", "class_labels")
         return {k: [*(asked[k] if k == "class_labels" else (asked[k],))] * pictures for k in lists if k in asked}
 
-    def _started(self, arguments: dict[str, Any], level: Level | None, real: bool) -> Row:
-        run = self._prepared.run(arguments)
+    def _started(
+        self, arguments: dict[str, Any], level: Level | None, loras: tuple[Lora, ...] | None, real: bool
+    ) -> Row:
+        run = self._prepared.run(arguments, str(loras))
         run.level = level
         calls: list[Arguments] = []
         stop = self._answered(run, run.advance(), real, calls)
@@ -620,7 +635,7 @@ class PipelineModel:
         Raises:
             UnsupportedModel: an output depends on what was evaluated before or at the same time.
         """
-        options = {name: value for name, value in GUIDED.items() if name in self.parameters}
+        options: dict[str, Any] = {name: value for name, value in GUIDED.items() if name in self.parameters}
         before = _kinds(getattr(getattr(self.pipeline, self.network), "attn_processors", None))
         original = None
         if self.kind is not None:

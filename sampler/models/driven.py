@@ -217,9 +217,11 @@ class Prepared:
         self._pipeline = made
         _replace_names(inspect.unwrap(type(pipeline).__call__).__globals__)
 
-    def run(self, arguments: dict[str, Any]) -> Run:
-        """A run that has not begun."""
+    def run(self, arguments: dict[str, Any], weights: str = "") -> Run:
+        """A run that has not begun. ``weights`` names what the networks' weights are now: other ones encode prompts
+        otherwise."""
         pipeline = copy.copy(self._pipeline)
+        pipeline.__dict__["_weights"] = weights
         pipeline.__dict__["scheduler"] = copy.copy(self._pipeline.scheduler)
         return Run(pipeline, arguments)
 

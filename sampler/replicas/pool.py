@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from sampler.denoiser import Condition, Model
+from sampler.denoiser import Condition, Lora, Model
 from sampler.errors import ReplicasFailed
 from sampler.original import Original
 from sampler.replicas.replica import Encoded, Limits, Lost, Replica
@@ -171,14 +171,17 @@ class Replicas:
         width: int | None = None,
         original: Original | None = None,
         seed: int = 0,
+        loras: Sequence[Lora] = (),
         **options: float,
     ) -> Condition:
         """See `Model.encode`. A replica receives the condition with its first sample, and keeps it."""
         more: dict[str, Any] = {"steps": steps, "height": height, "width": width, "original": original, "seed": seed}
+        # Models without LoRA need not take the argument.
+        changes: dict[str, Any] = {"loras": tuple(loras)} if loras else {}
         encoded: tuple[Hashable, bytes] = self._call(
-            "encode", prompt, negative_prompt, guidance_scale, **more, **options
+            "encode", prompt, negative_prompt, guidance_scale, **more, **changes, **options
         )
-        return Encoded(next(self._numbers), *encoded)
+        return Encoded(next(self._numbers), *encoded, tuple(loras))
 
     def decode(self, samples: Tensor) -> Tensor:
         """See `Model.decode`. May be called on any thread."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing import get_context
 
-from sampler.denoiser import Model
+from sampler.denoiser import Lora, Model
 from sampler.replicas.messages import Portion, Reply, Unfit, pack, unpack
 from sampler.replicas.serving import serve
 
@@ -36,6 +36,7 @@ class Encoded:
     number: int
     signature: Hashable
     data: bytes
+    loras: tuple[Lora, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ FULL = {
     "tolerance": 0.01,
     "max_iterations": 3,
     "wish": "cost",
+    "loras": [],
     "previews": False,
 }
 

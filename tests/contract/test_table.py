@@ -6,7 +6,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from contract.annotations import MODEL
-from contract.fields import Defaults, Generation, Handling, Limits, RefineRequest, Request, Webhook
+from contract.fields import Defaults, Generation, Handling, Limits, LoraScale, RefineRequest, Request, Webhook
 from contract.table import FIELDS, GENERATION, HANDLING, WEBHOOK, RequestFieldInfo
 
 
@@ -16,7 +16,7 @@ def plain(annotation: Any) -> set[Any]:
         return plain(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         return {each for part in get_args(annotation) for each in plain(part)}
-    return {dict[str, Any] if annotation is Webhook else annotation}
+    return {{Webhook: dict[str, Any], list[LoraScale]: list[dict[str, Any]]}.get(annotation, annotation)}
 
 
 def test_every_field_of_a_request_is_in_the_table() -> None:

@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from sampler import DDIM, Engine, Evaluation, Iterate, Parareal, Trajectory, ddim_grid
+from sampler import DDIM, Engine, Evaluation, Iterate, Lora, Parareal, Trajectory, ddim_grid
 
 SHAPE = (2, 4, 4)
 
@@ -33,6 +33,7 @@ class Unconditional:
     """A condition without content. Conditions of different `kind` cannot share a batch."""
 
     kind: int = 0
+    loras: tuple[Lora, ...] = ()
 
     @property
     def signature(self) -> int:

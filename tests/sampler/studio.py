@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sampler import Model, Solver, load_model
+from sampler import Lora, Model, Solver, load_model
 from tests.sampler.conftest import EMOJI
 from tests.sampler.problems import SHAPE, Mixture, noise, solver
 from tests.until import until
@@ -48,6 +48,7 @@ class Instruction:
     prompt: str
     diary: Diary
     signature: int = 0
+    loras: tuple[Lora, ...] = ()
 
     def __reduce__(self) -> Any:
         return unpacked, (self.prompt, self.diary)

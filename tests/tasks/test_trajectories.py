@@ -26,7 +26,7 @@ def test_an_engine_is_busy_if_two_evaluations_for_each_image_do_not_fit_into_a_r
         starts = {image: Start() for image in range(images)}
         engine = Engine(emoji, WIDTH)
         monkeypatch.setattr(engine.cost, "curve", lambda _: flat)  # with room for wide rounds
-        begin(uuid4(), request, starts, plans.__setitem__, lambda _: None, emoji, engine, others)
+        begin(uuid4(), request, {}, starts, plans.__setitem__, lambda _: None, emoji, engine, others)
         return [plans[image] for image in range(images)]
 
     assert 2 * (images + free) == WIDTH

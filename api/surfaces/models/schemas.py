@@ -30,6 +30,8 @@ class Model(ModelEntry):
     """What a request gets that leaves a field out."""
     limits: Limits
     """What a request may ask for. Sizes are pixels and hold for width and height."""
+    loras: list[str]
+    """The names of the LoRA that a request may have."""
     fields: list[FormField]
     """The fields that a request to this model may have."""
     example_prompts: list[str]
@@ -61,6 +63,7 @@ def model(catalog: Catalog, card: ModelCard) -> Model:
         default=card is catalog.default,
         defaults=card.defaults,
         limits=card.limits,
+        loras=list(card.lora_files),
         fields=form(card.terms),
         example_prompts=card.example_prompts,
     )
