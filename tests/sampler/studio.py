@@ -94,8 +94,8 @@ class Studio:
     def solver(self, steps: int, name: str | None = None, *, height: int | None = None, **options: Any) -> Solver:
         return solver(steps) if height == SIZE else self.emoji.solver(steps, name, height=height, **options)
 
-    def noise(self, seed: int, height: int, width: int) -> Tensor:
-        return noise(seed) if height == SIZE else self.emoji.noise(seed, height, width)
+    def noise(self, seed: int, height: int, width: int, **options: Any) -> Tensor:
+        return noise(seed) if height == SIZE else self.emoji.noise(seed, height, width, **options)
 
     def decode(self, samples: Tensor) -> Tensor:
         if samples.shape[1] == SHAPE[0]:
