@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import errors, openapi
+from api.encoding.marking import Marking
 from api.metrics.process import Metrics
 from api.middleware import cors
 from api.middleware.head import Head
@@ -19,7 +20,7 @@ from api.middleware.size_limits import BodyLimit, HeadLimit
 from api.services import open_services
 from api.surfaces import SURFACES
 from store.catalog import load_catalog
-from store.settings import ApiSettings, CatalogSettings, StoreSettings, WebhookSettings
+from store.settings import ApiSettings, CatalogSettings, MarkSettings, StoreSettings, WebhookSettings
 
 
 def create_app(
@@ -34,12 +35,13 @@ def create_app(
     store = store or StoreSettings()
     settings = settings or ApiSettings()
     targets = WebhookSettings().targets
+    marking = Marking(MarkSettings())
     models = load_catalog((catalog or CatalogSettings()).catalog)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_services(store, settings, models, targets, metrics) as services:
+        async with open_services(store, settings, models, targets, metrics, marking) as services:
             yield {"services": services}
 
     app = FastAPI(

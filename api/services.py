@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from api.auth.keyring import Keyring
+from api.encoding.marking import Marking
 from api.limits.rate import Rates
 from api.links import Links
 from api.live.single_flight import READERS
@@ -69,6 +70,8 @@ class Services:
     reading: async_sessionmaker[AsyncSession]
     """Sessions whose transactions see the database at one moment, so that several reads fit together."""
     pictures: Pictures
+    marking: Marking
+    """How pictures are sent."""
     redis: redis.asyncio.Redis
     disk: Disk
     subscriptions: Subscriptions
@@ -89,7 +92,12 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    store: StoreSettings, settings: ApiSettings, catalog: Catalog, targets: Targets, metrics: Metrics
+    store: StoreSettings,
+    settings: ApiSettings,
+    catalog: Catalog,
+    targets: Targets,
+    metrics: Metrics,
+    marking: Marking,
 ) -> AsyncIterator[Services]:
     """The services of one app. Database and Redis may still be away."""
     engine = async_engine(store.database_url)
@@ -119,6 +127,7 @@ async def open_services(
                 single=single,
                 reading=reading,
                 pictures=pictures,
+                marking=marking,
                 redis=client,
                 disk=Disk(),
                 subscriptions=subscriptions,

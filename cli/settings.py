@@ -29,6 +29,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "preview_cache_seconds": ("worker",),
     "max_running_per_key": ("api", "worker"),
     "LogSettings": ("api", "worker", "beat"),
+    "MarkSettings": ("api",),
     "metrics_host": ("worker", "beat"),
     "worker_metrics_port": ("worker",),
     "beat_metrics_port": ("beat",),

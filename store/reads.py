@@ -5,12 +5,12 @@ Statements of one entity are read with ``session.scalars``, the others with ``se
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, and_, func, literal, or_, select, tuple_
 
-from contract.words import State
+from contract.words import SampledBy, State
 from store import queue_order
 from store.tables import Event, Image, Iterate, Job
 
@@ -38,6 +38,15 @@ def some(job_ids: Sequence[UUID]) -> Select[Job]:
 def owner(job_id: UUID) -> Select[UUID | None]:
     """The id of the API key that owns a job, None if it has none; nothing if the job does not exist."""
     return select(Job.key_id).where(Job.id == job_id)
+
+
+def origin(job_id: UUID, image: int) -> Select[int, SampledBy | None, dict[str, Any]]:
+    """(seed, method, generation) of an image, or nothing."""
+    return (
+        select(Image.seed, Image.method, Job.generation)
+        .join(Job, Job.id == Image.job_id)
+        .where(Image.job_id == job_id, Image.number == image)
+    )
 
 
 def images(job_ids: Sequence[UUID]) -> Select[Image]:

@@ -148,6 +148,37 @@ class LogSettings(_Settings):
     """The lowest level to write."""
 
 
+class MarkSettings(_Settings):
+    """What pictures say about how they were made, when they are sent."""
+
+    picture_parameters: bool = True
+    """Whether they carry the request: as text in the form of A1111's web UI, and as JSON in XMP."""
+
+    picture_source: bool = True
+    """Whether they carry IPTC's ``DigitalSourceType`` ``trainedAlgorithmicMedia`` in XMP, which says that a model has
+    generated them."""
+
+    c2pa_certificate: Path | None = None
+    """A PEM file with a certificate for C2PA and its chain, the certificate first. With it all pictures carry signed
+    content credentials. Needs the extra ``c2pa``."""
+
+    c2pa_key: Path | None = None
+    """The PEM file with the private key of the certificate, in PKCS #8."""
+
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    """The signature algorithm of the key."""
+
+    c2pa_timestamp_url: str | None = None
+    """The address of a time-stamping authority (RFC 3161), which every signed picture then waits for. By default
+    pictures have no timestamp."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise ValueError("set UNDERPAINT_C2PA_CERTIFICATE and UNDERPAINT_C2PA_KEY, or neither")
+        return self
+
+
 class MetricsSettings(_Settings):
     """Where Prometheus reads the metrics of worker and beat, and the token for those of the API."""
 

@@ -1,1 +1,1 @@
-"""Pictures: finding them, and sending them in the format that the client accepts."""
+"""Pictures: finding them, and those of a job that has ended."""

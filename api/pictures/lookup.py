@@ -9,12 +9,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.encoding.formats import Format
 from api.jobs.lookup import existing
 from api.problems import NoSuchPicture
 from api.services import Services
+from contract.fields import Generation
 from contract.words import TERMINAL
 from store import reads
 from store.pictures import PictureId, redis_cache
+from store.pictures.marks import Made
 
 
 class Found(NamedTuple):
@@ -69,6 +72,23 @@ async def read_picture(services: Services, job: UUID, image: int, found: Found) 
     if png is None:
         raise NoSuchPicture("The picture was deleted or replaced a moment ago.")
     return png
+
+
+async def sent_picture(services: Services, job: UUID, image: int, found: Found, form: Format) -> bytes:
+    """A picture as it is sent in this format.
+
+    Raises:
+        NoSuchPicture: it was deleted a moment ago.
+    """
+    png = await read_picture(services, job, image, found)
+    made: Made | None = None
+    if services.marking.needed:
+        async with services.single.begin() as session:
+            row = (await session.execute(reads.origin(job, image))).one_or_none()
+        if row is None:
+            raise NoSuchPicture("The picture was deleted or replaced a moment ago.")
+        made = Made(job, image, found.iterate, row.seed, row.method, Generation.model_validate(row.generation))
+    return await services.marking.prepare(png, form, made)
 
 
 async def _missing(session: AsyncSession, job: UUID, image: int, iterate: int | None) -> NoSuchPicture:

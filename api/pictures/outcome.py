@@ -4,9 +4,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.encoding import formats as pictures
 from api.jobs.lookup import existing
-from api.pictures import formats as pictures
-from api.pictures.lookup import Found, find_picture, read_picture
+from api.pictures.lookup import Found, find_picture, sent_picture
 from api.problems import DeadlineExceeded, GenerationCanceled, GenerationFailed
 from api.services import Services
 from store import reads, tables
@@ -51,5 +51,4 @@ async def encoded(services: Services, job: UUID, image: int, found: Found, form:
     Raises:
         NoSuchPicture: it was deleted a moment ago.
     """
-    png = await read_picture(services, job, image, found)
-    return b64encode(await pictures.transcode(png, form)).decode()
+    return b64encode(await sent_picture(services, job, image, found, form)).decode()

@@ -48,12 +48,17 @@ def show(
 ) -> None:
     """Show a job, the figures of its iterates and, if the terminal has colours, its newest pictures.
 
-    With --json: the job with its `iterates`.
+    With the name of a file instead: how the picture in it was made, as it says itself.
+
+    With --json: the job with its `iterates`, or what the picture says.
     """
     with report_errors():
         from cli.jobs import commands
 
-        commands.shown(server, key, job, save, as_json)
+        if (file := Path(job)).is_file():
+            commands.told(file, as_json)
+        else:
+            commands.shown(server, key, job, save, as_json)
 
 
 @app.command(rich_help_panel=PICTURES)

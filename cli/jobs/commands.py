@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from cli.client import connect, find_job, summary
+from cli.errors import CommandError
 from cli.files import PictureFiles
 from cli.jobs import show
 from underpaint import Iterate, Job, JobPage, Underpaint
@@ -36,6 +37,26 @@ def shown(server: str | None, key: str | None, name: str, folder: Path | None, a
             show.job(job, iterates, lambda image: client.picture(job, image).content)
         if folder:
             _save(client, job, iterates, folder, quiet=as_json)
+
+
+def told(file: Path, as_json: bool) -> None:
+    """Prints what the picture in a file says about how it was made.
+
+    Raises:
+        CommandError: it is no picture, or says nothing.
+    """
+    from store.pictures import marks
+
+    try:
+        found = marks.read(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{file} cannot be read: {error}") from None
+    if as_json:
+        show.document({"made": found.document, "parameters": found.text, "digital_source_type": found.source})
+    elif found.text or found.document or found.source:
+        show.made(found.text, found.document, found.source)
+    else:
+        raise CommandError(f"{file} does not say how it was made")
 
 
 def canceled(server: str | None, key: str | None, names: Sequence[str]) -> None:

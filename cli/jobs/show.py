@@ -31,6 +31,16 @@ def line(text: str) -> None:
     typer.echo(text)
 
 
+def made(parameters: str, document: Mapping[str, Any] | None, source: str | None) -> None:
+    """What a picture says about how it was made."""
+    if document:
+        line(f"Made by {clean(str(document['software']))}: image {document['image']} of job {document['job']}")
+    if source:
+        line(f"Digital source type: {clean(source.rpartition('/')[2])}")
+    for each in parameters.splitlines():
+        line(clean(each))
+
+
 def outcome(job: Job, pending: str) -> None:
     """The effect of a request to end a job; ``pending`` is for one that still runs."""
     line(f"Job {job.id} {f'has ended: {_state(job)}' if job.ended else pending}.")

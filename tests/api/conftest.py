@@ -20,13 +20,16 @@ from tests.api.serving import serving
 from tests.api.worker import Worker
 from tests.until import until
 
+# Pictures are sent as a test has saved them, byte for byte. `test_marks` has those that say how they were made.
+UNMARKED = {"UNDERPAINT_PICTURE_PARAMETERS": "false", "UNDERPAINT_PICTURE_SOURCE": "false"}
+
 
 @pytest.fixture(scope="session")
 def address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the API."""
     log: Path = tmp_path_factory.mktemp("api") / "log"
     settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
-    with serving(log, **settings) as served:
+    with serving(log, **settings, **UNMARKED) as served:
         yield served
 
 
@@ -50,7 +53,7 @@ def keyed_address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.Te
     """The address of an API for tests that create keys: a process remembers for seconds that a key is required."""
     log: Path = tmp_path_factory.mktemp("keyed") / "log"
     settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
-    with serving(log, **settings) as served:
+    with serving(log, **settings, **UNMARKED) as served:
         yield served
 
 

@@ -13,7 +13,7 @@ from openai.types import ImagesResponse
 from openai.types.images_response import Usage
 from sqlalchemy import Engine
 
-from api.pictures.formats import PNG
+from api.encoding.formats import PNG
 from api.problems import NoSuchModel
 from api.surfaces.openai.request import read
 from store import moves

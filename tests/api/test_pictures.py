@@ -10,7 +10,7 @@ import pytest
 import redis
 from PIL import Image
 
-from api.pictures.formats import negotiate
+from api.encoding.formats import negotiate
 from api.pictures.lookup import progress
 from api.problems import NotAcceptable
 from store.database import async_engine, async_sessions

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.worker import png
 from tests.cli.running import COMMAND, Running, environment, run
 from tests.until import until
 from underpaint import Underpaint
@@ -81,6 +82,21 @@ def test_showing_and_saving(
     assert lines[-1] == [str(tmp_path / "kept" / "red-heart-7.png")]
     kept = (tmp_path / "kept" / "red-heart-7.png").read_bytes()
     assert kept == (saved / "red-heart-7.png").read_bytes()
+
+
+def test_a_picture_says_how_it_was_made(ask: Callable[..., str], draft: dict[str, Any], saved: Path) -> None:
+    file = str(saved / "red-heart-7.png")
+    lines = ask("show", file).splitlines()
+    assert lines[0].endswith(f"image 0 of job {draft['id']}")
+    assert lines[1:3] == ["Digital source type: trainedAlgorithmicMedia", "red heart"]
+    assert lines[-1].startswith("Steps: 9, Sampler: Automatic, ")
+    said = json.loads(ask("show", file, "--json"))
+    assert said["made"]["request"] == draft["request"]
+    assert said["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    for content, message in ((b"no picture", "cannot be read"), (png(), "does not say how it was made")):
+        (saved / "other").write_bytes(content)
+        refused = run("show", str(saved / "other"))
+        assert (refused.returncode, message in refused.stderr) == (1, True)
 
 
 def in_terminal(*arguments: str, **settings: str) -> str:

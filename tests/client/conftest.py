@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from contract.words import Scope
 from store import keys
+from tests.api.conftest import UNMARKED
 from tests.api.serving import serving
 from tests.api.worker import Worker
 from tests.client.either import Blocking
@@ -23,7 +24,7 @@ from underpaint import Underpaint
 def address(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the API."""
     log = tmp_path_factory.mktemp("client") / "log"
-    with serving(log, UNDERPAINT_DATABASE_URL=postgres_url, UNDERPAINT_REDIS_URL=redis_url) as served:
+    with serving(log, UNDERPAINT_DATABASE_URL=postgres_url, UNDERPAINT_REDIS_URL=redis_url, **UNMARKED) as served:
         yield served
 
 

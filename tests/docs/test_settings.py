@@ -22,7 +22,9 @@ def test_it_says_rightly_who_reads_them() -> None:
         "worker": [path for path in ROOT.glob("tasks/**/*.py") if path.name not in beat | {"queue.py"}],
     }
     read = {
-        part: set(re.findall(r"(?<!self)\.([a-z]+(?:_[a-z]+)+)\b", "\n".join(path.read_text() for path in paths)))
+        part: set(
+            re.findall(r"(?<!self)\.([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\b", "\n".join(path.read_text() for path in paths))
+        )
         for part, paths in code.items()
     }
     readers = {
@@ -30,8 +32,9 @@ def test_it_says_rightly_who_reads_them() -> None:
         for _, _, listed in settings.groups()
         for each in listed
     }
-    # Read by `exposed`, as `targets`, and by `store.logs`.
+    # Read by `exposed`, as `targets`, by `store.logs`, and by `store.pictures`.
     shared = {"allow_open", "webhook_allow", "webhook_http", "log_format", "log_level"}
+    shared |= {name for name in readers if name.startswith("s3_")}
     checked = {name: parts for name, parts in readers.items() if "_" in name and name not in shared}
     assert checked == {name: {part for part in code if name in read[part]} for name in checked}
 

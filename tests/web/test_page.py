@@ -1,5 +1,6 @@
 """The page, used as users do."""
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from contract.methods import METHODS
 from contract.words import Method
 from tests.api.serving import serving
 from tests.api.worker import Worker, png
+from tests.until import until
 from tests.web.studio import LONG, SHORT, Studio, film, in_state, paint, sees, set_up
 
 pytestmark = pytest.mark.slow
@@ -84,6 +86,35 @@ def test_each_method_is_drawn_and_refined_as_its_row_says(
             in_state(page, "succeeded")
             expect(page.get_by_role("button", name="Reuse settings")).to_be_visible()
             expect(refine).to_have_count(int(method.refines))
+
+
+DROP = """([base64, name]) => {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def drop(page: Page, picture: bytes) -> None:
+    page.evaluate(DROP, [base64.b64encode(picture).decode(), "picture"])
+
+
+def test_a_dropped_picture_fills_the_form(studio: Studio, page: Page) -> None:
+    job = studio.submit(prompt='a <b>&"cat" 心', seed=40, images=2, steps=9, guidance_scale=2.5, max_iterations=0)
+    path = f"/v1/jobs/{job['id']}"
+    until(lambda: studio.api.get(path).json()["state"] == "succeeded")
+    ended = studio.api.get(path).json()
+    for kind in ("png", "webp", "jpeg"):
+        page.reload()
+        picture = studio.api.get(ended["images"][1]["links"]["final"], headers={"Accept": f"image/{kind}"})
+        drop(page, picture.content)
+        expect(page.locator("#prompt")).to_have_value(job["request"]["prompt"])
+        for name, value in (("steps", "9"), ("guidance_scale", "2.5"), ("seed", "41"), ("images", "1")):
+            expect(page.locator(f"#field-{name}")).to_have_value(value)
+    drop(page, png())
+    expect(page.get_by_text("This picture does not say how it was made.")).to_be_visible()
+    expect(page.locator("#field-seed")).to_have_value("41")
 
 
 def test_the_filmstrip_goes_back_to_an_earlier_iterate(page: Page) -> None:

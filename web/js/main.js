@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Composer } from "./composer.js";
 import { connection, isReachable } from "./connection.js";
 import { announce, byId, el } from "./dom.js";
+import { onDrop } from "./dropped.js";
 import { Easel } from "./easel.js";
 import { Figures } from "./figures.js";
 import { follow } from "./follow.js";
@@ -40,6 +41,13 @@ const handlers = {
   share,
   remove,
 };
+onDrop(
+  (request) => {
+    dismiss("drop");
+    composer.reuse(request);
+  },
+  () => notice("drop", "This picture does not say how it was made.", { actions: [el("button", { class: "quiet", type: "button", onclick: () => dismiss("drop") }, "Dismiss")] }),
+);
 const easel = new Easel(byId("easel"), handlers);
 
 let shown = null; // {work, aborter}

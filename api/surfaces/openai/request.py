@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.pictures.formats import PNG, Format
+from api.encoding.formats import PNG, Format
 from api.problems import NoSuchModel
 from contract.fields import Generation, Handling
 from contract.fitting import cut_prompt, nearest_side, not_made

@@ -21,7 +21,7 @@ async def png_info(body: JsonBody) -> dict[str, Any]:
     """The parameters in a picture, in base64, as text and as pairs."""
     try:
         data = b64decode(str(body.get("image") or "").rpartition(",")[2], validate=True)
-        text = await anyio.to_thread.run_sync(marks.parameters, data)
+        text = (await anyio.to_thread.run_sync(marks.read, data)).text
     except ValueError:
         raise InvalidFields([FieldProblem("image", Code.VALUE, "must be a picture in base64")]) from None
     parameters = infotext.read(text) if text else {}

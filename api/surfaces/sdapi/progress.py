@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.auth.caller import Caller
+from api.encoding.formats import PNG
 from api.guard import WithCaller
 from api.jobs import control
-from api.pictures.formats import PNG
 from api.pictures.lookup import find_picture
 from api.pictures.outcome import encoded
 from api.problems import NoSuchJob, NoSuchPicture

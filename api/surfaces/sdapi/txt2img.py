@@ -1,27 +1,26 @@
 """Text to image, and the answer that A1111's clients read."""
 
 import json
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.auth.caller import Caller
+from api.encoding.formats import PNG
 from api.guard import WithCaller
 from api.http.body import JsonBody, is_json
 from api.jobs import control
 from api.jobs.lookup import wait_for_end
 from api.jobs.submit import submit
 from api.links import Links
-from api.pictures.formats import PNG
 from api.pictures.outcome import Outcome, encoded, outcome
 from api.services import Services, WithLinks, WithServices
 from api.surfaces.sdapi.request import Wanted, read
-from contract import infotext
 from contract.fields import Generation
 from contract.infotext import AUTOMATIC, SAMPLERS
 from store import held
+from store.pictures.marks import Made, software
 
 TIMESTAMP = "%Y%m%d%H%M%S"
 
@@ -65,17 +64,7 @@ def _info(ended: Outcome) -> dict[str, Any]:
     generation = Generation.model_validate(ended.job.generation)
     many = len(ended.images)
     texts = [
-        infotext.write(
-            generation,
-            image.seed,
-            {
-                "Method": image.method,
-                "Tolerance": f"{generation.tolerance:g}",
-                "Iterate": found.iterate,
-                "Job": ended.job.id,
-                "Version": f"Underpaint {version('underpaint')}",
-            },
-        )
+        Made(ended.job.id, image.number, found.iterate, image.seed, image.method, generation).text
         for image, found in zip(ended.images, ended.found, strict=True)
     ]
     return {
@@ -110,6 +99,6 @@ def _info(ended: Outcome) -> dict[str, Any]:
         "job_timestamp": ended.job.created_at.strftime(TIMESTAMP),
         "clip_skip": 1,
         "is_using_inpainting_conditioning": False,
-        "version": f"Underpaint {version('underpaint')}",
+        "version": software(),
         "warnings": ended.job.warnings,
     }

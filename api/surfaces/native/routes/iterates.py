@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.auth.share_links import BY_LINK
 from api.auth.signed_links import BY_SIGNATURE
+from api.encoding import formats as pictures
 from api.http.headers import IfNoneMatch, not_modified
 from api.http.prefer import WithWait
 from api.jobs.lookup import existing
 from api.live.subscriptions import Look
 from api.openapi import example, header, responses
-from api.pictures import formats as pictures
-from api.pictures.lookup import Found, find_picture, progress, read_picture
+from api.pictures.lookup import Found, find_picture, progress, sent_picture
 from api.problems import DatabaseGone, InvalidRequest, NoSuchJob, NoSuchPicture, NotAcceptable, PicturesGone
 from api.services import WithLinks, WithServices
 from api.surfaces.native import examples, schemas, views
@@ -94,7 +94,8 @@ async def get_picture(
     wait: WithWait,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """PNG as it was saved, or WebP or JPEG if the `Accept` header prefers it. A numbered picture never changes.
+    """PNG, with the pixels as they were computed, or WebP or JPEG if the `Accept` header prefers it. A numbered picture
+    never changes.
     `latest` is the newest one; with `If-None-Match` it shows whether there is a newer one.
 
     With `wait` the response for `latest` is held until there is a picture other than the one in `If-None-Match`, and
@@ -115,7 +116,7 @@ async def get_picture(
         found, more = seen
         if isinstance(found, NoSuchPicture):
             return not more
-        known = iterate is None and not_modified(if_none_match, pictures.etag(found.etag, form))
+        known = iterate is None and not_modified(if_none_match, services.marking.etag(found.etag, form))
         return not (known and more)
 
     found, _ = await services.subscriptions.until_enough(
@@ -125,7 +126,7 @@ async def get_picture(
         raise found
     headers = {
         **wait.headers,
-        "ETag": pictures.etag(found.etag, form),
+        "ETag": services.marking.etag(found.etag, form),
         "Cache-Control": "no-cache" if iterate is None else IMMUTABLE,
         "Vary": "Accept",
         "Underpaint-Iterate": str(found.iterate),
@@ -142,5 +143,5 @@ async def get_picture(
         if elsewhere is not None:
             headers |= {"Location": elsewhere, "Cache-Control": "no-store"}
             return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)
-    png = await read_picture(services, job_id, image, found)
-    return Response(await pictures.transcode(png, form), headers=headers, media_type=form.media_type)
+    picture = await sent_picture(services, job_id, image, found, form)
+    return Response(picture, headers=headers, media_type=form.media_type)

@@ -1,10 +1,7 @@
 """Pictures in the format that the client accepts."""
 
-import io
 from typing import NamedTuple
 
-import anyio.to_thread
-from PIL import Image
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
@@ -37,20 +34,3 @@ def negotiate(accept: str | None) -> Format:
     if accepted.quality(best.media_type) <= 0:
         raise NotAcceptable(NotAcceptable.example, headers={"Vary": "Accept"})
     return best
-
-
-def etag(stored: str, form: Format) -> str:
-    """The strong ETag of a stored picture, whose own is ``stored``, as sent in ``form``."""
-    return f'"{stored}"' if form is PNG else f'"{stored}-{form.name}"'
-
-
-async def transcode(png: bytes, form: Format) -> bytes:
-    """A PNG in another format, made in a thread."""
-    return png if form is PNG else await anyio.to_thread.run_sync(_transcode, png, form)
-
-
-def _transcode(png: bytes, form: Format) -> bytes:
-    out = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as picture:
-        picture.convert("RGB").save(out, form.name, **form.options)
-    return out.getvalue()
