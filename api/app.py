@@ -1,7 +1,7 @@
 """The web app: `create_app` makes it, for uvicorn's factory mode and for tests. Nothing is made at import."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -40,8 +40,13 @@ def create_app(
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_services(store, settings, models, targets, metrics, marking) as services:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with (
+            AsyncExitStack() as running,
+            open_services(store, settings, models, targets, metrics, marking) as services,
+        ):
+            for surface in SURFACES:
+                await running.enter_async_context(surface.running(app))
             yield {"services": services}
 
     app = FastAPI(

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ class Surface:
         complete_headers: completes the headers of each response to a request for a path.
         tags: its tags in the OpenAPI document.
         document: completes the OpenAPI document that FastAPI makes of the routes.
+        running: what it needs while the app runs.
         max_body_bytes: the limit for its request bodies; None: that of the settings.
     """
 
@@ -56,6 +58,7 @@ class Surface:
     complete_headers: Callable[[str, MutableHeaders], None] = private_headers
     tags: tuple[Mapping[str, str], ...] = ()
     document: Callable[[dict[str, Any], Catalog], None] = _document_nothing
+    running: Callable[[FastAPI], AbstractAsyncContextManager[None]] = lambda app: nullcontext()
     max_body_bytes: int | None = None
 
     def match(self, path: str) -> int:

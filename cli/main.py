@@ -13,7 +13,7 @@ from cli.errors import report_errors
 from cli.generate.app import app as generate
 from cli.jobs.app import app as jobs
 from cli.keys.app import app as keys
-from cli.options import SERVER, DataDirectory, Key, Server
+from cli.options import PICTURES, SERVER, DataDirectory, Key, Server
 from cli.pictures.app import app as pictures
 from cli.streams import take_any_text
 
@@ -80,6 +80,18 @@ def up(
         checks.before_start()
         settings = ApiSettings()
         run.up(data_dir, settings.host if host is None else host, settings.port if port is None else port)
+
+
+@app.command(rich_help_panel=PICTURES)
+def mcp(server: Server = None, key: Key = None) -> None:
+    """Offer a server's pictures to an assistant or editor: an MCP server on stdin and stdout.
+
+    The API serves the same tools by HTTP at /mcp.
+    """
+    with report_errors():
+        from cli import tools
+
+        tools.run(server, key)
 
 
 @app.command(rich_help_panel=SERVER)

@@ -1,6 +1,6 @@
 """The asynchronous client, for asyncio and trio."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from types import TracebackType
@@ -15,7 +15,7 @@ from contract.fields import Request
 from contract.words import Format
 from underpaint import calls, operations
 from underpaint.calls import AnyJob, Call
-from underpaint.connection import PATIENCE, options
+from underpaint.connection import PATIENCE, TIMEOUT, options
 from underpaint.documents import (
     Event,
     Health,
@@ -49,6 +49,15 @@ class AsyncUnderpaint:
     def __init__(self, server: str | None = None, key: str | None = None, *, patience: float = PATIENCE) -> None:
         self.patience = patience
         self._http = httpx.AsyncClient(**options(server, key))
+
+    @classmethod
+    def over(cls, transport: httpx.AsyncBaseTransport, server: str, headers: Mapping[str, str]) -> Self:
+        """A client that reaches its server by a transport of httpx, such as an app in this process. It takes nothing
+        from the environment, and does not retry."""
+        made = cls.__new__(cls)
+        made.patience = 0.0
+        made._http = httpx.AsyncClient(transport=transport, base_url=server, headers=headers, timeout=TIMEOUT)
+        return made
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,6 +1,8 @@
 """All surfaces. A new one is a folder here and a line in the list."""
 
 from api.surface import Surfaces
-from api.surfaces import models, native, openai, operations, page, sdapi
+from api.surfaces import mcp, models, native, openai, operations, page, sdapi
 
-SURFACES = Surfaces(native.SURFACE, openai.SURFACE, sdapi.SURFACE, models.SURFACE, operations.SURFACE, page.SURFACE)
+SURFACES = Surfaces(
+    native.SURFACE, openai.SURFACE, sdapi.SURFACE, mcp.SURFACE, models.SURFACE, operations.SURFACE, page.SURFACE
+)
