@@ -156,7 +156,7 @@ def test_schemathesis_finds_nothing(
     )
     run = ["run", f"{client.base_url.join('/openapi.json')}", "--checks", "all"]
     run += ["--header", f"Authorization: {client.headers['Authorization']}"]
-    amount = ["--max-examples", "10", "--max-failures", "10"]
+    amount = ["--max-examples", "4", "--max-failures", "10"]
     repeatable = ["--generation-deterministic", "--seed", "1"]
     ran = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *run, *amount, *repeatable],
