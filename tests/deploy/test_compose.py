@@ -53,13 +53,15 @@ def test_it_follows_the_specification(file: str) -> None:
         ".env.example",
         "deploy/Dockerfile",
         "deploy/tls/compose.yml",
-        "deploy/kubernetes/underpaint.yaml",
-        "deploy/kubernetes/keda.yaml",
+        "deploy/helm/underpaint/values.yaml",
+        "deploy/helm/underpaint/templates/settings.yaml",
+        "deploy/helm/underpaint/templates/monitoring.yaml",
+        "deploy/helm/underpaint/templates/workers.yaml",
         "docs/self-hosting.md",
     ],
 )
 def test_it_names_settings_that_there_are(file: str) -> None:
-    assert set(re.findall(r"UNDERPAINT_[A-Z_]*[A-Z]", (ROOT / file).read_text())) <= FIELDS
+    assert set(re.findall(r"UNDERPAINT_[A-Z0-9_]*[A-Z0-9]", (ROOT / file).read_text())) <= FIELDS
 
 
 def test_the_example_gives_the_defaults() -> None:
