@@ -70,6 +70,7 @@ class ImageStream(EventSourceResponse):
 
     async def _pictures(self) -> AsyncGenerator[bytes]:
         partials = Partials(self._wanted.partials or 0)
+        yield KEEPALIVE_COMMENT  # the job may wait: proxies and clients see at once that the stream lives
         async with aclosing(follow(self._services.subscriptions, self._job)) as events:
             async for event in events:
                 if event is None:
