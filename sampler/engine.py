@@ -101,7 +101,7 @@ class Engine:
 
     Attributes:
         model: the network.
-        width: evaluations that a round may hold, 1 or more.
+        width: evaluations that a round may hold, 1 or more. It is halved when the device has no memory for as many.
         statistics: totals over all rounds.
         cost: how long rounds have taken, by `(shape of a sample, signature of its condition)`.
         methods: by name, each with what it has learned in this engine.
@@ -183,6 +183,12 @@ class Engine:
             if output.shape != x.shape:
                 raise ValueError(f"the model returned shape {tuple(output.shape)} for samples {tuple(x.shape)}")
         except Exception as error:
+            if len(slots) > 1 and _is_out_of_memory(error):
+                # For good: the next round of this width would fail, too, and failing takes time.
+                self.width = min(self.width, len(slots)) // 2
+                free_memory()
+                parts = [self._call(slots[n : n + self.width]) for n in range(0, len(slots), self.width)]
+                return [slot for part, _ in parts for slot in part], torch.cat([output for _, output in parts])
             # Evaluated one by one, only the samples at fault fail, and the others go on.
             if len(slots) > 1:
                 alone = [self._call([slot]) for slot in slots]
@@ -214,6 +220,17 @@ class Engine:
         trajectory = seat.trajectory
         checkpoint = trajectory.checkpoint() if iterates else None
         return Progress(trajectory, tuple(iterates), checkpoint, trajectory.status)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def free_memory() -> None:
+    """Give back what PyTorch keeps for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _split(slots: list[_Slot], outputs: Tensor) -> list[_Outputs]:

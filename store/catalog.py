@@ -36,8 +36,8 @@ class LoraCard(BaseModel):
 
 class ModelCard(BaseModel):
     """One model. ``width`` is how many evaluations one round may hold; ``kind`` see ``contract.fields.Terms``;
-    ``aliases`` are other names by which OpenAI's clients may ask for it; ``base``, ``variant``, ``revision`` and
-    ``quantization`` see ``sampler.models.source.Source``."""
+    ``preload``: whether workers load it when they start; ``aliases`` are other names by which OpenAI's clients may ask
+    for it; ``base``, ``variant``, ``revision`` and ``quantization`` see ``sampler.models.source.Source``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,6 +56,7 @@ class ModelCard(BaseModel):
     license: str
     dtype: Literal["float32", "float16", "bfloat16"]
     width: PositiveInt
+    preload: bool = False
     example_prompts: list[str] = Field(min_length=1)
     defaults: Defaults
     limits: Limits

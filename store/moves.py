@@ -84,6 +84,7 @@ DEFAULT_HANDLING = Handling()
 _RAN = func.extract("epoch", func.least(func.now(), jobs.c.lease_expires_at) - jobs.c.claimed_at)
 LEFT: Mapping[str, Any] = {
     "worker": None,
+    "preparing": None,
     "lease_expires_at": None,
     "ran_seconds": jobs.c.ran_seconds + case((jobs.c.state == "running", func.greatest(_RAN, 0)), else_=0),
 }

@@ -96,6 +96,16 @@ def start_image(
     return _save(session, job_id, attempt, _image(tuple(plan)), {"image": image, **plan})
 
 
+def prepare(session: Session, job_id: UUID, attempt: int, share: float | None) -> int:
+    """Save how much of the job's model is in memory, from 0 to 1; None when it is ready. Returns the number of its
+    ``state`` event.
+
+    Raises:
+        LeaseLost: the job no longer runs under ``attempt``.
+    """
+    return _save(session, job_id, attempt, _preparing(), {"preparing": share})
+
+
 def warn(session: Session, job_id: UUID, attempt: int, warnings: Sequence[Warning]) -> None:
     """Add warnings about the request that only a worker can give. Those of an earlier run are not repeated. No event:
     the plan of an image follows.
@@ -298,6 +308,14 @@ def _image(values: tuple[str, ...]) -> Select[int]:
 
 
 @cache
+def _preparing() -> Select[int]:
+    given = _given(jobs, "preparing")
+    job = _raised(**given)
+    data = _object({"state": literal("running"), "stopped": None, "error": None, **given})
+    return _with_event(job, "state", data)
+
+
+@cache
 def _checkpoint() -> Select[int]:
     # The lock keeps others from moving the job between the check and the write.
     job = select(jobs.c.id, jobs.c.seq).where(_held()).with_for_update().cte("job")
@@ -305,10 +323,11 @@ def _checkpoint() -> Select[int]:
     return select(job.c.seq).add_cte(_replace(checkpoints, job, row).cte("checkpoint"))
 
 
-def _raised() -> CTE:
-    """Raise ``seq`` to the number of a new event if the worker holds the job. ``elapsed`` is how long it has run."""
+def _raised(**values: ColumnElement[Any]) -> CTE:
+    """Raise ``seq`` to the number of a new event if the worker holds the job, and set ``values``. ``elapsed`` is how
+    long it has run."""
     elapsed = jobs.c.ran_seconds + func.extract("epoch", func.clock_timestamp() - jobs.c.claimed_at)
-    raised = update(jobs).where(_held()).values(seq=jobs.c.seq + 1, updated_at=func.now())
+    raised = update(jobs).where(_held()).values(seq=jobs.c.seq + 1, updated_at=func.now(), **values)
     return raised.returning(jobs.c.id, jobs.c.seq, jobs.c.webhook, elapsed.label("elapsed")).cte("job")
 
 

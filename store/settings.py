@@ -288,6 +288,14 @@ class WorkerSettings(_Settings):
     """``auto`` (every CUDA device, or else the CPU), ``cpu``, ``cuda``, ``cuda:N``, or several, separated by commas:
     each gets a process with the model, and rounds are split over them."""
 
+    model_memory_gib: PositiveFloat | None = None
+    """How much memory the models of a worker may take, in GiB, on its device; by default 80 % of what is free when it
+    starts, or no limit with several devices. When another model needs the room, the one that was used least recently
+    is unloaded. A job whose model cannot fit fails with the figures."""
+
+    unload_seconds: PositiveFloat | None = None
+    """A model without a job for this many seconds is unloaded; by default only when another one needs its room."""
+
     soft_shutdown_seconds: PositiveFloat = 20
     """How long a worker that stops may take to hand its jobs back, in seconds."""
 

@@ -108,6 +108,8 @@ class Job(Base):
     """Of the HTTP request that submitted the job, for logs."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     """``contract.warnings.Warning`` of each field that does nothing, dumped."""
+    preparing: Mapped[float | None]
+    """The share of its model that is in memory while the worker loads it; None otherwise."""
     created_at: Mapped[datetime] = mapped_column(server_default=_now)
     sent_at: Mapped[datetime | None]
     """When the broker last accepted a message for the job."""

@@ -9,7 +9,7 @@ our place is dropped: an announcement that cannot be read is none, and comes aga
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import redis
@@ -23,6 +23,41 @@ Part = Literal["worker", "beat"]
 log = logging.getLogger(__name__)
 
 
+ModelState = Literal["absent", "waiting", "preparing", "ready", "failed"]
+_BEST: Sequence[ModelState] = ("ready", "preparing", "waiting", "failed", "absent")
+
+
+class ModelInfo(BaseModel):
+    """What a model does in a worker.
+
+    Attributes:
+        state: ``absent`` (not in memory), ``waiting`` (for room), ``preparing`` (it is being loaded), ``ready``, or
+            ``failed``.
+        share: of a model that is being loaded, the share of its bytes that is in memory.
+        size: bytes in memory, if they are known.
+        error: why it could not be loaded.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: ModelState
+    share: float | None = None
+    size: int | None = None
+    error: str | None = None
+
+
+def model_states(infos: Iterable[Mapping[str, Any]]) -> dict[str, ModelInfo]:
+    """What each model does in the worker that is the furthest with it, from the infos of workers."""
+    found: dict[str, ModelInfo] = {}
+    for info in infos:
+        states = info.get("states", {})
+        for model in info.get("models", ()):
+            state = ModelInfo.model_validate(states.get(model, {"state": "absent"}))
+            if model not in found or _BEST.index(state.state) < _BEST.index(found[model].state):
+                found[model] = state
+    return found
+
+
 class _Info(BaseModel):
     """What an announcement may hold, and in which form others rely on it."""
 
@@ -33,6 +68,7 @@ class _Info(BaseModel):
     jobs: int = Field(default=0, ge=0)
     models: list[str] = []
     engines: dict[str, dict[str, Any]] = {}
+    states: dict[str, ModelInfo] = {}
     swept_seconds_ago: float | None = None
 
 

@@ -84,6 +84,8 @@ def _start(sender: Any, **_: Any) -> None:
 @worker_ready.connect
 def _be_there(**_: Any) -> None:
     _process[0].presence.start()
+    worker = _process[0].worker
+    worker.engines.preload(worker.catalog)
 
 
 @worker_shutting_down.connect

@@ -7,6 +7,8 @@ all pools sleep between operations instead of spinning. On two cores an evaluati
 times as long.
 """
 
+import gc
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -16,6 +18,7 @@ from threading import Event, Lock, Thread
 from time import perf_counter
 from typing import Any, Literal
 
+import torch
 from celery.utils.log import get_logger
 from torch import Tensor
 
@@ -24,13 +27,17 @@ from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, 
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
 from store import logs
-from store.catalog import ModelCard
-from tasks.devices import load
+from store.catalog import Catalog, ModelCard
+from tasks.devices import devices, load
+from tasks.memory import Memory, TooLarge, meter, size_of
 from tasks.metrics import Metrics
 from tasks.pictures import decode
 
 # What loads models and encodes prompts.
 LIBRARIES = ("diffusers", "transformers", "huggingface_hub", "accelerate")
+
+# How often, and after how much more of it, a job is told how much of its model is in memory.
+TELL_SECONDS, TELL_SHARE = 1.0, 0.05
 
 log = get_logger(__name__)
 
@@ -50,6 +57,7 @@ class ImageUpdate:
             a model with several devices, see `EngineThread.picture`.
         plan: of the image; only in the first update of an image that was not planned before.
         warnings: about the request of the job.
+        preparing: the share of the model that is in memory, None in it when it is ready; None: no news.
     """
 
     image: int
@@ -61,6 +69,7 @@ class ImageUpdate:
     pictures: Mapping[int, Tensor] = field(default_factory=dict[int, Tensor])
     plan: Plan | None = None
     warnings: Sequence[Warning] = ()
+    preparing: tuple[float | None] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,16 +91,44 @@ class ImageBatch:
     priority: int = 0
     pictures: Literal["all", "last", "none"] = "all"
 
+    def prepare(self, share: float | None) -> None:
+        """Deliver how much of the model is in memory; None when all of it is."""
+        self.deliver(ImageUpdate(self.images[0], (), None, Status.RUNNING, None, preparing=(share,)))
+
     def fail(self, image: int, error: str) -> None:
         """Deliver that an image failed."""
         self.deliver(ImageUpdate(image, (), None, Status.FAILED, error))
 
 
+class _Unloaded:
+    """In the place of a model that was unloaded: its engine has nothing to compute."""
+
+    device = torch.device("cpu")
+
+    def denoise(self, x: Tensor, timestep: Tensor, conditions: Sequence[Any]) -> Tensor:
+        raise RuntimeError("the model is unloaded")
+
+
 class EngineThread(Thread):
     """The engine of one model."""
 
-    def __init__(self, card: ModelCard, width: int, device: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        width: int,
+        device: str,
+        metrics: Metrics,
+        memory: Memory | None = None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """`memory`: that the model shares with others. `idle_seconds`: without a job for so long, it is unloaded."""
         super().__init__(name=f"engine-{card.id}", daemon=True)
+        self._memory = memory or Memory()
+        self._idle_seconds = idle_seconds
+        self._waiting: deque[ImageBatch] = deque()
+        self._stopped_loading = Event()
+        self._begun: set[ImageBatch] = set()
+        self._accepted: set[ImageBatch] = set()
         self.width = width
         self._card = card
         self._device = device
@@ -101,6 +138,7 @@ class EngineThread(Thread):
         self._requests: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._coming: set[ImageBatch] = set()
         self._seats: dict[Trajectory, tuple[ImageBatch, int]] = {}
+        self._memory.join(card.id, lambda: self._requests.put(lambda: None))
 
     @property
     def lora_files(self) -> Mapping[str, Path]:
@@ -129,7 +167,20 @@ class EngineThread(Thread):
     def add(self, batch: ImageBatch) -> None:
         """Compute the images of a batch from the next round on."""
         self._coming.add(batch)
-        self._requests.put(partial(self._begin, batch))
+        self._requests.put(partial(self._enter, batch))
+
+    def preload(self) -> None:
+        """Load the model now, if there is room."""
+        self._requests.put(self._preload)
+
+    def release(self, batch: ImageBatch) -> None:
+        """Nothing of a batch is needed any more, pictures included. Until then its model stays in memory."""
+
+        def released() -> None:
+            self._begun.discard(batch)
+            self._drop_waiting(batch)
+
+        self._requests.put(released)
 
     def cancel(self, batch: ImageBatch) -> Event:
         """Drop the rest of a batch before the next round; it gets no updates after that. Returns an event that is set
@@ -137,6 +188,7 @@ class EngineThread(Thread):
         dropped = Event()
 
         def drop() -> None:
+            self._drop_waiting(batch)
             self._each(batch, Trajectory.cancel)
             dropped.set()
 
@@ -146,7 +198,7 @@ class EngineThread(Thread):
     def accept(self, batch: ImageBatch) -> None:
         """End the rest of a batch with its newest iterates, before the next round; an image without one ends with its
         first."""
-        self._requests.put(partial(self._each, batch, Trajectory.accept))
+        self._requests.put(partial(self._accept, batch))
 
     def hand_back(self, batch: ImageBatch, seconds: float) -> Mapping[int, tuple[int | None, Checkpoint]]:
         """Drop the rest of a batch before the next round. Returns (number of the newest iterate, checkpoint) for each
@@ -167,7 +219,7 @@ class EngineThread(Thread):
         """The thread: runs rounds while there is something to compute, and sleeps otherwise."""
         self._metrics.show_images(self._card.id, lambda: len(self._seats))
         while self._obey():
-            if self._engine is None or not self._seats:
+            if self._model is None or self._engine is None or not self._seats:
                 continue
             try:
                 self._answer(self._round(self._engine))
@@ -177,10 +229,77 @@ class EngineThread(Thread):
         if isinstance(self._model, Replicas):
             self._model.close()
 
+    def _enter(self, batch: ImageBatch) -> None:
+        self._waiting.append(batch)
+        if self._model is None:
+            batch.prepare(0.0)
+
+    def _drop_waiting(self, batch: ImageBatch) -> None:
+        if batch in self._waiting:
+            self._waiting.remove(batch)
+            self._coming.discard(batch)
+        self._accepted.discard(batch)
+
+    def _accept(self, batch: ImageBatch) -> None:
+        if batch in self._waiting:
+            self._accepted.add(batch)
+        self._each(batch, Trajectory.accept)
+
+    def _preload(self) -> None:
+        try:
+            if self._admitted():
+                self._loaded()
+        except Exception as error:
+            log.warning("model %s was not loaded: %s", self._card.id, error)
+        if not self._waiting:
+            self._memory.idle(self._card.id)
+
+    def _admitted(self) -> bool:
+        """Whether the model is in memory and may begin a job, or has room now. See `Memory.admits`."""
+        return self._memory.admits(self._card.id, 0 if self._model is not None else self._card.files.size)
+
+    def _admit(self) -> None:
+        """Begin the batches that wait, as far as the model may."""
+        while self._waiting:
+            batch = self._waiting[0]
+            try:
+                if not self._admitted():
+                    break
+            except TooLarge as error:
+                self._waiting.popleft()
+                self._coming.discard(batch)
+                for image in batch.images:
+                    batch.fail(image, f"model {self._card.id} cannot be loaded: {error}")
+                continue
+            self._waiting.popleft()
+            self._begin(batch)
+        if not self._seats and not self._begun:
+            if not self._waiting:
+                self._memory.idle(self._card.id)
+            if self._model is not None and self._memory.must_leave(self._card.id):
+                self._unload()
+                if self._waiting:
+                    self._admit()  # now it asks for room
+
+    def _unload(self) -> None:
+        """Take the model out of memory. What the engine has learned about its rounds stays."""
+        log.info("model %s is unloaded", self._card.id)
+        if isinstance(self._model, Replicas):
+            self._model.close()
+        self._model = None
+        assert self._engine is not None
+        self._engine.model = _Unloaded()
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        self._memory.left(self._card.id)
+
     def _round(self, engine: Engine) -> list[Progress]:
         self._metrics.engine_time.turn(self._card.id, "rounds")
-        before, began = replace(engine.statistics), perf_counter()
+        before, width, began = replace(engine.statistics), engine.width, perf_counter()
         progress = engine.round()
+        if engine.width < width:
+            log.warning("model %s: out of memory, from now on a round has width %d", self._card.id, engine.width)
         after, seconds = engine.statistics, perf_counter() - began
         if after.rounds > before.rounds:
             evaluations, slots = after.evaluations - before.evaluations, after.slots - before.slots
@@ -190,15 +309,26 @@ class EngineThread(Thread):
     def _obey(self) -> bool:
         """Handle the requests since the last round; with nothing to compute, wait for one. False: end."""
         while True:
+            if self._requests.empty():
+                self._admit()
             if not self._seats:
                 self._metrics.engine_time.turn(self._card.id, "waiting")
             try:
-                request = self._requests.get(block=not self._seats)
+                request = self._requests.get(block=not self._seats, timeout=self._idle_left())
             except Empty:
-                return True
+                if self._seats:
+                    return True
+                self._unload()
+                continue
             if request is None:
                 return False
             request()
+
+    def _idle_left(self) -> float | None:
+        """How long the engine may wait before it unloads the model; None: for ever, or it need not wait."""
+        if self._seats or self._begun or self._model is None or self._waiting:
+            return None
+        return self._idle_seconds
 
     def _each(self, batch: ImageBatch, action: Callable[[Trajectory], None]) -> None:
         for trajectory in self._of(batch):
@@ -215,33 +345,60 @@ class EngineThread(Thread):
 
     def _begin(self, batch: ImageBatch) -> None:
         self._metrics.engine_time.turn(self._card.id, "preparing")
-        self._coming.discard(batch)
-        others = len(self._seats) + sum(len(coming.images) for coming in tuple(self._coming))
+        self._begun.add(batch)
         try:
             engine = self._loaded()
+            self._coming.discard(batch)
+            others = len(self._seats) + sum(len(coming.images) for coming in tuple(self._coming))
             condition, trajectories = batch.begin(self.model, engine, others)
         except Exception as error:
             # The thread goes on for the other jobs, and the next batch tries again. The message is the client's: it may
             # quote the prompt.
             log.error("model %s: images cannot be started: %s", self._card.id, logs.where(error))
+            self._coming.discard(batch)
             for image in batch.images:
                 batch.fail(image, self._reason(error))
             return
         for image, trajectory in trajectories.items():
             self._seats[trajectory] = (batch, image)
             engine.add(trajectory, condition, batch.priority)
+        if batch in self._accepted:
+            self._accepted.discard(batch)
+            self._each(batch, Trajectory.accept)
 
     def _loaded(self) -> Engine:
-        if self._engine is None:
+        if self._model is None:
+            self._memory.measure(self._card.id, meter(devices(self._device)[0], self._card.files.size))
+            told = Thread(target=self._tell_share, name=f"loading-{self._card.id}", daemon=True)
+            told.start()
             try:
                 self._model = load(self._card, self._device)
             except Exception as error:
                 log.warning("model %s cannot be loaded: %s", self._card.id, error)
+                self._memory.left(self._card.id, str(error) or type(error).__name__)
                 raise
             finally:
                 logs.adopt(*LIBRARIES)
+                self._stopped_loading.set()
+                told.join()
+                self._stopped_loading.clear()
+            self._memory.loaded(self._card.id, size_of(self._model))
+            for batch in tuple(self._coming):
+                batch.prepare(None)
+        if self._engine is None:
             self._engine = Engine(self.model, self.width)
+        self._engine.model = self.model
         return self._engine
+
+    def _tell_share(self) -> None:
+        """A thread beside that of the engine while it loads the model: tells the batches that wait how far it is."""
+        told = 0.0
+        while not self._stopped_loading.wait(TELL_SECONDS):
+            share = self._memory.states()[self._card.id]["share"] or 0.0
+            if share - told >= TELL_SHARE:
+                told = share
+                for batch in tuple(self._coming):
+                    batch.prepare(share)
 
     def _reason(self, error: Exception) -> str:
         text = str(error) or type(error).__name__
@@ -310,8 +467,18 @@ class EngineThread(Thread):
 class Engines:
     """The engine threads of this process, each started when its model is first asked for."""
 
-    def __init__(self, width: int | None, device: str, metrics: Metrics | None = None) -> None:
-        """`width`: evaluations per round, for every model; None: that of its card. `device`: see WorkerSettings."""
+    def __init__(
+        self,
+        width: int | None,
+        device: str,
+        metrics: Metrics | None = None,
+        memory: Memory | None = None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """`width`: evaluations per round, for every model; None: that of its card. `device`: see WorkerSettings.
+        `memory`, `idle_seconds`: see `EngineThread`."""
+        self._memory = memory or Memory()
+        self._idle_seconds = idle_seconds
         self._metrics = metrics or Metrics()
         self._width = width
         self._device = device
@@ -322,7 +489,9 @@ class Engines:
         """The engine of a model."""
         with self._lock:
             if card.id not in self._threads:
-                self._threads[card.id] = EngineThread(card, self._width or card.width, self._device, self._metrics)
+                self._threads[card.id] = EngineThread(
+                    card, self._width or card.width, self._device, self._metrics, self._memory, self._idle_seconds
+                )
                 self._threads[card.id].start()
             return self._threads[card.id]
 
@@ -330,6 +499,16 @@ class Engines:
         """What each engine has done so far, by model."""
         with self._lock:
             return {name: thread.statistics for name, thread in self._threads.items()}
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What each model does, see `Memory.states`."""
+        return self._memory.states()
+
+    def preload(self, catalog: Catalog) -> None:
+        """Load the models that the catalogue says so of, one after another, as far as they have room."""
+        for card in catalog.values():
+            if card.preload:
+                self.get(card).preload()
 
     def close(self, seconds: float) -> None:
         """End all engines after their rounds; wait at most this many seconds for each."""

@@ -117,6 +117,7 @@ class Images:
         finally:
             if starts and not results.complete:
                 self._lease.dropped = self._engine.cancel(batch)
+            self._engine.release(batch)
         return results
 
     def _hand_back(self, batch: ImageBatch, results: Results) -> None:
@@ -157,6 +158,10 @@ class Images:
         if update.warnings:
             job_id, attempt = self._lease.job_id, self._lease.attempt
             self._worker.save(self._lease, lambda session: saves.warn(session, job_id, attempt, update.warnings))
+        if update.preparing is not None:
+            (share,) = update.preparing
+            job_id, attempt = self._lease.job_id, self._lease.attempt
+            self._save(lambda session: saves.prepare(session, job_id, attempt, share))
         if update.plan is not None:
             self._save_plan(update.image, update.plan)
         finished = update.status in STOPPED

@@ -81,6 +81,7 @@ class Presence(Thread):
             "jobs": len(worker.leases.all()),
             "models": list(worker.catalog),
             "engines": worker.engines.statistics(),
+            "states": worker.engines.states(),
         }
         with self._announcing:
             if not self._ended:

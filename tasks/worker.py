@@ -15,8 +15,10 @@ from store.database import sync_engine, sync_sessions
 from store.pictures import Pictures, open_pictures
 from store.redis_clients import sync_redis
 from store.settings import CatalogSettings, JobSettings, StoreSettings, WorkerSettings
+from tasks.devices import devices
 from tasks.engines import Engines
 from tasks.leases import Lease, Leases, Stop
+from tasks.memory import Memory, default_limit
 from tasks.metrics import Metrics
 from tasks.outages import transact
 
@@ -80,10 +82,16 @@ def make_worker(name: str, concurrency: int) -> Worker:
         sync_sessions(database),
         open_pictures(),
         sync_redis(store.redis_url),
-        Engines(settings.width, settings.device, metrics),
+        Engines(settings.width, settings.device, metrics, Memory(_limit(settings)), settings.unload_seconds),
         leases,
         metrics,
     )
+
+
+def _limit(settings: WorkerSettings) -> int | None:
+    if settings.model_memory_gib is not None:
+        return int(settings.model_memory_gib * 2**30)
+    return default_limit(devices(settings.device))
 
 
 def _end_idle_transactions(seconds: float, connection: psycopg.Connection, _: object) -> None:

@@ -57,6 +57,7 @@ class StateEvent(Event):
     failure: str | None = None
     cancel_requested: bool = False
     accept_requested: bool = False
+    preparing: float | None = None
 
 
 class IterateEvent(Event):
@@ -85,6 +86,9 @@ class Model(Document):
     description: str = ""
     license: str = ""
     default: bool = False
+    loaded: Json | None = None
+    """What it does in a worker: ``state``, and while it is loaded the ``share`` of it that is in memory."""
+    loras: list[str] = []
     defaults: Json
     limits: Json
     example_prompts: list[str] = []

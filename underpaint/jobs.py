@@ -72,6 +72,8 @@ class Job(Document):
     accept_requested: bool = False
     queue_position: int | None = None
     estimated_wait_seconds: float | None = None
+    preparing: float | None = None
+    """How much of its model is in memory, from 0 to 1, while a worker loads it."""
     deadline_at: datetime | None = None
     created_at: datetime
     started_at: datetime | None = None

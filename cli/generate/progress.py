@@ -83,6 +83,8 @@ class Display:
 def _figures(job: Job, image: Image) -> str:
     if job.state == "queued":
         return f"queued, number {job.queue_position}" if job.queue_position else "queued"
+    if job.preparing is not None:
+        return f"loading the model, {job.preparing:.0%}"
     return "starting" if image.iterate is None else _iterate(image.iterate, image)
 
 

@@ -168,6 +168,8 @@ def _state(job: Job) -> str:
     if job.queue_position:
         wait = job.estimated_wait_seconds
         state += f", number {job.queue_position}" + ("" if wait is None else f", about {_duration(wait)} to wait")
+    if job.preparing is not None:
+        state += f", loading the model: {job.preparing:.0%}"
     if job.finished_at:
         state += f" {_age(job.finished_at)} ago"
     return state

@@ -177,3 +177,27 @@ def test_a_state_that_overflows_fails_its_sample():
 def test_an_engine_without_width_is_refused():
     with pytest.raises(ValueError, match="width"):
         Engine(Mixture(), 0)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_out_of_memory_halves_the_width_for_good_and_fails_nothing(error):
+    class Small(Mixture):
+        def denoise(self, x, timestep, conditions):
+            self.calls.append(len(x))
+            if len(x) > 3:
+                raise error
+            self.calls.pop()
+            return super().denoise(x, timestep, conditions)
+
+    model = Small()
+    engine = Engine(model, 8)
+    trajectories = [start(engine, number) for number in range(8)]
+    expected = [run(Mixture(), Parareal(solver(20), noise(n), blocks=4), 8)[-1].sample for n in range(8)]
+    drive(engine)
+    assert engine.width == 2
+    assert [calls for calls in model.calls if calls > 3] == [8, 4], "once each"
+    for trajectory, sample in zip(trajectories, expected, strict=True):
+        assert trajectory.status is Status.EXACT
+        assert relative_error(trajectory.newest.sample, sample) < 1e-5

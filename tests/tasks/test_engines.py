@@ -53,7 +53,7 @@ def started(
     batch = ImageBatch(
         tuple(images),
         lambda model, *_: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
-        updates.put,
+        lambda update: None if update.preparing else updates.put(update),
         pictures=pictures,
     )
     thread.add(batch)

@@ -21,6 +21,9 @@ export function status(job) {
   if (job.state === "running") {
     if (job.cancel_requested) return "Stopping";
     if (job.accept_requested) return "Keeping the newest iterate";
+    if (job.preparing !== null && job.preparing !== undefined) {
+      return `Loading the model, ${Math.round(100 * job.preparing)} %`;
+    }
     return "Painting";
   }
   if (job.state === "failed") return "Failed";

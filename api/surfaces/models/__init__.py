@@ -13,6 +13,7 @@ from api.surface import Surface
 from api.surfaces.models import routes, schemas
 from api.surfaces.openai import errors
 from store.catalog import Catalog
+from store.workers import ModelInfo
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -25,9 +26,10 @@ def _render(path: str, problem: Problem) -> Response:
 
 
 def _document(document: dict[str, Any], catalog: Catalog) -> None:
+    ready = {name: ModelInfo(state="ready") for name in catalog}
     for path, answer in (
-        ("/v1/models", schemas.models(catalog)),
-        ("/v1/models/{model}", schemas.model(catalog, catalog.default)),
+        ("/v1/models", schemas.models(catalog, ready)),
+        ("/v1/models/{model}", schemas.model(catalog, catalog.default, ready[catalog.default.id])),
     ):
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
         content["application/json"] |= example(answer)["application/json"]

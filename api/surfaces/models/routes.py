@@ -1,13 +1,18 @@
 """The routes of the models."""
 
+import contextlib
 from typing import Annotated
 
+import anyio
 from fastapi import APIRouter, Path, Response
 
 from api.openapi import responses
 from api.problems import NoSuchModel
-from api.services import WithServices
+from api.queue.pace import REDIS_TIMEOUT
+from api.services import Services, WithServices
 from api.surfaces.models import schemas
+from store import workers
+from store.outages import REDIS_AWAY
 
 router = APIRouter(tags=["models"])
 
@@ -24,7 +29,7 @@ router = APIRouter(tags=["models"])
 async def list_models(services: WithServices, response: Response) -> schemas.Models:
     """Each model with its defaults, its limits, and prompts to try. `data` is for OpenAI's clients."""
     response.headers["Cache-Control"] = "no-cache"
-    return schemas.models(services.catalog)
+    return schemas.models(services.catalog, await _states(services))
 
 
 @router.get("/models/{model}", include_in_schema=False)
@@ -44,4 +49,11 @@ async def get_model(
     card = services.catalog.get(model)
     if card is None:
         raise NoSuchModel.called(model, services.catalog)
-    return schemas.model(services.catalog, card)
+    return schemas.model(services.catalog, card, (await _states(services)).get(card.id))
+
+
+async def _states(services: Services) -> dict[str, workers.ModelInfo]:
+    """What the models do in the workers; nothing while Redis does not answer."""
+    with anyio.move_on_after(REDIS_TIMEOUT), contextlib.suppress(*REDIS_AWAY):
+        return workers.model_states((await workers.alive_async(services.redis)).values())
+    return {}

@@ -42,6 +42,7 @@ def _job(running: bool) -> schemas.Job:
         accept_requested=False,
         queue_position=None if running else 1,
         estimated_wait_seconds=None if running else 0.0,
+        preparing=None,
         deadline_at=None,
         created_at=_SUBMITTED,
         started_at=_STARTED if running else None,

@@ -92,6 +92,9 @@ class Job(Sent):
     time from the end of one job to that of the next, measured over the last 100 that succeeded within the hour. Null
     unless the job is queued, and if nothing is known: there is no worker, or none has finished a job within the hour.
     It assumes that jobs are alike, and changes without a new ``ETag``."""
+    preparing: float | None
+    """While the worker loads the job's model, or waits until other models make room: how much of it is in memory, from
+    0 to 1. Null otherwise."""
     deadline_at: datetime | None
     """The job fails if it has not ended by then."""
     created_at: datetime

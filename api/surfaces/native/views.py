@@ -128,6 +128,7 @@ def _job(
         accept_requested=row.accept_requested,
         queue_position=queue_position,
         estimated_wait_seconds=None if queue_position is None else pace.wait(queue_position),
+        preparing=row.preparing,
         deadline_at=row.deadline_at,
         created_at=row.created_at,
         started_at=row.started_at,
