@@ -13,6 +13,7 @@ from cli.errors import report_errors
 from cli.generate.app import app as generate
 from cli.jobs.app import app as jobs
 from cli.keys.app import app as keys
+from cli.models.app import app as models
 from cli.options import PICTURES, SERVER, DataDirectory, Key, Server
 from cli.pictures.app import app as pictures
 from cli.streams import take_any_text
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(generate)
 app.add_typer(jobs)
 app.add_typer(keys, name="keys", rich_help_panel=SERVER)
+app.add_typer(models, name="models", rich_help_panel=SERVER)
 app.add_typer(pictures, name="pictures", rich_help_panel=SERVER)
 
 LogLevel = Annotated[

@@ -12,6 +12,7 @@ from contract.fields import Defaults, Generation, Limits, Terms
 from contract.problems import InvalidFields, not_offered
 from contract.resolve import resolve
 from store import model_files
+from store.families import complete
 
 
 class Quantization(BaseModel):
@@ -54,7 +55,7 @@ class ModelCard(BaseModel):
     kind: str | None = None
     aliases: list[str] = []
     license: str
-    dtype: Literal["float32", "float16", "bfloat16"]
+    dtype: Literal["auto", "float32", "float16", "bfloat16"]
     width: PositiveInt
     preload: bool = False
     example_prompts: list[str] = Field(min_length=1)
@@ -68,28 +69,22 @@ class ModelCard(BaseModel):
     def location(self) -> str:
         """Where to load the model from: an absolute path, or a place on the hub, ``owner/name`` or a file there
         (``owner/name/path/file.gguf``), when nothing of this name lies beside the catalogue."""
-        return self._place(self.source)
+        return _located(self.source, self._folder)
 
     @property
     def base_location(self) -> str | None:
         """The same of ``base``."""
-        return None if self.base is None else self._place(self.base)
-
-    def _place(self, name: str) -> str:
-        path = (self._folder / name).resolve()
-        slashes, on_hub = name.count("/"), not name.startswith((".", "/", "~"))
-        is_hub_id = on_hub and (slashes == 1 or (slashes > 1 and model_files.is_file(name)))
-        if is_hub_id and not path.exists() and not (slashes == 1 and model_files.is_file(name)):
-            return name
-        return str(path)
+        return None if self.base is None else _located(self.base, self._folder)
 
     @property
     def files(self) -> model_files.ModelFiles:
-        """What lies there now."""
+        """What lies there now. With dtype "auto" its size is that of the larger one."""
+        return self.files_as(self.dtype)
+
+    def files_as(self, dtype: str) -> model_files.ModelFiles:
+        """The same, with weights of this dtype."""
         quantization = self.quantization.model_dump() if self.quantization else {}
-        return model_files.look(
-            model_files.Place(self.location, self.base_location, self.dtype, self.variant, quantization)
-        )
+        return model_files.look(model_files.Place(self.location, self.base_location, dtype, self.variant, quantization))
 
     @property
     def terms(self) -> Terms:
@@ -161,10 +156,33 @@ class Catalog(dict[str, ModelCard]):
         return self[name].resolve(request)
 
 
+def card_of(entry: Mapping[str, Any], folder: Path) -> ModelCard:
+    """A card from an entry of a catalogue in ``folder``, with what it leaves out filled in from its files and family.
+
+    Raises:
+        ValueError: it is no such entry.
+    """
+    source, base = entry.get("source"), entry.get("base")
+    if not isinstance(source, str) or not isinstance(entry.get("id"), str) or not isinstance(base, str | None):
+        return ModelCard.model_validate(entry)  # which says what is wrong
+    place = model_files.Place(
+        _located(source, folder), None if base is None else _located(base, folder), "float32", entry.get("variant"), {}
+    )
+    return ModelCard.model_validate(complete(dict(entry), model_files.look(place))).beside(folder)
+
+
+def _located(name: str, folder: Path) -> str:
+    """An absolute path, or a place on the hub."""
+    path = (folder / name).resolve()
+    slashes, on_hub = name.count("/"), not name.startswith((".", "/", "~"))
+    is_hub_id = on_hub and (slashes > 1 if model_files.is_file(name) else slashes == 1)
+    return name if is_hub_id and not path.exists() else str(path)
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    models: list[ModelCard] = Field(min_length=1)
+    models: list[dict[str, Any]] = Field(min_length=1)
 
 
 def load_catalog(path: Path) -> Catalog:
@@ -174,11 +192,12 @@ def load_catalog(path: Path) -> Catalog:
         ValueError: the file is missing or is not a catalogue; the message says where and what.
     """
     try:
-        cards = _File.model_validate(tomllib.loads(path.read_text("utf-8"))).models
+        entries = _File.model_validate(tomllib.loads(path.read_text("utf-8"))).models
+        cards = [card_of(entry, path.resolve().parent) for entry in entries]
         changed = int(path.stat().st_mtime)
     except (OSError, ValueError) as error:  # not TOML, not UTF-8 and not valid are all ValueErrors
         raise ValueError(f"the catalogue of models {path} cannot be used: {error}") from error
-    catalog = Catalog({card.id: card.beside(path.resolve().parent) for card in cards})
+    catalog = Catalog({card.id: card for card in cards})
     catalog.changed = changed
     if len(catalog) < len(cards):
         raise ValueError(f"the catalogue of models {path} has two models of the same id")

@@ -227,7 +227,7 @@ def _quantized(place: Place, part: str) -> float | None:
 
 
 def _bits_of(dtype: str) -> int:
-    return 32 if dtype == "float32" else 16
+    return 32 if dtype in ("auto", "float32") else 16
 
 
 def _bits(header: Mapping[str, Any], float_bits: float) -> int:

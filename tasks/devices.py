@@ -20,12 +20,11 @@ def load(card: ModelCard, setting: str) -> Model:
     """
     if fault := card.files.fault:
         raise UnsupportedModel(fault)
-    names, dtype = devices(setting), getattr(torch, card.dtype)
-    log.info("loading model %s from %s (%s, %s)", card.id, card.location, ", ".join(names), card.dtype)
-    # What the operator's catalogue names is allowed, and nothing else of the hub.
+    names, dtype = devices(setting), dtype_of(card, setting)
+    log.info("loading model %s from %s (%s, %s)", card.id, card.location, ", ".join(names), dtype)
     source = source_of(card)
-    allowed = [place for place in (source.location, source.base) if place]
-    loads = [partial(load_model, source, name, dtype, allowed=allowed) for name in names]
+    allowed = allowed_of(source)
+    loads = [partial(load_model, source, name, getattr(torch, dtype), allowed=allowed) for name in names]
     if len(names) == 1:
         model = loads[0]()
         if note := getattr(getattr(model, "process", None), "note", None):
@@ -36,6 +35,20 @@ def load(card: ModelCard, setting: str) -> Model:
         threads=max(1, torch.get_num_threads() // len(names)),
         report=lambda line: log.warning("model %s: %s", card.id, line),
     )
+
+
+def allowed_of(source: Source) -> list[str]:
+    """What of the hub may be fetched for a source of the operator's catalogue: what it names, and nothing else."""
+    return [place for place in (source.location, source.base) if place]
+
+
+def dtype_of(card: ModelCard, setting: str) -> str:
+    """That of the card; "auto" is float32 on a CPU, and on a GPU bfloat16, or float16 on one that is too old for it."""
+    if card.dtype != "auto":
+        return card.dtype
+    if not devices(setting)[0].startswith("cuda"):
+        return "float32"
+    return "bfloat16" if torch.cuda.get_device_capability(devices(setting)[0]) >= (8, 0) else "float16"
 
 
 def source_of(card: ModelCard) -> Source:

@@ -28,7 +28,7 @@ from sampler.denoiser import Condition
 from sampler.replicas import Replicas
 from store import logs
 from store.catalog import Catalog, ModelCard
-from tasks.devices import devices, load
+from tasks.devices import devices, dtype_of, load
 from tasks.memory import Memory, TooLarge, meter, size_of
 from tasks.metrics import Metrics
 from tasks.pictures import decode
@@ -256,7 +256,11 @@ class EngineThread(Thread):
 
     def _admitted(self) -> bool:
         """Whether the model is in memory and may begin a job, or has room now. See `Memory.admits`."""
-        return self._memory.admits(self._card.id, 0 if self._model is not None else self._card.files.size)
+        return self._memory.admits(self._card.id, 0 if self._model is not None else self._size())
+
+    def _size(self) -> int:
+        """Bytes that the model will take, as far as its files tell."""
+        return self._card.files_as(dtype_of(self._card, self._device)).size
 
     def _admit(self) -> None:
         """Begin the batches that wait, as far as the model may."""
@@ -368,7 +372,7 @@ class EngineThread(Thread):
 
     def _loaded(self) -> Engine:
         if self._model is None:
-            self._memory.measure(self._card.id, meter(devices(self._device)[0], self._card.files.size))
+            self._memory.measure(self._card.id, meter(devices(self._device)[0], self._size()))
             told = Thread(target=self._tell_share, name=f"loading-{self._card.id}", daemon=True)
             told.start()
             try:

@@ -130,7 +130,7 @@ def written(folder: Path, change: tuple[str, str]) -> Path:
     ("change", "message"),
     [
         (("steps = 50", "steps = 5000"), "steps must be from 1 to 1000"),
-        (("max_images = 8", ""), "max_images"),
+        (("max_images = 8", "max_images = 0"), "max_images"),
         (("[[models]]", "[[model]]"), "models"),
         (("width = 16", "width = "), "Invalid value"),
         (("license", "licence"), "licence"),
