@@ -5,8 +5,10 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sampler import DDIM, DPMSolver, Engine, Serial, Status, Stochastic, ddpm_grid, doubled, sigma_grid
+from sampler import DDIM, Checkpoint, DPMSolver, Engine, Serial, Status, Stochastic, ddpm_grid, doubled, sigma_grid
 from sampler.methods.collocation.collocation import Collocation
 from sampler.methods.collocation.nodes import coordinate, influence, interpolation, response, solve, spread, states
 from sampler.solvers import Heun, LinearForm, Solver
@@ -200,6 +202,46 @@ def test_what_does_not_converge_does_so_whatever_the_room_in_the_engines_rounds(
         evaluations.append(trajectory.evaluations)
     assert evaluations[0] == evaluations[1]
     assert relative_error(images[1], images[0]) < 1e-3
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from([solver, dpm, ddpm]),
+    st.integers(2, 60),
+    st.integers(1, 9),
+    st.sampled_from([0.0, 1e-3, 1e-1]),
+    st.data(),
+)
+def test_resumed_from_any_round_it_gives_the_same_image(make, steps, width, tolerance, data):
+    room = data.draw(st.integers(1, width))
+    made, model = make(steps), Mixture()
+
+    def finish(trajectory, limit=10**6):
+        for _ in range(limit):
+            offered = trajectory.ready()
+            assert len(offered) <= width
+            if not offered:
+                break
+            chosen = offered[:room]
+            # One at a time: a batch of another size may round differently.
+            outputs = [model.output(e.x[None], torch.tensor([e.timestep])) for e in chosen]
+            trajectory.take(chosen, torch.cat(outputs))
+        return trajectory
+
+    whole = finish(Collocation(made, noise(), width=width, tolerance=tolerance))
+    half = finish(
+        Collocation(made, noise(), width=width, tolerance=tolerance), data.draw(st.integers(0, whole.rounds + 1))
+    )
+    saved = Checkpoint.from_bytes(half.checkpoint().to_bytes())
+    resumed = finish(Collocation.resume(made, saved, width=width, tolerance=tolerance))
+    assert resumed.status is whole.status
+    assert resumed.newest.number == whole.newest.number
+    # Fixed noise is summed in another order.
+    assert relative_error(resumed.newest.sample, whole.newest.sample) < 1e-6
+    # Of a wave that was not finished nothing is kept.
+    assert whole.evaluations <= resumed.evaluations < whole.evaluations + width
+    if tolerance == 0:
+        assert torch.equal(whole.newest.sample, exact(made))
 
 
 def test_a_converged_image_is_refined_from_its_checkpoint():
