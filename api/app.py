@@ -19,6 +19,8 @@ from api.middleware.response_headers import ResponseHeaders
 from api.middleware.size_limits import BodyLimit, HeadLimit
 from api.services import open_services
 from api.surfaces import SURFACES
+from api.traces import trace
+from store import tracing
 from store.catalog import load_catalog
 from store.settings import ApiSettings, CatalogSettings, MarkSettings, StoreSettings, WebhookSettings
 
@@ -48,6 +50,7 @@ def create_app(
             for surface in SURFACES:
                 await running.enter_async_context(surface.running(app))
             yield {"services": services}
+        tracing.stop()
 
     app = FastAPI(
         title="Underpaint",
@@ -72,5 +75,6 @@ def create_app(
     app.add_middleware(RequestIds)
     for surface in SURFACES:
         surface.add_routes(app)
+    trace(app)
     app.openapi = openapi.documenting(app, SURFACES, models)
     return app

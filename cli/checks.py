@@ -14,6 +14,7 @@ from store.settings import (
     LogSettings,
     MetricsSettings,
     PictureSettings,
+    TraceSettings,
     WebhookSettings,
     WorkerSettings,
 )
@@ -31,7 +32,15 @@ def before_start() -> None:
     """
     for warning in misspelled():
         typer.echo(f"Warning: {warning}", err=True)
-    for settings in (JobSettings, LogSettings, MetricsSettings, PictureSettings, WebhookSettings, WorkerSettings):
+    for settings in (
+        JobSettings,
+        LogSettings,
+        MetricsSettings,
+        PictureSettings,
+        TraceSettings,
+        WebhookSettings,
+        WorkerSettings,
+    ):
         settings()
     try:
         catalog = load_catalog(CatalogSettings().catalog)

@@ -30,6 +30,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "max_running_per_key": ("api", "worker"),
     "LogSettings": ("api", "worker", "beat"),
     "MarkSettings": ("api",),
+    "TraceSettings": ("api", "worker"),
     "metrics_host": ("worker", "beat"),
     "worker_metrics_port": ("worker",),
     "beat_metrics_port": ("beat",),

@@ -59,7 +59,7 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from contract.fields import Generation, Handling
 from contract.warnings import Warning
 from contract.words import TERMINAL, Failure, State, Stopped
-from store import logs, queue_order
+from store import logs, queue_order, tracing
 from store.deliveries import record_event
 from store.retention import etags_of_job
 from store.tables import Image, Job, checkpoints, images, iterates, jobs
@@ -117,6 +117,7 @@ def submit(
         generation=generation.model_dump(),
         key_id=key_id,
         request_id=logs.field("request_id"),
+        traceparent=tracing.traceparent(),
         priority=handling.priority,
         deadline=None if deadline is None else timedelta(seconds=deadline),
         webhook=None if handling.webhook is None else handling.webhook.model_dump(),
@@ -367,6 +368,7 @@ def _submission(max_queued: int | None) -> Submission:
         "seq": literal(1, jobs.c.seq.type),
         "key_id": given("key_id"),
         "request_id": given("request_id"),
+        "traceparent": given("traceparent"),
         "priority": given("priority"),
         "rank_at": queue_order.rank(given("priority")),
         "deadline_at": func.now() + bindparam("deadline", type_=Interval()),

@@ -179,6 +179,20 @@ class MarkSettings(_Settings):
         return self
 
 
+class TraceSettings(_Settings):
+    """Traces, by OpenTelemetry."""
+
+    traces: Literal["otlp"] | None = None
+    """``otlp``: send them over HTTP to the receiver that ``OTEL_EXPORTER_OTLP_ENDPOINT`` names. OpenTelemetry's other
+    variables hold, too."""
+
+    @model_validator(mode="after")
+    def _is_installed(self) -> Self:
+        if self.traces is not None and find_spec("opentelemetry") is None:
+            raise ValueError("UNDERPAINT_TRACES needs OpenTelemetry: install `underpaint[otel]`")
+        return self
+
+
 class MetricsSettings(_Settings):
     """Where Prometheus reads the metrics of worker and beat, and the token for those of the API."""
 

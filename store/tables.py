@@ -106,6 +106,8 @@ class Job(Base):
     """A ``contract.fields.StoredWebhook``, dumped; None without a webhook."""
     request_id: Mapped[str | None]
     """Of the HTTP request that submitted the job, for logs."""
+    traceparent: Mapped[str | None]
+    """The trace of that request (W3C Trace Context), which its workers continue; None without traces."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     """``contract.warnings.Warning`` of each field that does nothing, dumped."""
     preparing: Mapped[float | None]

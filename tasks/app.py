@@ -9,6 +9,7 @@ import celery.apps.worker
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
+from store import tracing
 from store.settings import MetricsSettings, WorkerSettings
 from tasks.heartbeat import Heartbeat
 from tasks.metrics_server import serve
@@ -74,6 +75,7 @@ def _start(sender: Any, **_: Any) -> None:
         raise SystemExit(f"the worker cannot start: {error}") from error
     # What it says in the handler of a signal is no line of a log, in JSON or not.
     celery.apps.worker.safe_say = lambda *_: None
+    tracing.start("worker")
     settings = MetricsSettings()
     serve(worker.metrics.registry, settings.metrics_host, settings.worker_metrics_port)
     heartbeat = Heartbeat(worker.name, worker.leases, worker.sessions, worker.jobs)
@@ -101,3 +103,4 @@ def _stop(**_: Any) -> None:
     process.presence.end()
     process.heartbeat.end()
     process.worker.close(ENGINES_SECONDS)
+    tracing.stop()

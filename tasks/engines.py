@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any, Literal
 
 import torch
@@ -26,7 +26,7 @@ from contract.warnings import Warning
 from sampler import Checkpoint, Engine, Iterate, Model, Plan, Progress, Status, Trajectory
 from sampler.denoiser import Condition
 from sampler.replicas import Replicas
-from store import logs
+from store import logs, tracing
 from store.catalog import Catalog, ModelCard
 from tasks.devices import devices, dtype_of, load
 from tasks.memory import Memory, TooLarge, meter, size_of
@@ -90,6 +90,8 @@ class ImageBatch:
     deliver: Callable[[ImageUpdate], None]
     priority: int = 0
     pictures: Literal["all", "last", "none"] = "all"
+    trace: Any = None
+    """The context of the run (`tracing.here`), which the batch's rounds are part of."""
 
     def prepare(self, share: float | None) -> None:
         """Deliver how much of the model is in memory; None when all of it is."""
@@ -301,10 +303,16 @@ class EngineThread(Thread):
     def _round(self, engine: Engine) -> list[Progress]:
         self._metrics.engine_time.turn(self._card.id, "rounds")
         before, width, began = replace(engine.statistics), engine.width, perf_counter()
+        started = time_ns()
+        rounds = {trajectory: trajectory.rounds for trajectory in self._seats} if tracing.on() else {}
         progress = engine.round()
         if engine.width < width:
             log.warning("model %s: out of memory, from now on a round has width %d", self._card.id, engine.width)
         after, seconds = engine.statistics, perf_counter() - began
+        took_part = {self._seats[each][0] for each, rounds_before in rounds.items() if each.rounds > rounds_before}
+        for batch in took_part:
+            shared = {"evaluations": after.evaluations - before.evaluations, "width": engine.width}
+            tracing.record("round", started, time_ns(), batch.trace, **shared, jobs=len(took_part))
         if after.rounds > before.rounds:
             evaluations, slots = after.evaluations - before.evaluations, after.slots - before.slots
             self._metrics.round(self._card.id, evaluations, slots, seconds)

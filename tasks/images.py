@@ -12,7 +12,7 @@ from contract.fields import Generation
 from contract.warnings import Warning
 from contract.words import SampledBy, Stopped
 from sampler import Checkpoint, Iterate, Plan, Status
-from store import saves, wakeups
+from store import saves, tracing, wakeups
 from store.pictures import redis_cache
 from store.saves import SavedCheckpoint
 from store.tables import Image, Job
@@ -104,7 +104,7 @@ class Images:
             begin, self._lease.job_id, self._generation, self._engine.lora_files, starts, self._tell, self._warn
         )
         pictures = "all" if self._generation.previews else "last"
-        batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures)
+        batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures, tracing.here())
         if starts:
             self._engine.add(batch)
             self._lease.when_accepted(partial(self._engine.accept, batch))
@@ -189,7 +189,8 @@ class Images:
         job_id, attempt, image = self._lease.job_id, self._lease.attempt, update.image
         picture = self._picture(update, iterate) if final or self._generation.previews else None
         data = checkpoint.to_bytes() if checkpoint else None
-        with self._times.saving():
+        about = {"image": image, "iterate": iterate.number, "error_estimate": iterate.error_estimate, "final": final}
+        with self._times.saving(), tracing.span("save iterate", about):
             saved = self._worker.save(
                 self._lease,
                 lambda session: saves.save_iterate(

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from time import time_ns
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from celery.utils.log import get_task_logger
@@ -12,7 +13,7 @@ from tenacity import Retrying, retry_if_result, wait_exponential
 
 from contract.fields import Generation
 from contract.words import State, Stopped
-from store import figures, logs, moves, queue_order, saves, wakeups
+from store import figures, logs, moves, queue_order, saves, tracing, wakeups
 from store.pictures import PictureId, Pictures
 from store.saves import LeaseLost
 from store.tables import Image, Job
@@ -53,11 +54,16 @@ def work(worker: Worker) -> None:
     """
     while not worker.leases.closing:
         try:
+            began = time_ns()
             claimed = _claim(worker)
             if claimed is None:
                 return
             lease = claimed.lease
-            with logs.bound(job_id=str(lease.job_id), attempt=lease.attempt, worker=worker.name):
+            with (
+                logs.bound(job_id=str(lease.job_id), attempt=lease.attempt, worker=worker.name),
+                tracing.span(f"generate_content {claimed.job.model}", _about(claimed), claimed.job.traceparent),
+            ):
+                tracing.record("claim", began, time_ns(), worker=worker.name)
                 state = _run(worker, claimed)
             if state == "queued":
                 return  # handed back and sent: the worker that claims it goes on with the others
@@ -66,6 +72,22 @@ def work(worker: Worker) -> None:
             return
     # Another worker must claim what this thread would have claimed next.
     pass_on()
+
+
+def _about(claimed: Claimed) -> dict[str, Any]:
+    """What a trace says of a run, in the words of OpenTelemetry's conventions for generative AI if they have one. Not
+    the prompt."""
+    job = claimed.job
+    return {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.provider.name": "underpaint",
+        "gen_ai.output.type": "image",
+        "gen_ai.request.model": job.model,
+        "gen_ai.request.choice.count": len(claimed.images),
+        "gen_ai.request.seed": claimed.images[0].seed,
+        "underpaint.job": str(job.id),
+        "underpaint.attempt": job.attempt,
+    }
 
 
 def _claim(worker: Worker) -> Claimed | None:
