@@ -27,8 +27,8 @@ def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
         for name, row in FIELDS.items()
     }
     for name, row in FIELDS.items():
-        offered = {choice for terms in models for choice in row.choices_for(terms.kind)}
-        if not any(row.taken_by(terms.kind) for terms in models):
+        offered = {choice for terms in models for choice in row.choices_for(terms)}
+        if not any(row.taken_by(terms) for terms in models):
             properties[name]["enum"] = [row.unused, None]
         elif row.choices:
             properties[name]["enum"] = [*(choice for choice in row.choices if choice in offered), None]
