@@ -14,7 +14,6 @@ from api.metrics.process import Metrics
 from api.middleware import cors
 from api.middleware.head import Head
 from api.middleware.metrics import RequestMetrics
-from api.middleware.path_prefix import PathPrefix
 from api.middleware.request_ids import RequestIds
 from api.middleware.response_headers import ResponseHeaders
 from api.middleware.size_limits import BodyLimit, HeadLimit
@@ -60,7 +59,6 @@ def create_app(
         openapi_tags=[dict(tag) for surface in SURFACES for tag in surface.tags],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        openapi_url=None,  # api.surfaces.page serves it, as the server is now
         docs_url=None,  # api.surfaces.page serves it without anything from other servers
         redoc_url=None,
         redirect_slashes=False,
@@ -68,14 +66,18 @@ def create_app(
     errors.register(app, SURFACES)
     # The one added last is the outermost.
     app.add_middleware(Head)
-    app.add_middleware(BodyLimit, surfaces=SURFACES, max_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        surfaces=SURFACES,
+        max_bytes=settings.max_body_bytes,
+        max_picture_bytes=settings.max_upload_bytes,
+    )
     app.add_middleware(HeadLimit, surfaces=SURFACES, max_bytes=settings.max_header_bytes)
     app.add_middleware(ResponseHeaders, surfaces=SURFACES)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **cors.OPTIONS)
     app.add_middleware(RequestMetrics, metrics=metrics)
     app.add_middleware(RequestIds)
-    app.add_middleware(PathPrefix, public_url=settings.public_url or "")
     for surface in SURFACES:
         surface.add_routes(app)
     trace(app)

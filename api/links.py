@@ -25,6 +25,9 @@ class Links(JobLinks):
     def iterates(self, job: UUID) -> str:
         return f"{self.job(job)}/iterates"
 
+    def upload(self, digest: str) -> str:
+        return f"{self.base}/v1/uploads/{digest}"
+
     def deliveries(self, job: UUID) -> str:
         return f"{self.job(job)}/deliveries"
 

@@ -128,6 +128,42 @@ class NotAcceptable(Problem):
     example = "Pictures are sent as image/png, image/webp or image/jpeg: let the Accept header allow one of them."
 
 
+class NoSuchUpload(Problem):
+    status = HTTPStatus.NOT_FOUND
+    slug = "no-such-upload"
+    title = "There is no such upload"
+    example = "There is no upload 0f3c... of yours: it has expired, or it never was."
+
+    @classmethod
+    def of(cls, digest: str) -> "NoSuchUpload":
+        """For an upload that is not there, as far as the client may know."""
+        return cls(f"There is no upload {digest} of yours: it has expired, or it never was.")
+
+
+class NotAnUpload(Problem):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    slug = "not-an-upload"
+    title = "The body of the request is not a picture"
+    example = (
+        "Send the picture as the body, with the header Content-Type: image/png, image/jpeg or image/webp, or as the "
+        "part file of a multipart/form-data body."
+    )
+
+
+class NotAForm(Problem):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    slug = "not-a-form"
+    title = "The body of the request is not a form"
+    example = "Send the body as a form with files: Content-Type: multipart/form-data."
+
+
+class TooManyUploads(Problem):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    slug = "too-many-uploads"
+    title = "The uploads of the key have too many bytes"
+    example = "Uploads may have 1073741824 bytes together: delete some, or wait until they expire."
+
+
 class NotFinished(Problem):
     status = HTTPStatus.CONFLICT
     slug = "not-finished"

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
@@ -48,6 +48,7 @@ class Surface:
         tags: its tags in the OpenAPI document.
         document: completes the OpenAPI document that FastAPI makes of the routes.
         running: what it needs while the app runs.
+        pictures_in: how many pictures the body of a request for a path may have, inside of the limit for others.
         max_body_bytes: the limit for its request bodies; None: that of the settings.
     """
 
@@ -59,6 +60,7 @@ class Surface:
     tags: tuple[Mapping[str, str], ...] = ()
     document: Callable[[dict[str, Any], Catalog], None] = _document_nothing
     running: Callable[[FastAPI], AbstractAsyncContextManager[None]] = lambda app: nullcontext()
+    pictures_in: Mapping[str, int] = field(default_factory=dict[str, int])
     max_body_bytes: int | None = None
 
     def match(self, path: str) -> int:

@@ -27,6 +27,28 @@ LONGEST_DEADLINE = 7 * 86400
 LONGEST_URL = 2048
 MOST_LORAS, LARGEST_SCALE = 8, 10.0
 
+# Kinds of model that are trained by flow matching, and those whose adapters rescale guidance.
+FLOW = ("FluxPipeline", "StableDiffusion3Pipeline")
+# Those for which diffusers has a pipeline that begins with a picture, and those that are made to fill a part of one.
+FROM_PICTURES = (
+    "ChromaPipeline",
+    "FluxPipeline",
+    "IFPipeline",
+    "Kandinsky3Pipeline",
+    "QwenImagePipeline",
+    "StableDiffusion3PAGPipeline",
+    "StableDiffusion3Pipeline",
+    "StableDiffusionPAGPipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPAGPipeline",
+    "StableDiffusionXLPipeline",
+    "ZImagePipeline",
+)
+FILLING = ("FluxFillPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
+# What is kept of a picture if the request does not say.
+STRENGTH, STRENGTH_OF_MASK = 0.6, 1.0
+RESCALED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+
 
 class LoraScale(BaseModel):
     """One of the model's LoRA, and how strongly it takes part."""
@@ -132,7 +154,7 @@ class Generation(BaseModel):
                 "ddpm": "DDPM",
             },
             placeholder="the model's own",
-            not_for_flow=("ddim", "ddpm"),
+            not_for={"ddim": FLOW, "ddpm": FLOW},
         ),
     ] = None
     eta: Annotated[
@@ -165,7 +187,7 @@ class Generation(BaseModel):
             help="Keeps strong guidance from overexposing the picture; 0 is off.",
             description="Brings the contrast of the guided output back to that of the unguided one, which strong "
             "guidance raises: 0 is off, 1 rescales fully. Stable Diffusion and Stable Diffusion XL take it.",
-            of_pipeline=True,
+            kinds=RESCALED,
         ),
     ] = 0.0
     true_cfg_scale: Annotated[
@@ -175,9 +197,9 @@ class Generation(BaseModel):
             label="True guidance",
             help="Classifier-free guidance against the negative prompt, beside the model's own; 1 is none.",
             description="Classifier-free guidance against `negative_prompt`, for models whose `guidance_scale` is an "
-            "input of the network; 1 means none, more takes twice the computation. Flux and Qwen-Image take it.",
+            "input of the network; 1 means none, more takes twice the computation. Flux takes it.",
             maximum="max_guidance_scale",
-            of_pipeline=True,
+            kinds=("FluxPipeline",),
         ),
     ] = 1.0
     width: Annotated[
@@ -208,6 +230,38 @@ class Generation(BaseModel):
             default=MODEL,
         ),
     ]
+    image: Annotated[
+        Text | None,
+        RequestField(
+            help="A picture to begin with: a file, or the id of an upload.",
+            description="A picture to begin with, which `strength` says how much to change: the `id` of an upload "
+            "(`POST /v1/uploads`), the address of a picture of a job (`/v1/jobs/ID/images/0/iterates/latest`), or a "
+            "small PNG, JPEG or WebP as a data URL (`data:image/png;base64,...`). It is scaled to `width` and "
+            "`height`, and cut where it is longer; by default the job has its shape. A job keeps what it starts from, "
+            "and shows it by its id.",
+            kinds=(*FROM_PICTURES, *FILLING),
+        ),
+    ] = None
+    mask: Annotated[
+        Text | None,
+        RequestField(
+            help="Where the picture is painted anew: white in this one. The rest is kept.",
+            description="Which part of `image` is painted anew: a picture of the same size, white there and black "
+            "where the picture is kept, or transparent there and opaque elsewhere. Given as `image` is.",
+            kinds=(*FROM_PICTURES, *FILLING),
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        Field(gt=0, le=1),
+        RequestField(
+            label="Strength",
+            help=f"How much of the image changes: {STRENGTH:g} if left out, or {STRENGTH_OF_MASK:g} with a mask.",
+            description=f"How much of `image` may change: the share of the steps that run, from the noise that belongs "
+            f"there. 1 keeps next to nothing. By default {STRENGTH:g}, and {STRENGTH_OF_MASK:g} with a `mask`.",
+            kinds=(*FROM_PICTURES, *FILLING),
+        ),
+    ] = None
     seed: Annotated[
         int,
         Field(ge=0, le=MAX_SEED),
@@ -292,6 +346,11 @@ class Generation(BaseModel):
             "`auto` computes nothing for their sake.",
         ),
     ] = True
+
+    @property
+    def steps_run(self) -> int:
+        """How many of the steps run: those that the strength of a picture leaves."""
+        return self.steps if self.image is None else int(self.steps * (self.strength or 1) + 1e-9)
 
     @model_validator(mode="after")
     def _seeds_fit(self) -> Self:
@@ -395,6 +454,9 @@ class Request(TypedDict, total=False):
     true_cfg_scale: float | None
     width: int | None
     height: int | None
+    image: str | None
+    mask: str | None
+    strength: float | None
     seed: int | None
     images: int | None
     blocks: int | None
@@ -461,10 +523,9 @@ class Terms:
 
     Attributes:
         model: its id.
-        kind: the class of its diffusers pipeline, as its ``model_index.json`` names it; None if it is not known.
+        kind: the class of its diffusers pipeline, as its ``model_index.json`` names it. None if it is not known: then
+            no field is refused for it before the worker has loaded the model.
         loras: the names of its LoRA.
-        arguments: those that its pipeline takes; None if they are not known: then no field is refused for them.
-        flow: whether it is trained by flow matching; None if that is not known.
     """
 
     model: str
@@ -472,5 +533,3 @@ class Terms:
     defaults: Defaults
     limits: Limits
     loras: tuple[str, ...] = ()
-    arguments: frozenset[str] | None = None
-    flow: bool | None = None

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from contract.fields import MAX_SEED, Generation, Handling, Limits, Terms
+from contract.fields import FILLING, MAX_SEED, STRENGTH, STRENGTH_OF_MASK, Generation, Handling, Limits, Terms
 from contract.problems import (
     Code,
     FieldProblem,
@@ -53,10 +53,43 @@ def resolve(terms: Terms, request: Mapping[str, Any]) -> Generation:
         message = f"must be at most the number of steps, {values['steps']}"
         found["blocks"] = FieldProblem("blocks", Code.CONFLICT, message)
 
+    found |= _conflicts_of_picture(values, given, terms, found)
+
     if found:
         order = [*GENERATION, *found]
         raise InvalidFields(sorted(found.values(), key=lambda problem: order.index(problem.field)))
     return Generation(**values)
+
+
+def _conflicts_of_picture(
+    values: dict[str, Any], given: Mapping[str, Any], terms: Terms, found: Mapping[str, FieldProblem]
+) -> dict[str, FieldProblem]:
+    """What is wrong with a picture to begin with, a mask and a strength together. Sets the strength."""
+    if not found.keys().isdisjoint(("image", "mask", "strength", "steps")):
+        return {}
+    alone = {
+        name: FieldProblem(name, Code.CONFLICT, "must be left out without image")
+        for name in ("mask", "strength")
+        if values["image"] is None and given.get(name) is not None
+    }
+    if terms.kind in FILLING:
+        for name in ("image", "mask"):
+            if values[name] is None:
+                message = f"is required: model {terms.model} fills a part of a picture"
+                alone[name] = FieldProblem(name, Code.MISSING, message)
+    if alone or values["image"] is None:
+        return alone
+    if values["strength"] is None:
+        values["strength"] = STRENGTH if values["mask"] is None else STRENGTH_OF_MASK
+    run = int(values["steps"] * values["strength"] + 1e-9)
+    if run < 1:
+        least = f"{1 / values['steps']:.3g}"
+        message = f"must be at least {least} with {values['steps']} steps, so that one of them is left"
+        return {"strength": FieldProblem("strength", Code.CONFLICT, message)}
+    if "blocks" not in found and (values["blocks"] or 1) > run:
+        message = f"must be at most {run}, the steps that strength {values['strength']:g} leaves"
+        return {"blocks": FieldProblem("blocks", Code.CONFLICT, message)}
+    return {}
 
 
 def handling(request: Mapping[str, Any]) -> tuple[Handling, list[FieldProblem]]:
@@ -92,12 +125,12 @@ def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -
     for name, row in GENERATION.items():
         if method is not None and method not in row.methods:
             problem = not_taken(name, method)
-        elif not row.taken_by(terms):
+        elif not row.taken_by(terms.kind):
             problem = not_of_model(name, terms.model)
         elif any(values[other] != needed for other, needed in row.about.only_with.items()):
             problem = not_alone(name, row.about.only_with)
         else:
-            choices = row.choices_for(terms)
+            choices = row.choices_for(terms.kind)
             if given.get(name) in row.choices and given[name] not in choices:
                 found[name] = not_for_model(name, terms.model, choices)
             continue

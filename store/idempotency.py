@@ -6,7 +6,7 @@ others find it, since an insert of the same key waits for the first to commit.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -38,6 +38,10 @@ class Once:
     fingerprint: str
     owner: UUID = NOBODY
     newest: bool = False
+
+    def by(self, key_id: UUID | None) -> "Once":
+        """The same request with this API key."""
+        return replace(self, owner=key_id) if key_id else self
 
 
 def fingerprint(operation: str, request: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from contract.words import TERMINAL
-from store.tables import checkpoints, images, iterates, jobs
+from store.tables import checkpoints, images, inputs, iterates, jobs
 
 
 def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID, Sequence[str]]:
@@ -71,12 +71,13 @@ def prune_previews(older_than_seconds: float, limit: int = 1000) -> ReturningUpd
 
 
 def etags_of_job() -> ColumnElement[Sequence[str]]:
-    """In a statement that deletes rows of ``jobs``: the digests of the pictures and checkpoints that each job refers
-    to."""
+    """In a statement that deletes rows of ``jobs``: the digests of the pictures, inputs and checkpoints that each job
+    refers to."""
     etags = select(iterates.c.etag).where(iterates.c.job_id == jobs.c.id, iterates.c.etag.is_not(None))
     states = select(checkpoints.c.sha256).where(checkpoints.c.job_id == jobs.c.id, checkpoints.c.sha256.is_not(None))
-    both = union_all(etags.correlate(jobs), states.correlate(jobs))
-    return func.array(both.scalar_subquery(), type_=ARRAY(Text)).label("etags")
+    given = select(inputs.c.sha256).where(inputs.c.job_id == jobs.c.id)
+    all_of_it = union_all(*(each.correlate(jobs) for each in (etags, states, given)))
+    return func.array(all_of_it.scalar_subquery(), type_=ARRAY(Text)).label("etags")
 
 
 def _ago(seconds: float) -> ColumnElement[Any]:

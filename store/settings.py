@@ -118,6 +118,10 @@ class JobSettings(_Settings):
     checkpoint_retention_seconds: PositiveFloat = 86400
     """A job that has succeeded can be refined for this many seconds. Then its checkpoints are deleted."""
 
+    upload_retention_seconds: PositiveFloat = 86400
+    """A picture that was uploaded is deleted this many seconds after a job was submitted with it last. Jobs keep what
+    they start from as long as they exist."""
+
     idempotency_seconds: PositiveFloat = 86400
     """An ``Idempotency-Key`` is remembered for this many seconds, at most as long as its job exists."""
 
@@ -241,6 +245,16 @@ class ApiSettings(_Settings):
     max_body_bytes: PositiveInt = 262_144
     """Larger request bodies are refused with 413."""
 
+    max_upload_bytes: PositiveInt = 20 * 2**20
+    """A picture that a client sends may have this many bytes; larger ones are refused."""
+
+    max_upload_pixels: PositiveInt = 32 * 10**6
+    """And this many pixels. A picture takes about eight bytes of memory for each while it is read."""
+
+    max_uploaded_bytes_per_key: PositiveInt = 2**30
+    """How many bytes the uploads of one key, or of all clients without one, may have together; more are refused with
+    429 until some expire or are deleted."""
+
     max_header_bytes: PositiveInt = 16384
     """Requests whose header fields have more bytes than this are refused with 431."""
 
@@ -249,9 +263,6 @@ class ApiSettings(_Settings):
 
     max_queued_per_key: PositiveInt = 1000
     """How many jobs of a key may be queued at once, if the key has no limit of its own; more are refused with 429."""
-
-    access_log: bool = True
-    """Whether each request is logged. ``underpaint up`` does it only if this is set."""
 
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Origins whose pages may use the API from a browser, separated by commas: ``https://app.example.org``, or ``*``

@@ -231,6 +231,42 @@ class Checkpoint(Base):
     )
 
 
+class Upload(Base):
+    """A picture that a client has sent, to start jobs from. See `store.inputs`."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """Names its bytes, with ``sha256``, where they are kept outside of the database."""
+    owner: Mapped[UUID]
+    """The API key that sent it; all zeros without one."""
+    sha256: Mapped[str]
+    """Of the PNG, in hexadecimal: its name for clients."""
+    picture: Mapped[bytes | None]
+    """The PNG, if it is kept in PostgreSQL (see ``store.pictures``)."""
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=_now)
+    used_at: Mapped[datetime] = mapped_column(server_default=_now)
+    """When it was sent, or a job was submitted with it, last."""
+
+    __table_args__ = (UniqueConstraint("owner", "sha256"), Index("ix_uploads_oldest", "used_at"))
+
+
+class Input(Base):
+    """A picture that a job starts from, or a mask. See `store.inputs`. Deleted with the job."""
+
+    __tablename__ = "inputs"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="cascade"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    picture: Mapped[bytes | None]
+    """As of an upload."""
+
+    __table_args__ = (Index("ix_inputs_sha256", "sha256"),)
+
+
 class Event(Base):
     """The events of a job, numbered from 1 without gaps."""
 
@@ -322,4 +358,6 @@ events = cast(Table, Event.__table__)
 api_keys = cast(Table, ApiKey.__table__)
 idempotency_keys = cast(Table, IdempotencyKey.__table__)
 deliveries = cast(Table, Delivery.__table__)
+uploads = cast(Table, Upload.__table__)
+inputs = cast(Table, Input.__table__)
 server_secrets = cast(Table, ServerSecret.__table__)

@@ -79,14 +79,14 @@ class ImageBatch:
     Attributes:
         images: their numbers.
         begin: called on the engine's thread with its model, the sampler's engine, and how many images of other batches
-            share its rounds or are about to. Returns the encoded prompt, and a trajectory for each image.
+            share its rounds or are about to. Returns the encoded prompt and the trajectory of each image.
         deliver: called on the engine's thread with every update; must not block.
         priority: a higher one goes first.
         pictures: which iterates are wanted as pictures: all, those that finish their image, or none.
     """
 
     images: tuple[int, ...]
-    begin: Callable[[Model, Engine, int], tuple[Condition, Mapping[int, Trajectory]]]
+    begin: Callable[[Model, Engine, int], Mapping[int, tuple[Condition, Trajectory]]]
     deliver: Callable[[ImageUpdate], None]
     priority: int = 0
     pictures: Literal["all", "last", "none"] = "all"
@@ -362,7 +362,7 @@ class EngineThread(Thread):
             engine = self._loaded()
             self._coming.discard(batch)
             others = len(self._seats) + sum(len(coming.images) for coming in tuple(self._coming))
-            condition, trajectories = batch.begin(self.model, engine, others)
+            begun = batch.begin(self.model, engine, others)
         except Exception as error:
             # The thread goes on for the other jobs, and the next batch tries again. The message is the client's: it may
             # quote the prompt.
@@ -371,7 +371,7 @@ class EngineThread(Thread):
             for image in batch.images:
                 batch.fail(image, self._reason(error))
             return
-        for image, trajectory in trajectories.items():
+        for image, (condition, trajectory) in begun.items():
             self._seats[trajectory] = (batch, image)
             engine.add(trajectory, condition, batch.priority)
         if batch in self._accepted:

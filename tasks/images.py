@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from contract.fields import Generation
 from contract.warnings import Warning
 from contract.words import SampledBy, Stopped
-from sampler import Checkpoint, Iterate, Plan, Status
+from sampler import Checkpoint, Iterate, Original, Plan, Status
 from store import saves, tracing, wakeups
 from store.pictures import redis_cache
 from store.saves import SavedCheckpoint
@@ -66,7 +66,14 @@ class Images:
     """The images of a job that this process runs."""
 
     def __init__(
-        self, worker: Worker, lease: Lease, job: Job, stored: Stored, engine: EngineThread, times: JobTimes
+        self,
+        worker: Worker,
+        lease: Lease,
+        job: Job,
+        stored: Stored,
+        engine: EngineThread,
+        times: JobTimes,
+        original: Original | None = None,
     ) -> None:
         self._worker = worker
         self._lease = lease
@@ -76,6 +83,7 @@ class Images:
         self._engine = engine
         self._times = times
         self._images, self._checkpoints = stored
+        self._original = original
         # A job that resumes after an earlier run may have shown its first picture already.
         self._pictured = self._generation.previews and any(image.iterate is not None for image in stored.images)
 
@@ -101,7 +109,14 @@ class Images:
         if resumed := {image: start.checkpoint.iterate for image, start in starts.items() if start.checkpoint}:
             log.info("job %s goes on from iterates %s", self._lease.job_id, resumed)
         prepare = partial(
-            begin, self._lease.job_id, self._generation, self._engine.lora_files, starts, self._tell, self._warn
+            begin,
+            self._lease.job_id,
+            self._generation,
+            self._engine.lora_files,
+            starts,
+            self._tell,
+            self._warn,
+            original=self._original,
         )
         pictures = "all" if self._generation.previews else "last"
         batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures, tracing.here())

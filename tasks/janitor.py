@@ -20,7 +20,7 @@ from celery.platforms import signals
 from celery.utils.log import get_logger
 from sqlalchemy.orm import Session, sessionmaker
 
-from store import figures, idempotency, moves, reads, retention, wakeups, workers
+from store import figures, idempotency, inputs, moves, reads, retention, wakeups, workers
 from store.database import sync_engine, sync_sessions
 from store.outages import DATABASE_AWAY, REDIS_AWAY
 from store.pictures import PictureId, Pictures, open_pictures, redis_cache
@@ -229,14 +229,16 @@ class Janitor:
             log.info("sent %d of %d jobs that were queued but not with the broker", sent, len(job_ids))
 
     def prune(self) -> None:
-        """Delete jobs, previews, checkpoints and idempotency keys whose retention has passed, then their pictures."""
+        """Delete jobs, previews, checkpoints, uploads and idempotency keys whose retention has passed, then their
+        pictures."""
         with self._sessions.begin() as session:
+            uploads = session.execute(inputs.prune(self._settings.upload_retention_seconds)).all()
             pruned = session.execute(retention.prune(self._settings.retention_seconds)).all()
             states = session.execute(retention.prune_checkpoints(self._settings.checkpoint_retention_seconds)).all()
             previews = session.execute(retention.prune_previews(self._settings.preview_retention_seconds)).all()
             session.execute(idempotency.prune(self._settings.idempotency_seconds))
         dropped = [PictureId(job_id, etag) for job_id, etags in pruned for etag in etags]
-        dropped += [PictureId(job_id, digest) for job_id, digest in [*previews, *states] if digest]
+        dropped += [PictureId(owner, digest) for owner, digest in [*previews, *states, *uploads] if digest]
         self._pictures.delete(dropped)
         self._pictures.sweep()
         for job_id, _ in pruned:

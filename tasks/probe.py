@@ -44,16 +44,14 @@ def _device(name: str) -> str | None:
     return None
 
 
-def _model(card: ModelCard) -> dict[str, str | None]:
-    """Why it cannot be loaded, and what a user should know of it."""
+def _model(card: ModelCard) -> str | None:
     if fault := card.files.fault:
-        return {"error": fault, "note": None}
+        return fault
     try:
-        substitute = load_model(source_of(card)).substitute()
+        load_model(source_of(card))
     except UnsupportedModel as error:
-        return {"error": str(error), "note": None}
-    note = "sampled as {}: its scheduler {} has no solver here".format(*substitute) if substitute else None
-    return {"error": None, "note": note}
+        return str(error)
+    return None
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_result, wait_exponential
 
 from contract.fields import Generation
 from contract.words import State, Stopped
-from store import figures, logs, moves, queue_order, saves, tracing, wakeups
+from store import figures, inputs, logs, moves, queue_order, saves, tracing, wakeups
 from store.pictures import PictureId, Pictures
 from store.saves import LeaseLost
 from store.tables import Image, Job
@@ -21,6 +21,7 @@ from tasks.dispatch import pass_on, send
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
+from tasks.originals import InputMissing, original
 from tasks.outages import GaveUp, transact
 from tasks.worker import Worker
 
@@ -173,7 +174,14 @@ def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
         if job.attempt == 1:
             worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
         times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
-        results = Images(worker, lease, job, Stored(images, checkpoints), worker.engines.get(card), times).compute()
+        begins = None
+        if generation.image is not None:
+            given = worker.save(lease, lambda session: inputs.load(session, worker.pictures, job_id))
+            begins = original(generation, given)
+        stored = Stored(images, checkpoints)
+        results = Images(worker, lease, job, stored, worker.engines.get(card), times, begins).compute()
+    except InputMissing as error:
+        return moves.fail(job_id, attempt, str(error), "model")
     except LeaseLost:
         return None
     except GaveUp:

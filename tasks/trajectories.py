@@ -11,8 +11,20 @@ from celery.utils.log import get_logger
 from torch import Tensor
 
 from contract.fields import Generation
-from contract.warnings import Warning, sampled_otherwise
-from sampler import Checkpoint, Circumstances, Engine, Lora, Model, Plan, Solver, Stopping, Trajectory, planner
+from contract.warnings import Warning
+from sampler import (
+    Checkpoint,
+    Circumstances,
+    Engine,
+    Lora,
+    Model,
+    Original,
+    Plan,
+    Solver,
+    Stopping,
+    Trajectory,
+    planner,
+)
 from sampler.cost import Curve, flat
 from sampler.denoiser import Condition
 from store.saves import SavedCheckpoint
@@ -47,8 +59,9 @@ def begin(
     model: Model,
     engine: Engine,
     others: int,
-) -> tuple[Condition, dict[int, Trajectory]]:
-    """The encoded prompt, and the trajectory of every image in `starts` by its number.
+    original: Original | None = None,
+) -> dict[int, tuple[Condition, Trajectory]]:
+    """The encoded prompt and the trajectory of every image in `starts`, by its number.
 
     Args:
         job_id: for the log.
@@ -59,35 +72,47 @@ def begin(
         warn: receives what of the request does less than it says.
         model, engine: that run the trajectories.
         others: how many images of other jobs share the engine's rounds.
+        original: the picture that they begin with; None for noise.
 
     Raises:
         ValueError: the model cannot do what is asked for.
     """
-    condition = model.encode(
-        generation.prompt,
-        generation.negative_prompt,
-        generation.guidance_scale,
-        steps=generation.steps,
-        height=generation.height,
-        width=generation.width,
-        loras=_loras(generation, files),
-        **_guidance(generation),
-    )
-    warnings = list(cut.warnings(model, generation))
-    if generation.solver is None and (substitute := model.substitute()):
-        warnings.append(sampled_otherwise(*substitute))
-    if warnings:
+
+    def encoded(seed: int) -> Condition:
+        return model.encode(
+            generation.prompt,
+            generation.negative_prompt,
+            generation.guidance_scale,
+            steps=generation.steps,
+            height=generation.height,
+            width=generation.width,
+            original=original,
+            seed=seed,
+            loras=_loras(generation, files),
+            **_guidance(generation),
+        )
+
+    condition = encoded(generation.seed)
+    if warnings := cut.warnings(model, generation):
         warn(warnings)
     auto = generation.method == planner.AUTO
     stopping = Stopping(generation.tolerance, generation.max_iterations)
     busy = 2 * (len(starts) + others) > engine.width
-    trajectories: dict[int, Trajectory] = {}
+    begun: dict[int, tuple[Condition, Trajectory]] = {}
     for image, start in starts.items():
         seed, height, width = generation.seed_of(image), generation.height, generation.width
         solver = model.solver(
-            generation.steps, generation.solver, height=height, width=width, seed=seed, eta=generation.eta
+            generation.steps,
+            generation.solver,
+            height=height,
+            width=width,
+            seed=seed,
+            eta=generation.eta,
+            original=original,
         )
-        noise = model.noise(seed, height, width)
+        noise = model.noise(seed, height, width, original=original, steps=generation.steps)
+        if original is not None and seed != generation.seed:
+            condition = encoded(seed)  # what a pipeline draws for a picture belongs to the image's seed
         cost = engine.cost.curve((noise.shape, condition.signature)) if auto else flat
         circumstances = Circumstances(
             engine.width,
@@ -104,12 +129,12 @@ def begin(
             planner.plan, generation.method, engine.methods, solver.grid.steps, stopping, circumstances, blocks=blocks
         )
         plan, trajectory = _resumed(job_id, image, start, plan_for, solver, noise, stopping, cost) or (plan_for(), None)
-        trajectories[image] = trajectory or plan.start(solver, noise, stopping, cost)
+        begun[image] = condition, trajectory or plan.start(solver, noise, stopping, cost)
         # The plan of a named method is the same wherever it runs.
         changed = auto and (plan.method, plan.blocks) != (start.method, start.blocks)
         if changed or not start.planned:
             tell(image, plan)
-    return condition, trajectories
+    return begun
 
 
 def _loras(generation: Generation, files: Mapping[str, Path]) -> list[Lora]:

@@ -1,7 +1,6 @@
 """Submitting a job: into the database, and to the workers."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -13,7 +12,7 @@ from api.problems import IdempotencyKeyReused, QueueFull
 from api.services import Services
 from contract.fields import Generation, Handling, StoredWebhook
 from contract.warnings import Warning, foreseen
-from store import idempotency, logs, moves, tables
+from store import idempotency, inputs, logs, moves, tables
 from store.idempotency import Once
 
 
@@ -38,6 +37,7 @@ async def submit(
     handling: Handling,
     once: Once | None = None,
     changed: Sequence[Warning] = (),
+    pictures: Mapping[str, bytes] | None = None,
 ) -> Submission:
     """Save a job of ``caller`` and have a worker called for it. A saved job is a promise: this does not fail any more
     then, and the janitor calls a worker later if the broker is away.
@@ -45,6 +45,7 @@ async def submit(
     Args:
         once: makes one job of all requests of this caller with the same idempotency key.
         changed: warnings about what was changed to fit the model.
+        pictures: that the job starts from, by their digests; see ``api.pictures.intake``.
 
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
@@ -52,16 +53,15 @@ async def submit(
         QueueFull: too many jobs are queued. Submissions at the same instant do not see each other, so there may be as
             many more as all API processes together have connections to the database.
     """
-    if once and caller.key_id:
-        once = replace(once, owner=caller.key_id)
-    warnings = [*changed, *foreseen(generation, services.catalog[generation.model].terms)]
+    once = once and once.by(caller.key_id)
+    warnings = [*changed, *foreseen(generation, services.catalog[generation.model].terms.kind)]
     while True:  # twice if a request with the same key comes at the same time
         if once and not once.newest and (made := await made_before(services, once)):
             logs.bind(job_id=str(made.id))
             return Submission(made.id, None)
         try:
             async with services.admission.turn():
-                row = await _save(services, caller, links, generation, handling, warnings, once)
+                row = await _save(services, caller, links, generation, handling, warnings, once, pictures)
                 await services.outbox.send(row.id)
         except _LostRace:
             continue
@@ -78,19 +78,23 @@ async def _save(
     handling: Handling,
     warnings: Sequence[Warning],
     once: Once | None,
+    pictures: Mapping[str, bytes] | None,
 ) -> moves.Submitted:
     if handling.webhook:
         kept = StoredWebhook(**handling.webhook.model_dump(), base=links.base)
         handling = handling.model_copy(update={"webhook": kept})
     job, max_queued = uuid4(), services.settings.max_queued
     # A job alone is one statement. An API key adds the count of its jobs, an idempotency key a row of its own.
-    sessions = services.single if once is None and caller.key is None else services.moving
+    sessions = services.single if once is None and caller.key is None and not pictures else services.moving
     async with sessions.begin() as session:
         await check_room(session, caller, services.settings.max_queued_per_key)
         move = moves.submit(job, generation, handling, caller.key_id, max_queued, warnings)
         row = (await session.execute(move)).one_or_none()
         if row is None:
             raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)
+        if pictures:
+            await session.execute(inputs.keep(job, pictures))
+            await session.execute(inputs.touch(caller.key_id, pictures))
         if once and await session.scalar(idempotency.remember(once, job)) is None:
             raise _LostRace
     return moves.Submitted(*row)

@@ -14,7 +14,7 @@ SHOWN_CHARACTERS = 100  # of a path that is too long
 
 # How much of a refused body is still read, and for how long. Most clients read the response only after they have sent
 # everything: a connection that is reset meanwhile loses it for them.
-DRAINED_BYTES = 16 * 2**20
+DRAINED_BYTES = 64 * 2**20
 DRAINED_SECONDS = 2.0
 
 
@@ -43,10 +43,11 @@ class BodyLimit:
     """Refuses bodies that are larger than the surface allows, or than ``max_bytes`` if it does not say. It counts what
     arrives as well: a Content-Length may be missing."""
 
-    def __init__(self, app: ASGIApp, surfaces: Surfaces, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, surfaces: Surfaces, max_bytes: int, max_picture_bytes: int = 0) -> None:
         self.app = app
         self.surfaces = surfaces
         self.max_bytes = max_bytes
+        self.max_picture_bytes = max_picture_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,6 +55,8 @@ class BodyLimit:
             return
         surface = self.surfaces.of(scope["path"])
         max_bytes = self.max_bytes if surface.max_body_bytes is None else surface.max_body_bytes
+        # Base64 takes four bytes for three.
+        max_bytes += surface.pictures_in.get(scope["path"], 0) * (self.max_picture_bytes * 4 // 3 + 4)
         # Some of the body may be left unread: the connection cannot be used again.
         too_large = BodyTooLarge(f"The body may have at most {max_bytes} bytes.", headers={"Connection": "close"})
         headers = Headers(scope=scope)

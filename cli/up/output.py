@@ -80,9 +80,7 @@ class Terminal:
     A thread writes them, so that a terminal that takes nothing stops nobody else.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
-        """``quiet``: the lines of the children are left out."""
-        self._quiet = quiet
+    def __init__(self) -> None:
         self._stream = _Stream(sys.stdout)
         # A narrow terminal wraps lines by itself; a file or pipe must get them whole.
         file = cast(TextIO, self._stream)
@@ -90,8 +88,7 @@ class Terminal:
 
     def log(self, name: str, line: str) -> None:
         """A line that a child wrote."""
-        if not self._quiet:
-            self._print(name, COLOURS.get(name.partition("-")[0], ""), Text(line))
+        self._print(name, COLOURS.get(name, ""), Text(line))
 
     def note(self, text: str) -> None:
         """One or more lines of `up` itself."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from store.pictures.base import PictureId
 from store.pictures.s3 import S3Pictures
-from store.tables import checkpoints, iterates
+from store.tables import checkpoints, inputs, iterates, uploads
 
 AT_ONCE = 50  # rows of a transaction
 
@@ -32,6 +32,8 @@ class _Place(NamedTuple):
 _PLACES = (
     _Place(iterates, iterates.c.picture, iterates.c.etag),
     _Place(checkpoints, checkpoints.c.data, checkpoints.c.sha256),
+    _Place(inputs, inputs.c.picture, inputs.c.sha256),
+    _Place(uploads, uploads.c.picture, uploads.c.sha256),
 )
 
 

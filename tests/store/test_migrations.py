@@ -19,7 +19,7 @@ from store.tables import Base
 
 REPOSITORY = Path(__file__).parents[2]
 TABLES = {"jobs", "images", "iterates", "checkpoints", "events", "alembic_version"}
-TABLES |= {"api_keys", "idempotency_keys", "server_secrets", "shares", "webhook_deliveries"}
+TABLES |= {"api_keys", "idempotency_keys", "server_secrets", "shares", "webhook_deliveries", "uploads", "inputs"}
 
 
 @pytest.fixture

@@ -35,10 +35,9 @@ def test_an_engine_with_two_replicas_makes_pictures_and_ends_them_with_itself(ca
     updates: SimpleQueue[ImageUpdate] = SimpleQueue()
     batch = ImageBatch(
         (0,),
-        lambda model, *_: (
-            model.encode("red heart", "", 3.0),
-            {0: Parareal(model.solver(4), model.noise(7, 64, 64), blocks=2)},
-        ),
+        lambda model, *_: {
+            0: (model.encode("red heart", "", 3.0), Parareal(model.solver(4), model.noise(7, 64, 64), blocks=2))
+        },
         updates.put,
     )
     thread.add(batch)

@@ -14,7 +14,7 @@ from sampler.denoiser import Condition
 from store.catalog import Catalog
 from tasks.engines import Engines, EngineThread, ImageBatch, ImageUpdate
 
-Begun = tuple[Condition, dict[int, Trajectory]]
+Begun = dict[int, tuple[Condition, Trajectory]]
 
 
 class Broken(Trajectory):
@@ -52,7 +52,7 @@ def started(
     updates: SimpleQueue[ImageUpdate] = SimpleQueue()
     batch = ImageBatch(
         tuple(images),
-        lambda model, *_: (model.encode("red heart", "", 3.0), {image: make(model) for image in images}),
+        lambda model, *_: {image: (model.encode("red heart", "", 3.0), make(model)) for image in images},
         lambda update: None if update.preparing else updates.put(update),
         pictures=pictures,
     )
@@ -120,7 +120,7 @@ def test_a_batch_is_told_how_many_others_share_the_rounds(thread: EngineThread) 
         def begin(model: Model, _: Engine, others: int) -> Begun:
             assert go.wait(60)
             counts.append(others)
-            return model.encode("red heart", "", 3.0), {image: good(model) for image in images}
+            return {image: (model.encode("red heart", "", 3.0), good(model)) for image in images}
 
         return ImageBatch(images, begin, updates.put)
 

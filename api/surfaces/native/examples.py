@@ -160,3 +160,8 @@ STREAM = (
         id="4",
     )
 ).decode()
+
+_UPLOAD = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+UPLOAD = schemas.Upload(
+    id=_UPLOAD, width=64, height=64, bytes=5120, expires_after_seconds=86400, link=_LINKS.upload(_UPLOAD)
+)

@@ -199,3 +199,19 @@ class DeliveryPage(Sent):
     """Why nothing more is sent to the webhook; null while it is enabled."""
     next_cursor: int | None
     """Send it as ``cursor`` to get the deliveries after these; null on the last page."""
+
+
+class Upload(Sent):
+    """A picture that was uploaded."""
+
+    id: str
+    """What the `image` or the `mask` of a job is called by: the SHA-256 of the picture as it is kept."""
+    width: int
+    """Pixels, after the picture was turned as its metadata says."""
+    height: int
+    bytes: int
+    """Of the PNG that is kept."""
+    expires_after_seconds: float
+    """It is deleted so long after a job was submitted with it last."""
+    link: str
+    """Where the picture can be read."""

@@ -4,11 +4,12 @@ from fastapi import Depends, FastAPI
 
 from api.guard import guard
 from api.surface import Surface
-from api.surfaces.openai import documents, errors, routes
+from api.surfaces.openai import documents, edits, errors, routes
 
 
 def _add_routes(app: FastAPI) -> None:
-    app.include_router(routes.router, dependencies=[Depends(guard)])
+    for part in (routes, edits):
+        app.include_router(part.router, dependencies=[Depends(guard)])
 
 
 SURFACE = Surface(
@@ -18,4 +19,7 @@ SURFACE = Surface(
     render=errors.render,
     tags=({"name": "openai", "description": "For the clients of OpenAI's image API."},),
     document=documents.document,
+    pictures_in=dict.fromkeys(
+        [base + path for base in ("/images/", "/v1/images/") for path in ("edits", "variations")], 2
+    ),
 )

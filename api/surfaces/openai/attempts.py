@@ -55,7 +55,14 @@ class Attempt:
             if job and not job.cancel_requested and job.state != "canceled":
                 return Submission(job.id, None)
         return await submit(
-            services, self._caller, links, wanted.generation, wanted.handling, self._once, wanted.warnings
+            services,
+            self._caller,
+            links,
+            wanted.generation,
+            wanted.handling,
+            self._once,
+            wanted.warnings,
+            wanted.pictures,
         )
 
     @property

@@ -1,7 +1,7 @@
 """A request of OpenAI's image API as a job of this server, and the format of its response."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -60,6 +60,8 @@ class Fields(BaseModel):
     """Ignored: nothing is moderated."""
     complexity: str | None = None
     """Ignored."""
+    input_fidelity: str | None = None
+    """Ignored: `strength` says how much of a picture is kept."""
     strict: bool | None = None
     """Whether to refuse a `size` that the model cannot make, a `prompt` that is too long, and a transparent
     `background`. By default the nearest size is made, the prompt is cut and the picture opaque, and `warnings` says
@@ -81,6 +83,8 @@ class Wanted:
         partials: the most partial images to stream; None: no stream.
         quality: what it asked for, to be repeated in the answer.
         warnings: about what was changed to fit the model.
+        pictures: that the job starts from, see ``api.pictures.intake``.
+        event: what the names of a stream's events begin with.
     """
 
     generation: Generation
@@ -90,6 +94,8 @@ class Wanted:
     partials: int | None
     quality: str | None = None
     warnings: Sequence[Warning] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    event: Literal["image_generation", "image_edit"] = "image_generation"
 
     @property
     def size(self) -> str:
@@ -110,12 +116,8 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
         NoSuchModel: it names a model that is not on offer.
         InvalidFields: with every other problem of the request at once.
     """
-    card = catalog.default
-    if isinstance(model := request.get("model"), str):
-        named = catalog.named(model) or (catalog.default if built_in and model in BUILT_IN else None)
-        if named is None:
-            raise NoSuchModel.called(model, catalog)
-        card = named
+    card, model = card_of(catalog, request, built_in), request.get("model")
+    if isinstance(model, str):
         request = {**request, "model": card.id}
     fields, found = _fields(request)
     found += _conflicts(fields, request)
@@ -148,6 +150,20 @@ def read(catalog: Catalog, request: Mapping[str, Any], targets: Targets = PUBLIC
         and not fields.stream
     )
     return Wanted(generation, handling, _form(fields), url, partials, fields.quality, warnings)
+
+
+def card_of(catalog: Catalog, request: Mapping[str, Any], built_in: bool = True) -> ModelCard:
+    """The model that a request names; the first one if it names none.
+
+    Raises:
+        NoSuchModel: it is not on offer.
+    """
+    if not isinstance(model := request.get("model"), str):
+        return catalog.default
+    named = catalog.named(model) or (catalog.default if built_in and model in BUILT_IN else None)
+    if named is None:
+        raise NoSuchModel.called(model, catalog)
+    return named
 
 
 def _fitted(

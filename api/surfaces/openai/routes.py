@@ -1,5 +1,6 @@
 """The route of OpenAI's clients."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -14,11 +15,12 @@ from api.http.headers import IdempotencyKey, digits
 from api.jobs import control
 from api.jobs.lookup import wait_for_end
 from api.links import Links
+from api.pictures.intake import take_in
 from api.pictures.outcome import encoded, outcome
 from api.services import Services, WithLinks, WithServices
 from api.surfaces.openai import documents, schemas
 from api.surfaces.openai.attempts import Attempt
-from api.surfaces.openai.request import Wanted, read
+from api.surfaces.openai.request import Wanted, card_of, read
 from api.surfaces.openai.stream import ImageStream
 from contract.warnings import Warning
 
@@ -60,8 +62,18 @@ async def generate_images(
 
     A client that disconnects before the end cancels the job, unless it may ask again: it sent an `Idempotency-Key`, or
     counts its retries and does not stream."""
-    wanted = read(services.catalog, body, services.targets, services.settings.openai_names)
+    card = card_of(services.catalog, body, services.settings.openai_names)
+    taken = await take_in(services, caller, body, card=card)
+    wanted = read(services.catalog, taken.request, services.targets, services.settings.openai_names)
+    wanted = replace(wanted, pictures=taken.pictures)
     attempt = Attempt(caller, body, idempotency_key, None if retries is None else digits(retries, MOST_RETRIES))
+    return await answer(request, services, caller, links, wanted, attempt)
+
+
+async def answer(
+    request: Request, services: Services, caller: Caller, links: Links, wanted: Wanted, attempt: Attempt
+) -> Response:
+    """Run a job and respond with its pictures, or with the stream of them."""
     job, row, _ = await attempt.submit(services, links, wanted)
     headers = {"Underpaint-Job": str(job)}
     if row is None:
@@ -72,10 +84,10 @@ async def generate_images(
         if attempt.final:
             await control.abandon(services, job)
         return Response(headers=headers)  # the client has disconnected, and does not read this
-    answer = await _pictures(services, caller, links, job, wanted)
+    pictures = await _pictures(services, caller, links, job, wanted)
     if not await request.is_disconnected():
         await attempt.answered(services, job)
-    return JSONResponse(answer, headers={"Cache-Control": "no-store", **headers})
+    return JSONResponse(pictures, headers={"Cache-Control": "no-store", **headers})
 
 
 async def _pictures(services: Services, caller: Caller, links: Links, job: UUID, wanted: Wanted) -> dict[str, object]:

@@ -76,14 +76,14 @@ class StreamedPicture(_Sent):
 class PartialImage(StreamedPicture):
     """An iterate on the way to the finished picture."""
 
-    type: Literal["image_generation.partial_image"] = "image_generation.partial_image"
+    type: Literal["image_generation.partial_image", "image_edit.partial_image"] = "image_generation.partial_image"
     partial_image_index: int
 
 
 class Completed(StreamedPicture):
     """The finished picture."""
 
-    type: Literal["image_generation.completed"] = "image_generation.completed"
+    type: Literal["image_generation.completed", "image_edit.completed"] = "image_generation.completed"
     usage: Usage
 
 

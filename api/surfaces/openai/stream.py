@@ -87,6 +87,7 @@ class ImageStream(EventSourceResponse):
         data = event.data
         found = Found(data["iterate"], data["etag"], final=False)
         picture = schemas.PartialImage(
+            type="image_edit.partial_image" if self._wanted.event == "image_edit" else "image_generation.partial_image",
             b64_json=await encoded(self._services, self._job, data["image"], found, self._wanted.form),
             created_at=int(event.created_at.timestamp()),
             output_format=self._wanted.form.name,
@@ -102,6 +103,7 @@ class ImageStream(EventSourceResponse):
         ended = await outcome(self._services, self._job)
         image, found = ended.images[0], ended.found[0]
         picture = schemas.Completed(
+            type="image_edit.completed" if self._wanted.event == "image_edit" else "image_generation.completed",
             b64_json=await encoded(self._services, self._job, image.number, found, self._wanted.form),
             created_at=ended.created,
             output_format=self._wanted.form.name,

@@ -1,5 +1,6 @@
 """Jobs: submit, list, read."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
@@ -14,15 +15,17 @@ from api.http.body import JsonBody, is_json
 from api.http.headers import IdempotencyKey, IfNoneMatch, not_modified
 from api.http.prefer import WithWait
 from api.jobs.lookup import existing
-from api.jobs.submit import submit
+from api.jobs.submit import made_before, submit
 from api.live.subscriptions import Look
 from api.openapi import example, header, responses
+from api.pictures.intake import take_in
 from api.problems import (
     BodyTooLarge,
     IdempotencyKeyReused,
     InvalidRequest,
     NoSuchJob,
     NotJson,
+    PicturesGone,
     QueueFull,
     TooManyQueued,
     TooManyRequests,
@@ -51,6 +54,7 @@ router = APIRouter(tags=["jobs"])
         IdempotencyKeyReused,
         BodyTooLarge,
         NotJson,
+        PicturesGone,
         TooManyRequests,
         TooManyQueued,
         QueueFull,
@@ -79,8 +83,12 @@ async def submit_job(
     A request that may have been lost can be sent again with the same `Idempotency-Key`: the response is the job that
     the first one made, as it is now. Keys are kept for a day, and no longer than their jobs."""
     once = Once(idempotency_key, fingerprint("submit_job", request)) if idempotency_key else None
+    pictures: Mapping[str, bytes] = {}
+    # What an earlier request has started from may have expired meanwhile.
+    if once is None or await made_before(services, once.by(caller.key_id)) is None:
+        request, pictures = await take_in(services, caller, request)
     generation, handling = resolve_request(services.catalog, request, services.targets)
-    made, row, warnings = await submit(services, caller, links, generation, handling, once)
+    made, row, warnings = await submit(services, caller, links, generation, handling, once, pictures=pictures)
     if row:
         position = await services.queue_positions.of(made)
         pace = await services.pacer.latest(services.single)

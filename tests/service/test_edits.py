@@ -1,0 +1,147 @@
+"""Pictures that are changed: by OpenAI's client, unchanged, and by jobs whose worker dies."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from PIL import Image
+
+from tests.pictures_in import holed, mask, picture, saved
+from tests.service.parts import Api
+from tests.service.story import Story
+from tests.tasks.jobs import Jobs
+from tests.tasks.outside import Fleet
+
+QUICK: dict[str, Any] = {"seed": 7, "steps": 8, "method": "serial"}
+SLOW: dict[str, Any] = {"seed": 7, "steps": 50, "blocks": 10, "tolerance": 0.0, "method": "srds", "guidance_scale": 9}
+
+
+@pytest.fixture
+def client(api: Api) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{api.address}/v1", api_key="any", max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def plain(api: Api) -> Iterator[httpx.Client]:
+    with api.client() as made:
+        yield made
+
+
+def pixels(data: str | bytes | None) -> np.ndarray[Any, Any]:
+    assert data is not None
+    found = Image.open(io.BytesIO(base64.b64decode(data) if isinstance(data, str) else data))
+    return np.asarray(found.convert("RGB")).astype(np.float64)
+
+
+def differs(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    return float(np.abs(one - other).mean())
+
+
+def given(plain: httpx.Client, job: str) -> dict[str, Any]:
+    return plain.get(f"/v1/jobs/{job}").json()["request"]
+
+
+def test_openai_edits_a_picture(client: openai.OpenAI, plain: httpx.Client) -> None:
+    raw = client.images.with_raw_response.edit(
+        image=("a.png", picture(), "image/png"), prompt="red heart", model="gpt-image-1", size="auto", n=2,
+        input_fidelity="high", extra_body={**QUICK, "strength": 0.5},
+    )  # fmt: skip
+    answer = raw.parse()
+    assert answer.data
+    assert len(answer.data) == 2
+    request = given(plain, raw.headers["underpaint-job"])
+    assert (request["strength"], request["steps"], request["images"], request["mask"]) == (0.5, 8, 2, None)
+    first, second = (pixels(each.b64_json) for each in answer.data)
+    assert 0 < differs(first, pixels(picture())) < 80
+    assert differs(first, second) > 1
+
+
+@pytest.mark.parametrize("by", ["mask", "holes"])
+def test_openai_paints_where_a_mask_is_transparent(client: openai.OpenAI, plain: httpx.Client, by: str) -> None:
+    pizza = client.images.generate(prompt="pizza", extra_body=QUICK)
+    assert pizza.data
+    before = pixels(pizza.data[0].b64_json)
+    image = Image.fromarray(before.astype(np.uint8))
+    masks: dict[str, Any] = {"mask": ("mask.png", holed(), "image/png")} if by == "mask" else {}
+    if by == "holes":
+        image.putalpha(Image.open(io.BytesIO(holed())).getchannel("A"))
+    raw = client.images.with_raw_response.edit(image=saved(image), prompt="red heart", extra_body=QUICK, **masks)
+    answer = raw.parse()
+    assert answer.data
+    request = given(plain, raw.headers["underpaint-job"])
+    assert request["strength"] == 1.0
+    assert request["mask"]
+    made = pixels(answer.data[0].b64_json)
+    # Near the border of the mask the decoder mixes both.
+    assert 2 * differs(made[:, 40:], before[:, 40:]) < differs(made[:, :24], before[:, :24])
+
+
+def test_openai_streams_an_edit(client: openai.OpenAI) -> None:
+    stream = client.images.edit(
+        image=picture(), prompt="red heart", stream=True, partial_images=2, extra_body={**SLOW, "strength": 0.9}
+    )
+    events = list(stream)
+    assert [event.type for event in events] == ["image_edit.partial_image"] * 2 + ["image_edit.completed"]
+    shown = [pixels(event.b64_json) for event in events]
+    assert differs(shown[0], shown[2]) > differs(shown[1], shown[2])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the client, about variations
+def test_openai_varies_a_picture(client: openai.OpenAI, plain: httpx.Client) -> None:
+    raw = client.images.with_raw_response.create_variation(
+        image=picture(), n=1, response_format="url", extra_body=QUICK
+    )
+    (made,) = raw.parse().data or []
+    assert differs(pixels(plain.get(made.url or "").content), pixels(picture())) > 0
+    assert given(plain, raw.headers["underpaint-job"])["strength"] == 0.6
+
+
+def test_what_openai_cannot_edit_is_refused(client: openai.OpenAI, plain: httpx.Client) -> None:
+    one = ("a.png", picture(), "image/png")
+    for arguments, param, message in [
+        ({"image": b"no picture"}, "image", "is no PNG"),
+        ({"image": [one, one]}, "image", "must be one"),
+        ({"image": one, "mask": ("m.png", mask(32, 32), "image/png")}, "mask", "must have the size of the image"),
+        ({"image": one, "extra_body": {"strength": 7}}, "strength", "must be at most 1"),
+        ({"image": one, "extra_body": {"strenght": 1}}, "strenght", "is not a field"),
+    ]:
+        with pytest.raises(openai.BadRequestError) as raised:
+            client.images.edit(**{"prompt": "x", **arguments})  # pyright: ignore[reportArgumentType, reportCallIssue]
+        assert raised.value.param == param
+        assert message in raised.value.message
+    assert plain.post("/v1/images/edits", json={"prompt": "x"}).status_code == 415
+    missing = plain.post("/v1/images/edits", data={"prompt": "x"}, files={"other": b"x"})
+    assert missing.status_code == 400
+    assert json.loads(missing.content)["error"]["param"] == "other"
+
+
+def test_an_edit_goes_on_when_its_worker_is_killed(
+    api: Api, fleet: Fleet, jobs: Jobs, plain: httpx.Client, pool: ThreadPoolExecutor
+) -> None:
+    """And gives the same picture, though the upload is gone."""
+    fleet.have(2)
+    ids = [plain.post("/v1/uploads", content=data).json()["id"] for data in (picture(), mask())]
+    request = {"prompt": "red heart", **SLOW, "steps": 100, "image": ids[0], "mask": ids[1]}
+    undisturbed = api.submit(**request)
+    assert [event.kind for event in api.follow(undisturbed)][-1] == "done"
+    story = Story(api, pool, api.submit(**request))
+    for each in ids:
+        plain.delete(f"/v1/uploads/{each}")
+    story.wait_for_iterate(0)
+    fleet.kill(story.worker(jobs))
+    assert [event.kind for event in api.follow(story.job)][-1] == "done"
+    ended = plain.get(f"/v1/jobs/{story.job}").json()
+    assert ended["state"] == "succeeded"
+    finals = [plain.get(f"/v1/jobs/{job}/images/0/iterates/latest").content for job in (undisturbed, story.job)]
+    assert differs(pixels(finals[0]), pixels(finals[1])) < 0.5
+    assert jobs.wait(UUID(story.job), lambda job: job.state == "succeeded").attempt == 2
+    fleet.have(1)
