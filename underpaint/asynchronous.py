@@ -14,7 +14,7 @@ from httpx_sse import EventSource
 from contract.fields import Request
 from contract.words import Format
 from underpaint import calls, operations
-from underpaint.calls import AnyJob, Call
+from underpaint.calls import AnyJob, AnyPicture, Call
 from underpaint.connection import PATIENCE, TIMEOUT, options
 from underpaint.documents import (
     Event,
@@ -85,6 +85,15 @@ class AsyncUnderpaint:
     async def submit(self, prompt: str, *, idempotency_key: str | None = None, **request: Unpack[Request]) -> Job:
         """Submits a job. Submissions with the same key make one job, whether the client or the caller repeats them."""
         return await self._call(calls.submit(prompt, request, idempotency_key or str(uuid4())))
+
+    async def upload(self, picture: AnyPicture) -> str:
+        """Uploads a picture: the path of a file, its bytes, or an image of Pillow. Returns the id that ``image`` and
+        ``mask`` of a request take.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return await self._call(calls.upload(picture))
 
     async def job(self, job: AnyJob, *, wait: float = 0) -> Job:
         """The current state of a job. With a ``Job`` and ``wait`` it returns when the job differs from the given one,

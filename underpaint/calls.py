@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import httpx
@@ -18,6 +20,16 @@ D = TypeVar("D", bound=BaseModel)
 
 AnyJob = Job | UUID | str
 """A job, or its id."""
+
+
+class Saves(Protocol):
+    """An image of Pillow, which need not be installed."""
+
+    def save(self, fp: Any, format: str | None = None) -> None: ...
+
+
+AnyPicture = str | Path | bytes | Saves
+"""A picture: the path of a file, the bytes of one, or an image of Pillow."""
 
 LONGEST_WAIT = 60  # s; the server holds no answer for longer
 LARGEST_PAGE = 100  # jobs
@@ -45,12 +57,15 @@ class Call(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Json | None = None
+    content: bytes | None = None
     hold: float = 0
     redirected: bool = False
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """The request to send."""
         options: dict[str, Any] = {} if self.body is None else {"json": self.body}
+        if self.content is not None:
+            options["content"] = self.content
         if self.hold:
             options["timeout"] = httpx.Timeout(self.hold + MARGIN, connect=http.timeout.connect)
         return http.build_request(
@@ -70,6 +85,20 @@ def id_of(job: AnyJob) -> UUID:
 def submit(prompt: str, request: Mapping[str, Any], idempotency_key: str) -> Call[Job]:
     body = {"prompt": prompt, **{name: value for name, value in request.items() if value is not None}}
     return Call("POST", "/v1/jobs", _job, headers={"Idempotency-Key": idempotency_key}, body=body)
+
+
+def upload(picture: "AnyPicture") -> Call[str]:
+    """Raises OSError if a file cannot be read."""
+    if isinstance(picture, str | Path):
+        data = Path(picture).read_bytes()
+    elif isinstance(picture, bytes):
+        data = picture
+    else:  # of Pillow
+        out = BytesIO()
+        picture.save(out, "PNG")
+        data = out.getvalue()
+    headers = {"Content-Type": "application/octet-stream"}
+    return Call("POST", "/v1/uploads", lambda response: str(response.json()["id"]), headers=headers, content=data)
 
 
 def job(target: AnyJob, wait: float = 0) -> Call[Job]:

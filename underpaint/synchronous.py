@@ -13,7 +13,7 @@ from httpx_sse import EventSource
 from contract.fields import Request
 from contract.words import Format
 from underpaint import calls, operations
-from underpaint.calls import AnyJob, Call
+from underpaint.calls import AnyJob, AnyPicture, Call
 from underpaint.connection import PATIENCE, options
 from underpaint.documents import (
     Event,
@@ -75,6 +75,15 @@ class Underpaint:
     def submit(self, prompt: str, *, idempotency_key: str | None = None, **request: Unpack[Request]) -> Job:
         """Submits a job. Submissions with the same key make one job, whether the client or the caller repeats them."""
         return self._call(calls.submit(prompt, request, idempotency_key or str(uuid4())))
+
+    def upload(self, picture: AnyPicture) -> str:
+        """Uploads a picture: the path of a file, its bytes, or an image of Pillow. Returns the id that ``image`` and
+        ``mask`` of a request take.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self._call(calls.upload(picture))
 
     def job(self, job: AnyJob, *, wait: float = 0) -> Job:
         """The current state of a job. With a ``Job`` and ``wait`` it returns when the job differs from the given one,

@@ -48,7 +48,24 @@ def generate(server: str | None, key: str | None, options: Options, prompt: str,
     """
     files = None if options.detach else PictureFiles(options.folder, prompt)
     with connect(server, key) as client:
-        return _run(client, client.submit(prompt, **request), 0, files, options)
+        return _run(client, client.submit(prompt, **_uploaded(client, request)), 0, files, options)
+
+
+def _uploaded(client: Underpaint, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request with the ids of the pictures that it names by their files.
+
+    Raises:
+        CommandError: a file cannot be read.
+    """
+    made = dict(request)
+    for name in ("image", "mask"):
+        value = made.get(name)
+        if isinstance(value, str) and len(value) < 1000 and Path(value).exists():
+            try:
+                made[name] = client.upload(value)
+            except OSError as error:
+                raise CommandError(f"--{name} {value} cannot be read: {error.strerror}.") from error
+    return made
 
 
 def refine(server: str | None, key: str | None, options: Options, name: str, changes: Mapping[str, Any]) -> int:

@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +22,7 @@ from tests.service.parts import Api
 from tests.service.story import Story
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Fleet
+from underpaint import Underpaint
 
 QUICK: dict[str, Any] = {"seed": 7, "steps": 8, "method": "serial"}
 SLOW: dict[str, Any] = {"seed": 7, "steps": 50, "blocks": 10, "tolerance": 0.0, "method": "srds", "guidance_scale": 9}
@@ -122,6 +126,25 @@ def test_what_openai_cannot_edit_is_refused(client: openai.OpenAI, plain: httpx.
     missing = plain.post("/v1/images/edits", data={"prompt": "x"}, files={"other": b"x"})
     assert missing.status_code == 400
     assert json.loads(missing.content)["error"]["param"] == "other"
+
+
+def test_the_client_and_the_command_send_pictures(api: Api, plain: httpx.Client, tmp_path: Path) -> None:
+    file = tmp_path / "before.png"
+    file.write_bytes(picture())
+    with Underpaint(api.address) as ours:
+        ids = {ours.upload(each) for each in (file, str(file), picture(), Image.open(file))}
+    assert len(ids) == 1
+    (tmp_path / "mask.png").write_bytes(mask())
+    options = ["--image", str(file), "--mask", str(tmp_path / "mask.png"), "--strength", "0.8", "--steps", "8"]
+    command = [sys.executable, "-m", "cli", "generate", "red", "heart", *options, "--seed", "7", "--json", "--no-draw"]
+    ran = subprocess.run(
+        [*command, "--server", api.address, "-o", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    request = json.loads(ran.stdout)["request"]
+    assert {request["image"]} == ids
+    assert request["mask"]
+    assert request["strength"] == 0.8
 
 
 def test_an_edit_goes_on_when_its_worker_is_killed(
