@@ -8,13 +8,20 @@ TOOLS := $(VENV)/.installed-tools
 MUTATION := $(VENV)/.installed-mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help up test mutants bench docs release check format-check format lint types imports constraints clean
+.PHONY: help port up test mutants bench docs release check format-check format lint types imports constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
+up: port $(STAMP) ## Start everything on this machine; Ctrl-C stops everything
 	@exec $(BIN)/underpaint up
+
+# Before minutes of installing. Later `up` says it by itself, and knows which port is its own.
+port:
+	@test -e $(STAMP) || $(PYTHON) -c 'import os, socket; \
+	    at = (os.environ.get("UNDERPAINT_HOST") or "127.0.0.1", int(os.environ.get("UNDERPAINT_PORT") or 8000)); \
+	    socket.create_server(at).close()' 2>/dev/null \
+	    || { echo "Port $${UNDERPAINT_PORT:-8000} is in use: name another one in UNDERPAINT_PORT"; exit 1; }
 
 # One process more than cores, because tests often wait for other processes. Each has its own PostgreSQL and Valkey, so more
 # than four would mostly start servers.

@@ -14,6 +14,7 @@ from api.metrics.process import Metrics
 from api.middleware import cors
 from api.middleware.head import Head
 from api.middleware.metrics import RequestMetrics
+from api.middleware.path_prefix import PathPrefix
 from api.middleware.request_ids import RequestIds
 from api.middleware.response_headers import ResponseHeaders
 from api.middleware.size_limits import BodyLimit, HeadLimit
@@ -59,6 +60,7 @@ def create_app(
         openapi_tags=[dict(tag) for surface in SURFACES for tag in surface.tags],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
+        openapi_url=None,  # api.surfaces.page serves it, as the server is now
         docs_url=None,  # api.surfaces.page serves it without anything from other servers
         redoc_url=None,
         redirect_slashes=False,
@@ -78,6 +80,7 @@ def create_app(
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **cors.OPTIONS)
     app.add_middleware(RequestMetrics, metrics=metrics)
     app.add_middleware(RequestIds)
+    app.add_middleware(PathPrefix, public_url=settings.public_url or "")
     for surface in SURFACES:
         surface.add_routes(app)
     trace(app)

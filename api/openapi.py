@@ -1,5 +1,6 @@
 """The OpenAPI document, beyond what FastAPI makes of the routes."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -70,10 +71,39 @@ def documenting(app: FastAPI, surfaces: Surfaces, catalog: Catalog) -> Callable[
             _complete(made)
             for surface in surfaces:
                 surface.document(made, catalog)
+            _explain_defaults(made)
             app.openapi_schema = made
         return app.openapi_schema
 
     return document
+
+
+def as_served(document: dict[str, Any], server: str, keyless: bool) -> dict[str, Any]:
+    """The document of a server at this address, or relative to the document's own. ``keyless``: it has no keys."""
+    made = {**document, "servers": [{"url": server}]}
+    if keyless:
+        made["paths"] = {
+            path: {
+                method: {**operation, "security": [{}, *operation["security"]]}
+                if "security" in operation
+                else operation
+                for method, operation in operations.items()
+            }
+            for path, operations in document["paths"].items()
+        }
+    return made
+
+
+def _explain_defaults(document: dict[str, Any]) -> None:
+    """Tell the defaults of requests in words: generators of clients make a field that has a ``default`` a required
+    one."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                name = content["schema"].get("$ref", "").removeprefix(REF)
+                for field in document["components"]["schemas"].get(name, {}).get("properties", {}).values():
+                    if (default := field.pop("default", None)) is not None:
+                        field["description"] = f"{field['description']} *Default:* `{json.dumps(default)}`."
 
 
 def _complete(document: dict[str, Any]) -> None:

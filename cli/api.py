@@ -36,7 +36,8 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
         CommandError: the server has no API keys, and other machines could reach it.
     """
     os.environ["UNDERPAINT_HOST"] = host  # the app reads it, and makes the same check as the next line
-    refuse_if_open(ApiSettings(), StoreSettings().database_url)
+    settings = ApiSettings()
+    refuse_if_open(settings, StoreSettings().database_url)
     logs.configure(LogSettings(), log_level)
     connections = limited(allow_many())
     config = uvicorn.Config(
@@ -50,6 +51,7 @@ def serve(host: str, port: int, fd: int | None, log_level: str | None = None) ->
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=KEEP_ALIVE,
         server_header=False,
+        access_log=settings.access_log,
         log_config=None,  # its log lines go where ours go
     )
     logging.getLogger("uvicorn.access").addFilter(_is_no_probe)

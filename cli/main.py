@@ -69,6 +69,10 @@ def up(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="0: any free one. By default UNDERPAINT_PORT or 8000.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many workers to start; each loads the models.")] = 1,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Leave out what the parts log; their logs have it.")
+    ] = False,
 ) -> None:
     """Start everything: database, broker, worker, beat and API. Ctrl-C stops everything.
 
@@ -81,7 +85,9 @@ def up(
 
         checks.before_start()
         settings = ApiSettings()
-        run.up(data_dir, settings.host if host is None else host, settings.port if port is None else port)
+        run.up(
+            data_dir, settings.host if host is None else host, settings.port if port is None else port, workers, quiet
+        )
 
 
 @app.command(rich_help_panel=PICTURES)
@@ -113,7 +119,8 @@ def api(
         from store.settings import ApiSettings
 
         settings = ApiSettings()
-        api.serve(settings.host if host is None else host, settings.port if port is None else port, fd, log_level)
+        listen = (settings.host if host is None else host, settings.port if port is None else port)
+        api.serve(*listen, fd, log_level)
 
 
 @app.command(rich_help_panel=SERVER)

@@ -26,7 +26,8 @@ class RequestField:
         default: of a request, if the model that holds the field has none. MODEL: that of the model card.
         unused: the value it resolves to when the method or the model does not take it; by default its default.
         kinds: the kinds of model that take it (see ``contract.fields.Terms``); None for all.
-        not_for: kinds of model that do not take a value, by the value.
+        of_pipeline: whether only models take it whose pipeline has an argument of its name.
+        not_for_flow: values that models by flow matching do not take.
         only_with: values of other fields without which it is not taken, by the field's name.
         not_blank: for a text that must not be blank: the advice in the message.
         pattern: a regular expression for the JSON Schema alone.
@@ -45,7 +46,8 @@ class RequestField:
     default: Any = None
     unused: Any = None
     kinds: tuple[str, ...] | None = None
-    not_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    of_pipeline: bool = False
+    not_for_flow: tuple[str, ...] = ()
     only_with: Mapping[str, str] = field(default_factory=dict[str, str])
     not_blank: str | None = None
     pattern: str | None = None

@@ -27,9 +27,8 @@ LONGEST_DEADLINE = 7 * 86400
 LONGEST_URL = 2048
 MOST_LORAS, LARGEST_SCALE = 8, 10.0
 
-# Kinds of model that are trained by flow matching, and those whose adapters rescale guidance.
-FLOW = ("FluxPipeline", "StableDiffusion3Pipeline")
-# Those for which diffusers has a pipeline that begins with a picture, and those that are made to fill a part of one.
+# Kinds of model for which diffusers has a pipeline that begins with a picture, and those that are made to fill a part
+# of one.
 FROM_PICTURES = (
     "ChromaPipeline",
     "FluxPipeline",
@@ -47,7 +46,6 @@ FROM_PICTURES = (
 FILLING = ("FluxFillPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
 # What is kept of a picture if the request does not say.
 STRENGTH, STRENGTH_OF_MASK = 0.6, 1.0
-RESCALED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 
 class LoraScale(BaseModel):
@@ -154,7 +152,7 @@ class Generation(BaseModel):
                 "ddpm": "DDPM",
             },
             placeholder="the model's own",
-            not_for={"ddim": FLOW, "ddpm": FLOW},
+            not_for_flow=("ddim", "ddpm"),
         ),
     ] = None
     eta: Annotated[
@@ -187,7 +185,7 @@ class Generation(BaseModel):
             help="Keeps strong guidance from overexposing the picture; 0 is off.",
             description="Brings the contrast of the guided output back to that of the unguided one, which strong "
             "guidance raises: 0 is off, 1 rescales fully. Stable Diffusion and Stable Diffusion XL take it.",
-            kinds=RESCALED,
+            of_pipeline=True,
         ),
     ] = 0.0
     true_cfg_scale: Annotated[
@@ -197,9 +195,9 @@ class Generation(BaseModel):
             label="True guidance",
             help="Classifier-free guidance against the negative prompt, beside the model's own; 1 is none.",
             description="Classifier-free guidance against `negative_prompt`, for models whose `guidance_scale` is an "
-            "input of the network; 1 means none, more takes twice the computation. Flux takes it.",
+            "input of the network; 1 means none, more takes twice the computation. Flux and Qwen-Image take it.",
             maximum="max_guidance_scale",
-            kinds=("FluxPipeline",),
+            of_pipeline=True,
         ),
     ] = 1.0
     width: Annotated[
@@ -523,9 +521,10 @@ class Terms:
 
     Attributes:
         model: its id.
-        kind: the class of its diffusers pipeline, as its ``model_index.json`` names it. None if it is not known: then
-            no field is refused for it before the worker has loaded the model.
+        kind: the class of its diffusers pipeline, as its ``model_index.json`` names it; None if it is not known.
         loras: the names of its LoRA.
+        arguments: those that its pipeline takes; None if they are not known: then no field is refused for them.
+        flow: whether it is trained by flow matching; None if that is not known.
     """
 
     model: str
@@ -533,3 +532,5 @@ class Terms:
     defaults: Defaults
     limits: Limits
     loras: tuple[str, ...] = ()
+    arguments: frozenset[str] | None = None
+    flow: bool | None = None

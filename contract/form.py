@@ -57,17 +57,17 @@ def form(terms: Terms) -> list[FormField]:
     """The fields that a request to a model may have; ``model`` itself, and those that are no scalars, are left out."""
     defaults = terms.defaults.model_dump()
     rows = (row for row in FIELDS.values() if row.name != "model" and row.item is None)
-    return [_field(row, terms, defaults.get(row.name, row.default)) for row in rows if _is_offered(row, terms.kind)]
+    return [_field(row, terms, defaults.get(row.name, row.default)) for row in rows if _is_offered(row, terms)]
 
 
-def _is_offered(row: RequestFieldInfo, kind: str | None) -> bool:
+def _is_offered(row: RequestFieldInfo, terms: Terms) -> bool:
     needed = row.about.only_with.items()
-    return row.taken_by(kind) and all(value in FIELDS[name].choices_for(kind) for name, value in needed)
+    return row.taken_by(terms) and all(value in FIELDS[name].choices_for(terms) for name, value in needed)
 
 
 def _field(row: RequestFieldInfo, terms: Terms, default: Any) -> FormField:
     about, bounds = row.about, row.bounds(terms.limits)
-    choices = row.choices_for(terms.kind)
+    choices = row.choices_for(terms)
     return FormField(
         name=row.name,
         label=about.label,

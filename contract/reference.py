@@ -51,6 +51,8 @@ def _notes(row: RequestFieldInfo) -> Iterator[str]:
         yield f"*Methods:* {_names(row.methods)}."
     if row.about.kinds is not None:
         yield f"*Models:* {_names(row.about.kinds)}."
+    if row.about.of_pipeline:
+        yield "*Models:* those whose pipeline has an argument of this name."
     if row.about.only_with:
         yield f"*Only with:* {', '.join(f'`{name}` `{value}`' for name, value in row.about.only_with.items())}."
     if row.refinable:

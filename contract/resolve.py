@@ -125,12 +125,12 @@ def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -
     for name, row in GENERATION.items():
         if method is not None and method not in row.methods:
             problem = not_taken(name, method)
-        elif not row.taken_by(terms.kind):
+        elif not row.taken_by(terms):
             problem = not_of_model(name, terms.model)
         elif any(values[other] != needed for other, needed in row.about.only_with.items()):
             problem = not_alone(name, row.about.only_with)
         else:
-            choices = row.choices_for(terms.kind)
+            choices = row.choices_for(terms)
             if given.get(name) in row.choices and given[name] not in choices:
                 found[name] = not_for_model(name, terms.model, choices)
             continue

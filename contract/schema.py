@@ -27,14 +27,18 @@ def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
         for name, row in FIELDS.items()
     }
     for name, row in FIELDS.items():
-        offered = {choice for terms in models for choice in row.choices_for(terms.kind)}
-        if not any(row.taken_by(terms.kind) for terms in models):
-            properties[name]["enum"] = [row.unused, None]
+        offered = {choice for terms in models for choice in row.choices_for(terms)}
+        if not any(row.taken_by(terms) for terms in models):
+            # Generators of clients know no enumeration of numbers.
+            number = row.type in ("number", "integer")
+            only = {"minimum": row.unused, "maximum": row.unused} if number else {"enum": [row.unused, None]}
+            properties[name] |= only
         elif row.choices:
             properties[name]["enum"] = [*(choice for choice in row.choices if choice in offered), None]
     names = dict.fromkeys(name for terms in models for name in terms.loras)
-    properties["loras"]["items"]["properties"]["name"]["enum"] = list(names)
-    if not names:
+    if names:
+        properties["loras"]["items"]["properties"]["name"]["enum"] = list(names)
+    else:
         properties["loras"]["maxItems"] = 0
     properties["model"]["enum"] = [*(terms.model for terms in models), None]
     return {

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from contract.annotations import MODEL, RequestField
-from contract.fields import Generation, Handling, Limits, RefineRequest, Webhook
+from contract.fields import Generation, Handling, Limits, RefineRequest, Terms, Webhook
 from contract.methods import methods_of
 from contract.words import Method
 
@@ -92,13 +92,16 @@ class RequestFieldInfo:
         """Whether it may be changed when a job is refined."""
         return self.name in RefineRequest.model_fields
 
-    def taken_by(self, kind: str | None) -> bool:
-        """Whether a kind of model takes it; None is a kind that is not known."""
-        return kind is None or self.about.kinds is None or kind in self.about.kinds
+    def taken_by(self, terms: Terms) -> bool:
+        """Whether a model takes it, as far as that is known."""
+        kinds = self.about.kinds
+        if kinds is not None and terms.kind is not None and terms.kind not in kinds:
+            return False
+        return not self.about.of_pipeline or terms.arguments is None or self.name in terms.arguments
 
-    def choices_for(self, kind: str | None) -> tuple[str, ...]:
-        """Its choices with a kind of model."""
-        return tuple(choice for choice in self.choices if kind not in self.about.not_for.get(choice, ()))
+    def choices_for(self, terms: Terms) -> tuple[str, ...]:
+        """Its choices with a model."""
+        return tuple(choice for choice in self.choices if not (terms.flow and choice in self.about.not_for_flow))
 
     def bounds(self, limits: Limits) -> Bounds:
         """What its value may be with a model of these limits."""

@@ -4,13 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from contract.fields import Generation
-
-# Kinds of model that take no prompt at all, or a class in its place.
-UNCONDITIONAL = ("DDIMPipeline", "DDPMPipeline")
-OF_CLASSES = ("DiTPipeline",)
-# Those with guidance in the model, for which a negative prompt needs `true_cfg_scale`.
-DISTILLED = ("FluxPipeline",)
+from contract.fields import Generation, Terms
 
 
 class Warning(BaseModel):
@@ -24,29 +18,37 @@ class Warning(BaseModel):
     """What happens instead, worded to follow the field's name."""
 
 
-def foreseen(generation: Generation, kind: str | None) -> Sequence[Warning]:
-    """The warnings about a resolved request to a model of this kind that can be given before it runs."""
+def foreseen(generation: Generation, terms: Terms) -> Sequence[Warning]:
+    """The warnings about a resolved request to a model that can be given before it runs."""
     found: list[Warning] = []
     guided = generation.guidance_scale > 1
 
     def warn(field: str, message: str) -> None:
         found.append(Warning(field=field, message=message))
 
-    if kind in UNCONDITIONAL:
+    def takes(argument: str) -> bool:
+        return terms.arguments is None or argument in terms.arguments
+
+    if not takes("prompt") and not takes("class_labels"):
         warn("prompt", "does nothing: this model takes none")
     if generation.negative_prompt.strip():
-        if kind in (*UNCONDITIONAL, *OF_CLASSES):
+        if not takes("negative_prompt"):
             warn("negative_prompt", "does nothing: this model takes none")
-        elif kind in DISTILLED:
+        elif terms.arguments is not None and takes("true_cfg_scale"):
             if generation.true_cfg_scale <= 1:
                 warn("negative_prompt", "does nothing while true_cfg_scale is 1: raise it")
         elif not guided:
             warn("negative_prompt", "does nothing while guidance_scale is 1: raise it")
-    if guided and kind in UNCONDITIONAL:
+    if guided and not takes("guidance_scale"):
         warn("guidance_scale", "does nothing: this model has no guidance")
     if generation.guidance_rescale and not guided:
         warn("guidance_rescale", "does nothing while guidance_scale is 1")
     return found
+
+
+def sampled_otherwise(solver: str, scheduler: str) -> Warning:
+    """A model whose own scheduler has no solver here, in a request that names none."""
+    return Warning(field="solver", message=f"is {solver}: the model's own scheduler, {scheduler}, has no solver here")
 
 
 def cut(field: str, kept: str) -> Warning:

@@ -139,6 +139,11 @@ class Model(Denoiser, Protocol):
         """
         ...
 
+    def substitute(self) -> tuple[str, str] | None:
+        """The solver that samples in place of the model's own scheduler, and the scheduler's name, if there is no
+        solver here that does what it does; else None."""
+        ...
+
     def decode(self, samples: Tensor) -> Tensor:
         """Samples (b, c, h, w) to pictures (b, H, W, 3), uint8 on the CPU."""
         ...

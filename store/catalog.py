@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, mod
 from contract.fields import Defaults, Generation, Limits, Terms
 from contract.problems import InvalidFields, not_offered
 from contract.resolve import resolve
-from store import model_files
+from store import model_files, pipelines
 from store.families import complete
 
 
@@ -63,7 +63,7 @@ class ModelCard(BaseModel):
     limits: Limits
 
     _folder: Path = PrivateAttr(default=Path())
-    _found_kind: str | None = PrivateAttr(default=None)
+    _found: model_files.ModelFiles = PrivateAttr(default=model_files.NOTHING)
 
     @property
     def location(self) -> str:
@@ -89,7 +89,9 @@ class ModelCard(BaseModel):
     @property
     def terms(self) -> Terms:
         """What it gives and allows."""
-        return Terms(self.id, self.kind or self._found_kind, self.defaults, self.limits, tuple(self.lora_files))
+        kind = self.kind or self._found.kind
+        taken = None if kind is None else pipelines.arguments(kind)
+        return Terms(self.id, kind, self.defaults, self.limits, tuple(self.lora_files), taken, self._found.flow)
 
     @property
     def lora_files(self) -> dict[str, Path]:
@@ -107,7 +109,7 @@ class ModelCard(BaseModel):
     def beside(self, folder: Path) -> Self:
         """This card, of a catalogue that lies in ``folder``."""
         self._folder = folder
-        self._found_kind = self.files.kind
+        self._found = self.files
         return self
 
     @model_validator(mode="after")

@@ -33,6 +33,7 @@ class ModelFiles:
         kind: the class of its pipeline; None if it is not known.
         fault: why it cannot be loaded; None if nothing is seen to be wrong, or it is on the hub.
         size: bytes of its weights in memory; 0 if that is not known.
+        flow: whether it is trained by flow matching, as its scheduler says; None if that is not known.
     """
 
     folder: Path | None
@@ -40,6 +41,10 @@ class ModelFiles:
     kind: str | None
     fault: str | None
     size: int
+    flow: bool | None = None
+
+
+NOTHING = ModelFiles(None, None, None, None, 0)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,17 @@ def look(place: Place) -> ModelFiles:
     index = _read(folder / INDEX) if folder is not None else {}
     kind = index.get("_class_name")
     fault = _fault(place, file, folder)
-    return ModelFiles(folder, file, str(kind) if kind else None, fault, 0 if fault else _size(place, file, folder))
+    size = 0 if fault else _size(place, file, folder)
+    return ModelFiles(folder, file, str(kind) if kind else None, fault, size, _is_flow(folder))
+
+
+def _is_flow(folder: Path | None) -> bool | None:
+    """As `sampler.grid.is_flow` sees it."""
+    scheduler = _read(folder / "scheduler" / "scheduler_config.json") if folder is not None else {}
+    name = str(scheduler.get("_class_name", ""))
+    if not name:
+        return None
+    return name.startswith("FlowMatch") or bool(scheduler.get("use_flow_sigmas"))
 
 
 def _folder(location: str) -> Path | None:

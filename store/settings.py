@@ -264,6 +264,9 @@ class ApiSettings(_Settings):
     max_queued_per_key: PositiveInt = 1000
     """How many jobs of a key may be queued at once, if the key has no limit of its own; more are refused with 429."""
 
+    access_log: bool = True
+    """Whether each request is logged. ``underpaint up`` does it only if this is set."""
+
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """Origins whose pages may use the API from a browser, separated by commas: ``https://app.example.org``, or ``*``
     for all. By default only its own."""

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import celery.apps.worker
 from celery.concurrency.thread import TaskPool
-from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.exceptions import SecurityWarning
+from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from store import tracing
 from store.settings import MetricsSettings, WorkerSettings
@@ -60,6 +62,12 @@ _process: list[_Process] = []
 def look_for_work() -> None:
     """Work."""
     work(_process[0].worker)
+
+
+@celeryd_init.connect
+def _quiet(**_: Any) -> None:
+    # It warns of root because messages may be pickled. Ours are JSON, and a container runs as whom it is told to.
+    warnings.simplefilter("ignore", SecurityWarning)
 
 
 @worker_init.connect

@@ -27,8 +27,8 @@ def load(card: ModelCard, setting: str) -> Model:
     loads = [partial(load_model, source, name, getattr(torch, dtype), allowed=allowed) for name in names]
     if len(names) == 1:
         model = loads[0]()
-        if note := getattr(getattr(model, "process", None), "note", None):
-            log.warning("model %s is %s", card.id, note)
+        if substitute := model.substitute():
+            log.warning("model %s is sampled as %s: its scheduler %s has no solver here", card.id, *substitute)
         return model
     return Replicas(
         loads,

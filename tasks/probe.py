@@ -44,14 +44,16 @@ def _device(name: str) -> str | None:
     return None
 
 
-def _model(card: ModelCard) -> str | None:
+def _model(card: ModelCard) -> dict[str, str | None]:
+    """Why it cannot be loaded, and what a user should know of it."""
     if fault := card.files.fault:
-        return fault
+        return {"error": fault, "note": None}
     try:
-        load_model(source_of(card))
+        substitute = load_model(source_of(card)).substitute()
     except UnsupportedModel as error:
-        return str(error)
-    return None
+        return {"error": str(error), "note": None}
+    note = "sampled as {}: its scheduler {} has no solver here".format(*substitute) if substitute else None
+    return {"error": None, "note": note}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from celery.utils.log import get_logger
 from torch import Tensor
 
 from contract.fields import Generation
-from contract.warnings import Warning
+from contract.warnings import Warning, sampled_otherwise
 from sampler import (
     Checkpoint,
     Circumstances,
@@ -93,7 +93,10 @@ def begin(
         )
 
     condition = encoded(generation.seed)
-    if warnings := cut.warnings(model, generation):
+    warnings = list(cut.warnings(model, generation))
+    if generation.solver is None and (substitute := model.substitute()):
+        warnings.append(sampled_otherwise(*substitute))
+    if warnings:
         warn(warnings)
     auto = generation.method == planner.AUTO
     stopping = Stopping(generation.tolerance, generation.max_iterations)

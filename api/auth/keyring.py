@@ -44,6 +44,11 @@ class Keyring:
         """Whether a key is needed, as of the last reading."""
         return self._needed
 
+    async def required(self) -> bool:
+        """Whether a key is needed, as of a few seconds ago at most, or because others can reach the server."""
+        await self._as_of(time.monotonic() - FRESH_SECONDS)
+        return self._needed or self._exposed
+
     async def caller(self, presented: str | None) -> Caller:
         """The caller that presents this key, or none.
 

@@ -54,7 +54,7 @@ async def submit(
             many more as all API processes together have connections to the database.
     """
     once = once and once.by(caller.key_id)
-    warnings = [*changed, *foreseen(generation, services.catalog[generation.model].terms.kind)]
+    warnings = [*changed, *foreseen(generation, services.catalog[generation.model].terms)]
     while True:  # twice if a request with the same key comes at the same time
         if once and not once.newest and (made := await made_before(services, once)):
             logs.bind(job_id=str(made.id))

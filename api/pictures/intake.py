@@ -68,7 +68,7 @@ async def take_in(
     for name in NAMES:
         if name in found or made.get(name) is None:
             continue
-        if card is not None and not GENERATION[name].taken_by(card.terms.kind):
+        if card is not None and not GENERATION[name].taken_by(card.terms):
             continue  # the model refuses it, whatever it is
         try:
             found[name] = await _read(services, caller, made[name])

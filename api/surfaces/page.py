@@ -3,15 +3,19 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 
+from api.openapi import as_served
+from api.services import WithServices
 from api.surface import Surface
+from store.outages import DATABASE_AWAY
 
 PAGE = Path(__file__).resolve().parents[2] / "web"
 REFERENCE = "/docs"
+DOCUMENT = "/openapi.json"
 
 # Content Security Policy, level 3. Pictures are fetched with the API key and shown as blob: URLs.
 DIRECTIVES = {
@@ -35,6 +39,17 @@ REFERENCE_POLICY = "; ".join(
 )
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.get(DOCUMENT)
+async def document(request: Request, services: WithServices) -> JSONResponse:
+    """The OpenAPI document of this server. Without a public address it is relative, so that a proxy may add to it."""
+    try:
+        keyless = not await services.keys.required()
+    except DATABASE_AWAY:
+        keyless = False
+    made = as_served(request.app.openapi(), (services.settings.public_url or ".").rstrip("/"), keyless)
+    return JSONResponse(made)
 
 
 @router.get(REFERENCE)

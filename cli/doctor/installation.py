@@ -106,8 +106,8 @@ class Probe:
             yield problem("devices", "; ".join(broken), "Change UNDERPAINT_DEVICE, or check the driver of the device.")
         else:
             yield ok("devices", f"{', '.join(found['about'])}; PyTorch {found['torch']}")
-        for model, error in found["models"].items():
-            if error:
+        for model, told in found["models"].items():
+            if error := told["error"]:
                 yield problem("loading", f"{model}: {error}", "Jobs of this model would fail: repair its files.")
             else:
-                yield ok("loading", f"{model} was loaded")
+                yield ok("loading", f"{model} was loaded" + (f"; it is {told['note']}" if told["note"] else ""))

@@ -21,6 +21,9 @@ from cli.up.postgres import Postgres
 from store.settings import StoreSettings
 from underpaint.connection import SERVER
 
+SERVICES = ("services", "database", "broker", "workers", "beat", "api")
+"""Without one of them no server works: a check that was skipped is no good news."""
+
 STYLES = {"ok": "green", "problem": "bold red", "skipped": "dim"}
 
 
@@ -114,4 +117,13 @@ def _print(findings: Sequence[Finding], problems: int) -> None:
         if each.advice:
             table.add_row("", "", Text(f"→ {each.advice}", "bold"))
     show(out, table)
-    out.print(f"\n{problems} problem{'s' * (problems > 1)}." if problems else "\nAll is well.")
+    out.print(f"\n{_verdict(findings, problems)}")
+
+
+def _verdict(findings: Sequence[Finding], problems: int) -> str:
+    if problems:
+        return f"{problems} problem{'s' * (problems > 1)}."
+    unchecked = [each.name for each in findings if each.state == "skipped" and each.name in SERVICES]
+    if unchecked:
+        return f"No problem was found, but there was nothing to check of: {', '.join(unchecked)}."
+    return "All is well."

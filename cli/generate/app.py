@@ -26,7 +26,13 @@ CODES = (
 @app.command(cls=RequestCommand, epilog=CODES, rich_help_panel=PICTURES)
 def generate(
     context: typer.Context,
-    prompt: Annotated[list[str], typer.Argument(help="What the pictures show; quotes are not needed.")],
+    prompt: Annotated[list[str] | None, typer.Argument(help="What the pictures show; quotes are not needed.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", "-f", allow_dash=True, help="Take a prompt from each line of this file instead; -: stdin."
+        ),
+    ] = None,
     output: Output = Path(),
     server: Server = None,
     key: Key = None,
@@ -42,7 +48,7 @@ def generate(
         from cli.generate import run
 
         options = run.Options(output, detach, as_json, bool(draw))
-        code = run.generate(server, key, options, " ".join(prompt), context.obj)
+        code = run.generate(server, key, options, run.prompts(prompt or [], file), context.obj)
     raise typer.Exit(code)
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from cli.client import connect, find_job
-from cli.errors import CANCELED, FAILED, INTERRUPTED, CommandError
+from cli.errors import CANCELED, FAILED, INTERRUPTED, USAGE, CommandError
 from cli.files import PictureFiles
 from cli.generate.progress import Display
 from cli.jobs.show import document, line, plain, warning
@@ -20,6 +20,7 @@ from cli.terminal import clean
 from underpaint import IterateEvent, Job, Underpaint, Unreachable
 
 PATIENCE = 30  # s that the server may be away while the job runs; it may be restarting
+SIGNALED = 128  # exit codes of programs that a signal ended are larger
 POLL_INTERVAL = 2  # s, while the job is queued: its position in the queue changes without an event
 
 
@@ -40,15 +41,49 @@ class Options:
     draw: bool
 
 
-def generate(server: str | None, key: str | None, options: Options, prompt: str, request: Mapping[str, Any]) -> int:
-    """Submits a job and follows it. Returns the exit code.
+def prompts(words: Sequence[str], file: Path | None) -> list[str]:
+    """The prompts of a command: its words are one, or else each line of a file that is not blank.
 
     Raises:
-        CommandError: the server refused the request, or the server or the folder cannot be used.
+        CommandError: there is none, or both, or the file cannot be read.
     """
-    files = None if options.detach else PictureFiles(options.folder, prompt)
+    if bool(words) == (file is not None):
+        raise CommandError("Say what the pictures show, or name a file of prompts by --file.", USAGE)
+    if file is None:
+        return [" ".join(words)]
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}") from error
+    lines = [each.strip() for each in text.splitlines() if each.strip()]
+    if not lines:
+        raise CommandError(f"{file} has no prompts", USAGE)
+    return lines
+
+
+def generate(
+    server: str | None, key: str | None, options: Options, prompts: Sequence[str], request: Mapping[str, Any]
+) -> int:
+    """Submits a job for each prompt and follows them in turn. Returns the exit code: that of the first that failed.
+
+    Raises:
+        CommandError: the server refused a request, or the server or the folder cannot be used.
+    """
+    if not options.detach:
+        PictureFiles(options.folder, prompts[0])  # whether the folder can be used
     with connect(server, key) as client:
-        return _run(client, client.submit(prompt, **_uploaded(client, request)), 0, files, options)
+        # All are queued first, so that a worker that can run several at once does.
+        made = _uploaded(client, request)
+        jobs = [client.submit(prompt, **made) for prompt in prompts]
+        codes: list[int] = []
+        for number, (prompt, job) in enumerate(zip(prompts, jobs, strict=True), 1):
+            files = None if options.detach else PictureFiles(options.folder, prompt)
+            codes.append(_run(client, job, 0, files, options))
+            if codes[-1] > SIGNALED:
+                for rest in jobs[number:]:
+                    client.cancel(rest)
+                return codes[-1]
+    return next(filter(None, codes), 0)
 
 
 def _uploaded(client: Underpaint, request: Mapping[str, Any]) -> dict[str, Any]:

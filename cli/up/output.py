@@ -80,7 +80,9 @@ class Terminal:
     A thread writes them, so that a terminal that takes nothing stops nobody else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """``quiet``: the lines of the children are left out."""
+        self._quiet = quiet
         self._stream = _Stream(sys.stdout)
         # A narrow terminal wraps lines by itself; a file or pipe must get them whole.
         file = cast(TextIO, self._stream)
@@ -88,7 +90,8 @@ class Terminal:
 
     def log(self, name: str, line: str) -> None:
         """A line that a child wrote."""
-        self._print(name, COLOURS.get(name, ""), Text(line))
+        if not self._quiet:
+            self._print(name, COLOURS.get(name.partition("-")[0], ""), Text(line))
 
     def note(self, text: str) -> None:
         """One or more lines of `up` itself."""

@@ -28,7 +28,7 @@ from store.settings import ApiSettings, WorkerSettings
 from underpaint_command import MODULE
 
 
-def up(path: Path, host: str, port: int) -> None:
+def up(path: Path, host: str, port: int, workers: int = 1, quiet: bool = False) -> None:
     """Runs everything until SIGINT, SIGTERM or SIGHUP, then stops everything.
 
     If the environment names a database or a broker, that one is used; otherwise an embedded one is started.
@@ -36,23 +36,25 @@ def up(path: Path, host: str, port: int) -> None:
     Args:
         path: the data directory, created if it is missing.
         host, port: the address of the API; port 0 is any free one.
+        workers: how many workers run.
+        quiet: whether the lines of the parts go to their logs only.
 
     Raises:
         CommandError: it cannot start. Nothing is left running.
     """
     data = DataDir(path)
-    terminal = Terminal()
+    terminal = Terminal(quiet)
     try:
         with data.lock():
             # First, since an API that a killed `up` has left behind holds the port.
             data.record.stop_all(terminal.note)
             with address.listen(host, port) as listener:
-                asyncio.run(_run(data, listener, terminal))
+                asyncio.run(_run(data, listener, terminal, workers))
     finally:
         terminal.close()
 
 
-async def _run(data: DataDir, listener: socket.socket, terminal: Terminal) -> None:
+async def _run(data: DataDir, listener: socket.socket, terminal: Terminal, workers: int) -> None:
     url = address.url(listener)
     supervisor = Supervisor(data, url, terminal)
     postgres = None if os.environ.get("UNDERPAINT_DATABASE_URL") else Postgres(data.postgres, terminal.note)
@@ -62,7 +64,7 @@ async def _run(data: DataDir, listener: socket.socket, terminal: Terminal) -> No
     )
     _stop_on_signals(supervisor)
     try:
-        await _start(supervisor, postgres, valkey, listener, url, terminal)
+        await _start(supervisor, postgres, valkey, listener, url, terminal, workers)
         await asyncio.Event().wait()
     except asyncio.CancelledError:
         pass  # by a signal; what follows is the same as after an error
@@ -97,9 +99,11 @@ async def _start(
     listener: socket.socket,
     url: str,
     terminal: Terminal,
+    workers: int,
 ) -> None:
     started_at = time.monotonic()
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # Whoever tries it out looks for other lines than one for each request of the page.
+    environment = {"UNDERPAINT_ACCESS_LOG": "false", **os.environ, "PYTHONUNBUFFERED": "1"}
     if postgres:
         environment["UNDERPAINT_DATABASE_URL"] = postgres.url
         await postgres.create()
@@ -117,7 +121,9 @@ async def _start(
     settings = ApiSettings(host=host)
     await asyncio.to_thread(refuse_if_open, settings, environment["UNDERPAINT_DATABASE_URL"])
     serve = ["api", "--host", host, "--port", str(port), "--fd", str(fd)]
-    await supervisor.start(_part(["worker"], environment, patience=soft + 5))
+    for number in range(1, workers + 1):
+        name = "worker" if workers == 1 else f"worker-{number}"
+        await supervisor.start(_part(["worker"], environment, name, patience=soft + 5))
     await supervisor.start(_part(["beat"], environment))
     await supervisor.start(_part(serve, environment, patience=GRACE + 5, file_descriptors=[fd]))
     terminal.note("Waiting for the worker to load PyTorch and the model")
@@ -128,8 +134,8 @@ async def _start(
     terminal.show(_welcome(url, bool(key_needed)))
 
 
-def _part(arguments: list[str], environment: Mapping[str, str], **options: Any) -> ProcessSpec:
-    return ProcessSpec(arguments[0], [*MODULE, "cli", *arguments], environment=environment, **options)
+def _part(arguments: list[str], environment: Mapping[str, str], name: str = "", **options: Any) -> ProcessSpec:
+    return ProcessSpec(name or arguments[0], [*MODULE, "cli", *arguments], environment=environment, **options)
 
 
 async def _ready(url: str) -> None:

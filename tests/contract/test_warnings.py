@@ -1,5 +1,6 @@
 """What of a request does nothing is told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from contract.fields import Generation
 from contract.warnings import cut, foreseen
 from store.catalog import Catalog
+from store.pipelines import arguments
 
 
 def resolved(catalog: Catalog, **fields: Any) -> Generation:
@@ -23,6 +25,8 @@ def resolved(catalog: Catalog, **fields: Any) -> Generation:
         ({"negative_prompt": "blue", "guidance_scale": 1.0}, None, ["negative_prompt"]),
         ({"negative_prompt": "blue"}, "FluxPipeline", ["negative_prompt"]),
         ({"negative_prompt": "blue", "true_cfg_scale": 3.0}, "FluxPipeline", []),
+        ({"negative_prompt": "blue"}, "QwenImagePipeline", ["negative_prompt"]),
+        ({"negative_prompt": "blue"}, "Flux2Pipeline", ["negative_prompt"]),
         ({"negative_prompt": "blue"}, "DiTPipeline", ["negative_prompt"]),
         ({"negative_prompt": "blue"}, "DDPMPipeline", ["prompt", "negative_prompt", "guidance_scale"]),
         ({"guidance_rescale": 0.5, "guidance_scale": 1.0}, "StableDiffusionPipeline", ["guidance_rescale"]),
@@ -30,7 +34,8 @@ def resolved(catalog: Catalog, **fields: Any) -> Generation:
     ],
 )
 def test_foreseen(catalog: Catalog, fields: dict[str, Any], kind: str | None, warned: list[str]) -> None:
-    assert [warning.field for warning in foreseen(resolved(catalog, **fields), kind)] == warned
+    terms = replace(catalog.default.terms, kind=kind, arguments=arguments(kind) if kind else None)
+    assert [warning.field for warning in foreseen(resolved(catalog, **fields), terms)] == warned
 
 
 def test_a_cut_prompt_shows_its_end() -> None:

@@ -24,7 +24,8 @@ def test_a_row_has_type_unit_bounds_default_and_who_takes_it() -> None:
         "prompt": "*Type:* string, at most `max_prompt_characters`. *Required.* |",
         "steps": "*Type:* integer, from `min_steps` to `max_steps`. *Default:* the model's. |",
         "eta": "*Type:* number, from 0 to 1. *Default:* `0.0`. *Only with:* `solver` `ddim`. |",
-        "true_cfg_scale": "from 1 to `max_guidance_scale`. *Default:* `1.0`. *Models:* `FluxPipeline`. |",
+        "true_cfg_scale": "from 1 to `max_guidance_scale`. *Default:* `1.0`. "
+        "*Models:* those whose pipeline has an argument of this name. |",
         "blocks": f"*Type:* integer, from 1 to `max_steps`. {methods('blocks')} |",
         "width": "a multiple of `multiple_of`. *Unit:* pixels. *Default:* the model's. |",
         "previews": "*Type:* boolean. *Default:* `true`. |",

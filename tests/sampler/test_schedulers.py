@@ -100,7 +100,7 @@ def test_a_configuration_is_sampled_as_diffusers_does_or_refused(kind: str, data
         return
     except ValueError:  # a grid that visits a point twice
         return
-    assert process.note is None
+    assert process.substitute is None
     network = Wave(scheduler, process.prediction)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -121,7 +121,7 @@ def test_a_scheduler_without_a_solver_is_named(kind: str) -> None:
     except ImportError as error:
         pytest.skip(str(error).strip())
     process = Process(scheduler)
-    assert process.note == f"sampled as {INSTEAD[kind]}: its scheduler {kind} has no solver here"
+    assert process.substitute == (INSTEAD[kind], kind)
     assert process.solver(9, None, 0, 0.0).grid.steps == 9
 
 

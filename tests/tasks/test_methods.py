@@ -27,5 +27,5 @@ def test_every_solver_of_the_sampler_can_be_asked_for_and_no_other() -> None:
 
 
 def test_a_request_for_a_flow_model_may_name_the_solvers_that_solve_flow_matching() -> None:
-    refused = set(GENERATION["solver"].about.not_for or {})
+    refused = set(GENERATION["solver"].about.not_for_flow)
     assert refused == {name for name, kind in SOLVERS.items() if not kind.flow}

@@ -1,15 +1,18 @@
 """What an image is planned by: the request, and who else shares the engine's rounds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contract.fields import Generation
-from sampler import Engine, Model
+from contract.warnings import sampled_otherwise
+from sampler import Engine, Model, load_model
 from sampler.cost import flat
 from tasks.trajectories import Start, begin
+from tests.sampler import tiny
 
 WIDTH = 8
 
@@ -33,3 +36,20 @@ def test_an_engine_is_busy_if_two_evaluations_for_each_image_do_not_fit_into_a_r
     idle, full, busy = plans(0), plans(free), plans(free + 1)
     assert len(set(idle + full)) == len(set(busy)) == 1
     assert set(idle) != set(busy)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+def test_a_model_that_is_not_sampled_by_its_own_scheduler_is_told(
+    emoji: Model, generation: Callable[..., Generation], tmp_path: Path
+) -> None:
+    other = load_model(tiny.build("stable-diffusion", tmp_path))  # with PNDM
+
+    def warned(model: Model, **fields: Any) -> list[Any]:
+        told: list[Any] = []
+        request = generation(steps=2, **fields)
+        begin(uuid4(), request, {}, {0: Start()}, lambda *_: None, told.extend, model, Engine(model, WIDTH), 0)
+        return told
+
+    assert warned(other) == [sampled_otherwise("dpm++", "PNDMScheduler")]
+    assert warned(other, solver="euler") == []
+    assert warned(emoji) == []

@@ -137,7 +137,7 @@ def _sampler(card: ModelCard, fields: Fields, warnings: list[Warning]) -> dict[s
     """The solver of the job, if the request names one that the model takes."""
     asked = fields.sampler_name or fields.sampler_index or AUTOMATIC
     solver = solver_of(asked)
-    if solver not in GENERATION["solver"].choices_for(card.terms.kind):
+    if solver not in GENERATION["solver"].choices_for(card.terms):
         if asked.lower() != AUTOMATIC.lower():
             warnings.append(Warning(field="sampler_name", message=f"does nothing: {card.id} takes its own solver"))
         return {}

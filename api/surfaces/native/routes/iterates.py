@@ -23,6 +23,7 @@ from store.pictures import PictureId
 
 router = APIRouter(tags=["pictures"])
 
+PICTURE = {"type": "string", "format": "binary"}  # of OpenAPI 3.0, which generators of clients know
 IMMUTABLE = "private, max-age=31536000, immutable"
 
 
@@ -77,7 +78,7 @@ async def list_iterates(
                 "Content-Location": header("The address at which this picture stays; sent with `latest`."),
                 "Preference-Applied": header("The wait that a `Prefer` header was granted."),
             },
-            "content": {form.media_type: {} for form in pictures.FORMATS},
+            "content": {form.media_type: {"schema": PICTURE} for form in pictures.FORMATS},
         },
         _304={"description": "It is the picture that `If-None-Match` names."},
         _307={"description": "It is at `Location`, in the object store, for a while; if the server is set up so."},
