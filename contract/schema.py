@@ -30,7 +30,7 @@ def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
         offered = {choice for terms in models for choice in row.choices_for(terms)}
         if not any(row.taken_by(terms) for terms in models):
             # Generators of clients know no enumeration of numbers.
-            number = row.type in ("number", "integer")
+            number = row.type in ("number", "integer") and row.unused is not None
             only = {"minimum": row.unused, "maximum": row.unused} if number else {"enum": [row.unused, None]}
             properties[name] |= only
         elif row.choices:

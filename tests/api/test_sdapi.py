@@ -16,7 +16,7 @@ from api.problems import NoSuchModel
 from api.surfaces.sdapi.request import read
 from contract import infotext
 from contract.problems import InvalidFields
-from store.catalog import Catalog
+from store.catalog import Catalog, LoraCard
 from tests.api.worker import Worker, png
 from tests.until import until
 
@@ -51,7 +51,9 @@ def wide(catalog: Catalog) -> Catalog:
     """A catalogue with a model of many sizes."""
     card = catalog.default
     limits = card.limits.model_copy(update={"max_size": 130, "max_images": 4, "max_steps": 60, "min_steps": 2})
-    return Catalog({card.id: card.model_copy(update={"limits": limits, "aliases": ["sd15"]})})
+    loras = [LoraCard(name="pixel", source="pixel.safetensors")]
+    made = card.model_copy(update={"limits": limits, "aliases": ["sd15"], "loras": loras})
+    return Catalog({card.id: made})
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,11 @@ def wide(catalog: Catalog) -> Catalog:
         ({"sampler_name": "Euler a"}, {"solver": None}, ["sampler_name"]),
         ({"sampler_name": "Heun", "scheduler": "Karras"}, {"solver": "heun"}, ["scheduler"]),
         ({"prompt": "x" * 301}, {"prompt": "x" * 300}, ["prompt"]),
+        (
+            {"prompt": "cat <lora:pixel:0.5>, blue <lora:other>"},
+            {"prompt": "cat, blue", "loras": [{"name": "pixel", "scale": 0.5}]},
+            ["prompt"],
+        ),
         ({"enable_hr": True, "styles": ["photo"]}, {}, ["enable_hr", "styles"]),
         ({"enable_hr": False, "styles": [], "colour": 3, "negative_prompt": None}, {"negative_prompt": ""}, []),
         ({"override_settings": {"sd_model_checkpoint": "emoji.safetensors [0123abc]"}}, {"model": "emoji"}, []),
@@ -84,7 +91,8 @@ def wide(catalog: Catalog) -> Catalog:
 )
 def test_what_a_request_means(wide: Catalog, sent: dict[str, Any], made: dict[str, Any], warned: list[str]) -> None:
     wanted = read(wide, {**HEART, **sent})
-    assert {name: getattr(wanted.generation, name) for name in made} == made
+    resolved = wanted.generation.model_dump()
+    assert {name: resolved[name] for name in made} == made
     assert [warning.field for warning in wanted.warnings] == warned
 
 

@@ -88,6 +88,29 @@ def test_each_method_is_drawn_and_refined_as_its_row_says(
             expect(refine).to_have_count(int(method.refines))
 
 
+def test_the_tab_tells_the_share_that_is_done_and_a_canceled_job_can_be_tried_again(
+    browser: Browser, postgres_url: str, redis_url: str, database: Engine, tmp_path: Path
+) -> None:
+    settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": redis_url}
+    with serving(tmp_path / "log", **settings) as address, Studio.opened(browser, address) as studio:
+        page, worker = studio.open(), Worker(database)
+        job = studio.submit(seed=7, method="srds", images=2)["id"]
+        page.goto(f"{address}/#job={job}")
+        expect(page).to_have_title("red heart – Underpaint")
+        worker.claim(job)
+        for image in (0, 1):
+            worker.start(job, image)
+        worker.save(job, 0, png(0))
+        expect(page).to_have_title("27 % – red heart – Underpaint")  # 10 of 18 rounds of one of two images
+        worker.cancel(job)
+        expect(page).to_have_title("red heart – Underpaint")
+        page.get_by_role("button", name="Try again").click()
+        page.wait_for_url(lambda url: "job=" in url and job not in url)
+        again = studio.job(page)
+        assert again["id"] != job
+        assert again["request"] == studio.api.get(f"/v1/jobs/{job}").json()["request"]
+
+
 DROP = """([base64, name]) => {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   const dataTransfer = new DataTransfer();

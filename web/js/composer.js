@@ -188,4 +188,4 @@ function setValue(input, value) {
 }
 
 /** An idempotency key. crypto.randomUUID is missing if the page is not served securely. */
-const unique = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export const unique = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,7 +1,7 @@
 // Connects the parts of the page. The fragment of its address names the job that is shown.
 
 import * as api from "./api.js";
-import { Composer } from "./composer.js";
+import { Composer, unique } from "./composer.js";
 import { connection, isReachable } from "./connection.js";
 import { announce, byId, el } from "./dom.js";
 import { onDrop } from "./dropped.js";
@@ -15,17 +15,18 @@ import { dismiss, failed, notice, watchConnection } from "./notices.js";
 import { download } from "./pictures.js";
 import { jobInAddress, jobUrl } from "./where.js";
 import { Work } from "./work.js";
-import { plural, status } from "./words.js";
+import { plural, status, titleOf } from "./words.js";
 
 const LONG_WAIT = 6000; // ms in the queue after which the page checks whether the server can run jobs
 
 const gallery = new Gallery(byId("gallery"));
 const figures = new Figures(byId("figures"));
-const composer = new Composer(byId("composer"), (job) => {
+const submitted = (job) => {
   gallery.update(job);
   location.hash = `job=${job.id}`;
   announce(`Sent: ${job.request.prompt}.`);
-});
+};
+const composer = new Composer(byId("composer"), submitted);
 
 const handlers = {
   accept: (work) => move(work, () => api.accept(work.id)),
@@ -33,6 +34,7 @@ const handlers = {
   refine: (work) => move(work, () => api.refine(work.id, refinement(work.job))),
   exact: (work) => move(work, () => api.refine(work.id, { tolerance: 0 })),
   follow: (work) => work.look(work.image, null),
+  again: ({ job }) => api.submit(job.request, unique()).then(submitted, (error) => failed("move", error)),
   reuse: ({ job }) => composer.reuse(job.request),
   download: (work) => {
     const { shown } = work;
@@ -85,12 +87,13 @@ async function watch(work, signal) {
     lacksPlan: ({ image }) => work.job?.images[image]?.blocks == null,
     iterate(iterate) {
       work.addIterate(iterate);
+      if (work.job) document.title = titleOf(work.job, iterate);
       if (work.job && iterate.image === work.image && !work.ended) announce(`Iterate ${iterate.iterate}, ${plural(iterate.rounds, "round")}`);
     },
     job(job) {
       work.setJob(job);
       gallery.update(job);
-      document.title = `${job.request.prompt} – Underpaint`;
+      document.title = titleOf(job);
       if (announced && announced !== status(job)) announce(status(job));
       announced = status(job);
       if (job.state !== "queued") dismiss("ready");

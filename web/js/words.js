@@ -57,3 +57,14 @@ export function ago(moment) {
   if (passed < 86400) return relative.format(-Math.round(passed / 3600), "hour");
   return new Date(moment).toLocaleDateString("en", { day: "numeric", month: "short" });
 }
+
+/** The title of the tab: while a job runs it begins with the share of its rounds that are done, also by `newest`. */
+export function titleOf({ state, images, request }, newest) {
+  const name = `${request.prompt} – Underpaint`;
+  if (state !== "running") return name;
+  const shares = images.map(({ number, stopped, rounds, predicted_rounds: predicted }) => {
+    const done = Math.max(rounds, newest?.image === number ? newest.rounds : 0);
+    return stopped ? 1 : predicted ? Math.min(done / predicted, 1) : 0;
+  });
+  return `${Math.floor((100 * shares.reduce((sum, share) => sum + share, 0)) / shares.length)} % – ${name}`;
+}

@@ -10,7 +10,6 @@ from contract.infotext import AUTOMATIC, SAMPLERS
 
 EMPTY = (
     "latent-upscale-modes",
-    "loras",
     "sd-vae",
     "sd-modules",
     "hypernetworks",
@@ -58,6 +57,13 @@ async def models(services: WithServices) -> list[dict[str, Any]]:
         {"title": card.id, "model_name": card.id, "hash": None, "sha256": None, "filename": card.id, "config": None}
         for card in services.catalog.values()
     ]
+
+
+@router.get("/loras")
+async def loras(services: WithServices) -> list[dict[str, Any]]:
+    """The LoRA of all models. A prompt names one as ``<lora:NAME:SCALE>``."""
+    names = dict.fromkeys(lora.name for card in services.catalog.values() for lora in card.loras)
+    return [{"name": name, "alias": name, "path": name, "metadata": {}} for name in names]
 
 
 @router.get("/samplers")

@@ -26,6 +26,7 @@ _WITHOUT_EFFECT = {
     "script_name": "there are no scripts",
     "alwayson_scripts": "there are no scripts",
 }
+_LORA = re.compile(r"\s*<lora:([^:<>]+)(?::(-?[0-9.]+))?[^<>]*>")
 _HASH = re.compile(r"\s*\[[0-9a-f]+\]$")
 
 
@@ -83,9 +84,9 @@ def read(catalog: Catalog, request: Mapping[str, Any]) -> Wanted:
     warnings = [
         Warning(field=name, message=f"does nothing: {why}") for name, why in _WITHOUT_EFFECT.items() if given.get(name)
     ]
-    generation, handling = resolve_request(
-        catalog, {"model": card.id, **_fitted(card, fields, warnings), **_sampler(card, fields, warnings)}
-    )
+    loras = _loras(card, fields, warnings)
+    made = {"model": card.id, **loras, **_fitted(card, fields, warnings), **_sampler(card, fields, warnings)}
+    generation, handling = resolve_request(catalog, made)
     return Wanted(generation, handling, warnings, fields.send_images is not False)
 
 
@@ -99,6 +100,25 @@ def _model(catalog: Catalog, fields: Fields) -> ModelCard:
         if card := catalog.named(name):
             return card
     raise NoSuchModel.called(asked, catalog)
+
+
+def _loras(card: ModelCard, fields: Fields, warnings: list[Warning]) -> dict[str, Any]:
+    """The LoRA that the prompt names as ``<lora:NAME:SCALE>``, which are taken out of it."""
+    scales: dict[str, float] = {}
+    for name, scale in _LORA.findall(fields.prompt):
+        try:
+            scales[name] = float(scale or 1)
+        except ValueError:
+            scales[name] = 1.0
+    fields.prompt = _LORA.sub("", fields.prompt).strip()
+    known = {lora.name for lora in card.loras}
+    warnings += [
+        Warning(field="prompt", message=f"names the LoRA {name[:100]}, which {card.id} does not have")
+        for name in scales
+        if name not in known
+    ]
+    found = [{"name": name, "scale": scale} for name, scale in scales.items() if name in known]
+    return {"loras": found} if found else {}
 
 
 def _fitted(card: ModelCard, fields: Fields, warnings: list[Warning]) -> dict[str, Any]:
