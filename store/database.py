@@ -1,10 +1,13 @@
 """Engines and sessions for PostgreSQL, blocking and asyncio, from one URL."""
 
+import os
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
+
+from store.settings import StoreSettings
 
 # A machine that has vanished does not even refuse connections. So a connection ends when the other side acknowledges
 # nothing for ten seconds. One that waits for a slow query stays while the other side's kernel answers.
@@ -17,7 +20,18 @@ KEEPALIVE: dict[str, Any] = {
 }
 
 
+def pooled() -> bool:
+    """Whether sessions are a pooler's, which each transaction gets another one of: see ``StoreSettings``."""
+    return StoreSettings().database_pooled
+
+
 def _options(url: str, pool_size: int, spare: int, *, ping: bool = True) -> dict[str, Any]:
+    if pooled():
+        # libpq's variable becomes a parameter that poolers keep apart by client, unlike those among the options.
+        os.environ["PGTZ"] = "UTC"
+        session: dict[str, Any] = {"prepare_threshold": None}
+    else:
+        session = {"options": "-c timezone=UTC"}
     return {
         "url": make_url(url).set(drivername="postgresql+psycopg"),
         "pool_size": pool_size,
@@ -26,7 +40,7 @@ def _options(url: str, pool_size: int, spare: int, *, ping: bool = True) -> dict
         "pool_pre_ping": ping,
         "hide_parameters": True,  # an error's text is logged, and prompts are parameters
         # A database that is down must raise an error within seconds, not hang. All times are UTC.
-        "connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC", **KEEPALIVE},
+        "connect_args": {"connect_timeout": 5, **session, **KEEPALIVE},
     }
 
 

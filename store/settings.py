@@ -34,6 +34,10 @@ class StoreSettings(_Settings):
     database_url: str = Field(default="postgresql://underpaint:underpaint@localhost/underpaint", repr=False)
     """PostgreSQL, as a URL. ``postgresql://`` means psycopg 3, for blocking and asyncio code alike."""
 
+    database_pooled: bool = False
+    """Whether ``database_url`` is that of a pooler which gives each transaction another session, such as PgBouncer in
+    transaction mode. Then nothing is left in sessions: neither prepared statements nor parameters."""
+
     redis_url: str = Field(default="redis://localhost:6379/0", repr=False)
     """Redis or Valkey, as a URL: the Celery broker, wake-ups, the cache of previews and the presence of workers."""
 

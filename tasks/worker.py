@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from store.catalog import Catalog, load_catalog
-from store.database import sync_engine, sync_sessions
+from store.database import pooled, sync_engine, sync_sessions
 from store.pictures import Pictures, open_pictures
 from store.redis_clients import sync_redis
 from store.settings import CatalogSettings, JobSettings, StoreSettings, WorkerSettings
@@ -70,7 +70,8 @@ def make_worker(name: str, concurrency: int) -> Worker:
     store, settings, jobs = StoreSettings(), WorkerSettings(), JobSettings()
     # A connection for every job, and one for the heartbeat, which must never wait for them.
     database = sync_engine(store.database_url, pool_size=concurrency + 1, ping=False)
-    event.listen(database, "connect", partial(_end_idle_transactions, jobs.lease_seconds))
+    if not pooled():
+        event.listen(database, "connect", partial(_end_idle_transactions, jobs.lease_seconds))
     metrics, leases = Metrics(), Leases()
     metrics.show_jobs(lambda: len(leases.all()), concurrency)
     return Worker(
