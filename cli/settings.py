@@ -23,6 +23,7 @@ _READERS: dict[str, tuple[str, ...]] = {
     "s3_sweep_seconds": ("beat",),
     "s3_grace_seconds": ("beat",),
     "JobSettings": ("beat",),
+    "upload_retention_seconds": ("api", "beat"),
     "lease_seconds": ("worker", "beat"),
     "heartbeat_seconds": ("worker", "beat"),
     "max_crashes": ("worker", "beat"),

@@ -490,7 +490,7 @@ class Defaults(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Method = "srds"
+    method: Method = "auto"
     steps: PositiveInt
     guidance_scale: float
     width: PositiveInt

@@ -91,12 +91,3 @@ def delete(
         from cli.jobs import commands
 
         commands.deleted(server, key, jobs, yes)
-
-
-@app.command(rich_help_panel=PICTURES)
-def models(server: Server = None, key: Key = None, as_json: AsJson = False) -> None:
-    """List the models, their defaults and their limits."""
-    with report_errors():
-        from cli.jobs import commands
-
-        commands.models(server, key, as_json)

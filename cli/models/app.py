@@ -6,14 +6,25 @@ from typing import Annotated
 import typer
 
 from cli.errors import report_errors
+from cli.options import AsJson, Key, Server
 
-app = typer.Typer(help="Add models to the catalogue, and look at, check and remove them.", no_args_is_help=True)
+app = typer.Typer()
 
 CatalogFile = Annotated[
     Path | None,
     typer.Option("--catalog", help="The catalogue. By default UNDERPAINT_CATALOG, or catalog.toml in this folder."),
 ]
 Id = Annotated[str, typer.Argument(help="The id of a model in the catalogue.")]
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context, server: Server = None, key: Key = None, as_json: AsJson = False) -> None:
+    """List the models of a server; or add models to its catalogue, and look at, check and remove them."""
+    if context.invoked_subcommand is None:
+        with report_errors():
+            from cli.jobs import commands
+
+            commands.models(server, key, as_json)
 
 
 @app.command()

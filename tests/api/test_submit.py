@@ -21,7 +21,7 @@ FULL = {
     "model": "emoji",
     "prompt": "a red heart",
     "negative_prompt": "blue",
-    "method": "srds",
+    "method": "auto",
     "steps": 25,
     "solver": "ddim",
     "eta": 0.5,
@@ -57,7 +57,7 @@ def test_a_prompt_is_enough(client: httpx.Client) -> None:
     assert job["state"] == "queued"
     assert job["queue_position"] == 1
     assert job["request"]["steps"] == 50
-    assert job["request"]["method"] == "srds"
+    assert job["request"]["method"] == "auto"
     assert [image["seed"] for image in job["images"]] == [job["request"]["seed"]]
     assert client.get(response.headers["location"]).json() == job
 

@@ -28,12 +28,12 @@ def test_fields_that_an_older_server_does_not_know_have_the_value_that_changes_n
 
 
 def test_what_a_newer_server_adds_or_allows_is_kept_as_it_is() -> None:
-    newer = {**STORED, "method": "other", "guidance_scale": 0.5, "strength": {"of": "it"}}
+    newer = {**STORED, "method": "other", "guidance_scale": 0.5, "sharpness": {"of": "it"}}
     read = JobRequest.model_validate(newer)
     assert (read.method, read.guidance_scale, read.seed, read.eta) == ("other", 0.5, 7, 0)
     assert read.model_dump().items() >= newer.items()
-    added = JobRequest.model_validate({**STORED, "strength": 0.5})
-    assert added.model_dump()["strength"] == 0.5
+    added = JobRequest.model_validate({**STORED, "sharpness": 0.5})
+    assert added.model_dump()["sharpness"] == 0.5
 
 
 def test_what_is_no_request_is_refused() -> None:

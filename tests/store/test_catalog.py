@@ -22,7 +22,7 @@ def test_shipped_catalogue_gives_every_default(catalog: Catalog):
     assert made == Generation(
         model="emoji",
         prompt="red heart",
-        method="srds",
+        method="auto",
         steps=50,
         guidance_scale=3.0,
         width=64,
@@ -42,7 +42,7 @@ def test_what_is_given_is_kept_and_none_is_not_given(catalog: Catalog):
         {**given, "model": "emoji", "tolerance": 0, "previews": False, "width": None, "method": None}
     )
     assert {field: getattr(made, field) for field in given} == given
-    assert (made.tolerance, made.previews, made.width, made.method) == (0, False, 64, "srds")
+    assert (made.tolerance, made.previews, made.width, made.method) == (0, False, 64, "auto")
     assert [made.seed_of(n) for n in range(3)] == [5, 6, 7]
 
 
