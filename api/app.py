@@ -45,8 +45,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with (
-            AsyncExitStack() as running,
             open_services(store, settings, models, targets, metrics, marking) as services,
+            AsyncExitStack() as running,
         ):
             for surface in SURFACES:
                 await running.enter_async_context(surface.running(app))

@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.methods import UNSEEN
 from benchmarks.report import about, machine, middle, shown, table, write
 from benchmarks.shipped import EMOJI, error
-from sampler import Model, Trajectory
+from sampler import Trajectory
 from sampler.denoiser import Condition
 from store.catalog import load_catalog
 from store.settings import SHIPPED_CATALOG
@@ -85,12 +85,12 @@ def on_engine(studio: Studio, work: Callable[[], T]) -> T:
     """What `work` returns, done on the thread of the engine: no other is to compute, see `tasks.engines`."""
     done: Future[T] = Future()
 
-    def begin(model: Model, *_: object) -> tuple[Condition, dict[int, Trajectory]]:
+    def begin(*_: object) -> dict[int, tuple[Condition, Trajectory]]:
         try:
             done.set_result(work())
         except Exception as error:
             done.set_exception(error)
-        return model.encode("", "", 1.0), {}
+        return {}
 
     studio.engine.add(ImageBatch((), begin, lambda _: None))
     return done.result()

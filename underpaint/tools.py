@@ -5,8 +5,9 @@ ones. A picture in the making cannot travel in a progress notification: its mess
 """
 
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -34,9 +35,21 @@ with `cancel`, and sharpen a draft with `refine`."""
 JobId = Annotated[str, Field(description="The id of a job, as `generate` returns it.")]
 
 
+@contextmanager
+def _logs_as_they_are() -> Generator[None]:
+    """The SDK would send the logs of the whole program to a handler of its own, if there is none yet."""
+    root, placeholder = logging.getLogger(), logging.NullHandler()
+    root.addHandler(placeholder)
+    try:
+        yield
+    finally:
+        root.removeHandler(placeholder)
+
+
 def serve(clients: Clients) -> MCPServer[Any]:
     """A server with all tools."""
-    server: MCPServer[Any] = MCPServer("underpaint", version=version("underpaint"), instructions=INSTRUCTIONS)
+    with _logs_as_they_are():
+        server: MCPServer[Any] = MCPServer("underpaint", version=version("underpaint"), instructions=INSTRUCTIONS)
 
     @asynccontextmanager
     async def calling(context: Context[Any, Any]) -> AsyncGenerator[AsyncUnderpaint]:

@@ -27,7 +27,8 @@ def client(
     valkey: redis.Redis,
     tmp_path: Path,
 ) -> Iterator[httpx.Client]:
-    settings = {**s3_settings, "UNDERPAINT_REDIS_URL": redis_url, **request.param}
+    unmarked = {"UNDERPAINT_PICTURE_PARAMETERS": "false", "UNDERPAINT_PICTURE_SOURCE": "false"}
+    settings = {**s3_settings, **unmarked, "UNDERPAINT_REDIS_URL": redis_url, **request.param}
     with (
         serving(tmp_path / "log", **settings) as address,
         httpx.Client(base_url=address, trust_env=False, timeout=30) as opened,

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from api import errors
+from api.encoding.marking import Marking
 from api.live.subscriptions import Subscriptions
 from api.live.tail import follow
 from api.metrics.process import Metrics
@@ -22,7 +23,7 @@ from store.catalog import Catalog
 from store.database import async_engine, async_sessions
 from store.pictures import PicturesUnavailable
 from store.redis_clients import async_redis
-from store.settings import ApiSettings, StoreSettings
+from store.settings import ApiSettings, MarkSettings, StoreSettings
 from store.tables import Job
 from store.targets import Targets
 from tests.api.problem import problem
@@ -174,7 +175,9 @@ def test_the_services_close_the_store_of_pictures(
     store = StoreSettings(database_url=postgres_url, redis_url=redis_url)
 
     async def run() -> None:
-        async with open_services(store, ApiSettings(), catalog, Targets(), Metrics()) as services:
+        async with open_services(
+            store, ApiSettings(), catalog, Targets(), Metrics(), Marking(MarkSettings())
+        ) as services:
             assert services.pictures is pictures
             pictures.sweep()
             assert pictures.connected

@@ -39,6 +39,6 @@ def test_a_problem_has_it_in_its_body_too(client: httpx.Client, method: str, pat
 
 
 def test_so_has_a_body_that_is_refused_unread(client: httpx.Client) -> None:
-    response = client.post("/v1/jobs", content=b" " * 70_000, headers={"X-Request-Id": "mine"})
+    response = client.post("/v1/jobs", content=b" " * 270_000, headers={"X-Request-Id": "mine"})
     assert response.status_code == 413
     assert response.json()["request_id"] == response.headers["X-Request-Id"] == "mine"

@@ -32,8 +32,8 @@ def test_it_says_rightly_who_reads_them() -> None:
         for _, _, listed in settings.groups()
         for each in listed
     }
-    # Read by `exposed`, as `targets`, by `store.logs`, and by `store.pictures`.
-    shared = {"allow_open", "webhook_allow", "webhook_http", "log_format", "log_level"}
+    # Read by `exposed`, as `targets`, by `store.logs`, `store.database` and `store.pictures`.
+    shared = {"allow_open", "webhook_allow", "webhook_http", "log_format", "log_level", "database_pooled"}
     shared |= {name for name in readers if name.startswith("s3_")}
     checked = {name: parts for name, parts in readers.items() if "_" in name and name not in shared}
     assert checked == {name: {part for part in code if name in read[part]} for name in checked}

@@ -97,6 +97,9 @@ class Studio:
     def noise(self, seed: int, height: int, width: int, **options: Any) -> Tensor:
         return noise(seed) if height == SIZE else self.emoji.noise(seed, height, width, **options)
 
+    def substitute(self) -> tuple[str, str] | None:
+        return None
+
     def decode(self, samples: Tensor) -> Tensor:
         if samples.shape[1] == SHAPE[0]:
             raise ValueError("there is no picture in this")

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event, func, update
 from sqlalchemy.exc import OperationalError
 
 from contract.methods import METHODS
-from sampler import Checkpoint, Model, Trajectory
+from sampler import Checkpoint, Trajectory
 from sampler.denoiser import Condition
 from store import moves
 from store.database import sync_engine, sync_sessions
@@ -130,10 +130,10 @@ def test_what_a_job_is_taken_for_ends_with_its_last_round(jobs: Jobs, process: S
     engine = worker.worker.engines.get(worker.worker.catalog["emoji"])
     released, stuck = Event(), Event()
 
-    def long(model: Model, *_: object) -> tuple[Condition, dict[int, Trajectory]]:
+    def long(*_: object) -> dict[int, tuple[Condition, Trajectory]]:
         stuck.set()
         released.wait(PATIENCE)
-        return model.encode("", "", 1.0), {}
+        return {}
 
     engine.add(ImageBatch((), long, print))  # in place of a round
     stuck.wait(PATIENCE)
@@ -164,7 +164,7 @@ def test_a_job_that_is_handed_back_goes_on_elsewhere(
     assert valkey.llen(QUEUE) == 1
     saved = jobs.iterates(job_id)
     assert not saved[-1].final
-    handed = Checkpoint.from_bytes(jobs.checkpoints(job_id)[0].data).description["spent"][1]
+    handed = Checkpoint.from_bytes(jobs.checkpoints(job_id)[0].data or b"").description["spent"][1]
     assert handed >= saved[-1].evaluations
 
     before = reference.evaluations
@@ -195,7 +195,7 @@ def test_what_is_handed_back_between_two_iterates_is_not_computed_again(
     job, (checkpoint,) = jobs.get(job_id), jobs.checkpoints(job_id)
     assert (job.state, job.crashes) == ("queued", 0)
     spent = reference.evaluations - before
-    assert Checkpoint.from_bytes(checkpoint.data).description["spent"][1] == spent > 8
+    assert Checkpoint.from_bytes(checkpoint.data or b"").description["spent"][1] == spent > 8
     assert checkpoint.iterate == max((each.iterate for each in jobs.iterates(job_id)), default=None)
     assert [event.seq for event in jobs.events(job_id)] == list(range(1, job.seq + 1))
 
@@ -225,7 +225,9 @@ def test_finished_images_are_not_computed_again(jobs: Jobs, process: Start, refe
         update(Image).where(Image.job_id == job_id, Image.number == 0).values(stopped="exact").returning(Image.seed)
     )
     before = jobs.images(job_id)
-    handed = {each.image: Checkpoint.from_bytes(each.data).description["spent"][1] for each in jobs.checkpoints(job_id)}
+    handed = {
+        each.image: Checkpoint.from_bytes(each.data or b"").description["spent"][1] for each in jobs.checkpoints(job_id)
+    }
     spent = reference.evaluations
     process().run()
     job, images = jobs.get(job_id), jobs.images(job_id)

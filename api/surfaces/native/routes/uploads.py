@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 
 from api.auth.caller import Caller
-from api.auth.share_links import BY_LINK
 from api.guard import WithCaller
 from api.http.form import File, is_form, read_form
 from api.http.headers import IfNoneMatch, not_modified
@@ -35,6 +34,8 @@ from store.pictures import PictureId
 from store.settings import JobSettings
 
 router = APIRouter(tags=["uploads"])
+
+InputName = Annotated[Literal["image", "mask"], Path(description="Which of the pictures of its request.")]
 
 FILE = "file"
 UploadId = Annotated[str, Path(description="The `id` of the upload.", pattern=r"^[0-9a-f]{64}$")]
@@ -174,12 +175,11 @@ async def delete_upload(upload_id: UploadId, services: WithServices, caller: Wit
     response_class=Response,
     response_description="The picture, as it was submitted.",
     responses=responses(NoSuchJob, NoSuchUpload, PicturesGone, _200={"content": {"image/png": {}}}),
-    dependencies=[BY_LINK],
 )
 async def get_input(
-    job_id: JobId, name: Literal["image", "mask"], services: WithServices, if_none_match: IfNoneMatch = None
+    job_id: JobId, name: InputName, services: WithServices, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """The `image` or the `mask` of its request. It is deleted with the job."""
+    """The `image` or the `mask` of its request. It is deleted with the job. Share links do not open it."""
     async with services.reading.begin() as session:
         job = await existing(session, job_id)
         digest = str(job.generation.get(name))
