@@ -135,10 +135,18 @@ def _not_taken(values: dict[str, Any], given: Mapping[str, Any], terms: Terms) -
                 found[name] = not_for_model(name, terms.model, choices)
             continue
         # The value that it resolves to is no problem, so that a resolved request can be sent again.
-        if given.get(name) and given[name] != row.unused:
+        asked = given.get(name)
+        if asked is not None and (not _is(row.python, asked) or (asked and asked != row.unused)):
             found[name] = problem
         values[name] = row.unused
     return found
+
+
+def _is(python: type, value: Any) -> bool:
+    """Whether a value is of a type as in JSON: a number is no boolean, and an integer is a number."""
+    if isinstance(value, bool):
+        return python is bool
+    return isinstance(value, int | float if python is float else python)
 
 
 def _wrong_loras(names: Sequence[str], terms: Terms) -> FieldProblem | None:

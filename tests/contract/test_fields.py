@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.fields import LONGEST_DEADLINE, MAX_SEED, Generation, Handling, RefineRequest, Webhook
+from contract.problems import InvalidFields
 from store.catalog import Catalog
 
 STORED: dict[str, Any] = {
@@ -118,3 +119,10 @@ def test_a_webhook_names_each_kind_of_event_once(events: list[str], fits: bool) 
         return
     with pytest.raises(ValidationError, match="at least one kind of event, and each once"):
         Webhook.model_validate(request)
+
+
+@pytest.mark.parametrize("value", [False, True, "", []])
+def test_a_field_that_is_not_taken_has_its_type_all_the_same(catalog: Catalog, value: Any) -> None:
+    assert catalog.resolve({"prompt": "red heart", "true_cfg_scale": 1}).true_cfg_scale == 1
+    with pytest.raises(InvalidFields, match="true_cfg_scale"):
+        catalog.resolve({"prompt": "red heart", "true_cfg_scale": value})
