@@ -8,7 +8,6 @@ from schemathesis import Case, HookContext
 
 from contract.methods import METHODS
 from contract.table import FIELDS
-from tests.pictures_in import picture
 
 TAKES_NO = {method: [name for name, row in FIELDS.items() if method not in row.methods] for method in METHODS}
 
@@ -26,9 +25,6 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.headers["Prefer"] = "wait=1"
     if case.headers is not None and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid4())  # the same one with another body is refused
-    if case.operation.label == "POST /v1/uploads":
-        form = {"image/jpeg": "JPEG", "image/webp": "WEBP"}.get(case.media_type or "", "PNG")
-        case.body = {"file": picture()} if case.media_type == "multipart/form-data" else picture(form=form)
     if case.operation.label == "POST /v1/jobs/{job_id}/refine" and isinstance(case.body, dict):
         _agree_with_the_job(case.body)
     if case.operation.label == "POST /v1/jobs" and isinstance(case.body, dict):

@@ -28,7 +28,6 @@ from tests.api.worker import Worker
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 PICTURE = "/v1/jobs/{job_id}/images/{image}/iterates/{iterate}"
 REFINE = "/v1/jobs/{job_id}/refine"
-UPLOADS = "/v1/uploads"
 EVENTS = "/v1/jobs/{job_id}/events"
 
 
@@ -150,9 +149,6 @@ def test_schemathesis_finds_nothing(
         [generation]
         allow-extra-parameters = false  # queries may have parameters that nobody reads
         [[operations]]
-        include-name = "POST {UPLOADS}"
-        checks.negative_data_rejection.enabled = false  # which pictures are wrong the schema cannot express
-        [[operations]]
         include-name = "GET {PICTURE}"
         [operations.parameters]
         {"".join(f"{json.dumps(name)} = {json.dumps(value)}" + chr(10) for name, value in parameters.items())}
@@ -168,6 +164,8 @@ def test_schemathesis_finds_nothing(
     )
     run = ["run", f"{client.base_url.join('/openapi.json')}", "--checks", "all"]
     run += ["--header", f"Authorization: {client.headers['Authorization']}"]
+    # Which bytes are a picture the schema cannot express: tests/api/test_uploads.py has them.
+    run += ["--exclude-operation-id", "upload_picture"]
     amount = ["--max-examples", "4", "--max-failures", "10"]
     repeatable = ["--generation-deterministic", "--seed", "1"]
     ran = subprocess.run(
