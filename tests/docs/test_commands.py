@@ -52,7 +52,9 @@ COMMANDS_NOT_RUN = {
     "make up": "the server of this test is started by the command that this target runs",
     "pip install": "what it installs is installed",
     "docker compose": "there is no container engine; tests/deploy runs what the services run",
+    "helm": "there is no cluster",
     "kubectl": "there is no cluster",
+    "underpaint models add": "there is no such model; tests/cli/test_models.py adds others",
 }
 # Nor do blocks of Python that begin so.
 PYTHON_NOT_RUN = {
