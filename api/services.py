@@ -72,6 +72,8 @@ class Services:
     pictures: Pictures
     marking: Marking
     """How pictures are sent."""
+    upload_seconds: float
+    """How long an upload is kept after it was used last."""
     redis: redis.asyncio.Redis
     disk: Disk
     subscriptions: Subscriptions
@@ -116,7 +118,7 @@ async def open_services(
     shared = Shared(reading, client)
     metrics.registry.register(shared)
     metrics.show_clients(subscriptions.clients)
-    outbox, max_running = Outbox(single), JobSettings().max_running_per_key
+    outbox, jobs = Outbox(single), JobSettings()
     pictures = open_pictures()
     try:
         async with subscriptions.running(), outbox.running():
@@ -128,15 +130,16 @@ async def open_services(
                 reading=reading,
                 pictures=pictures,
                 marking=marking,
+                upload_seconds=jobs.upload_retention_seconds,
                 redis=client,
                 disk=Disk(),
                 subscriptions=subscriptions,
                 keys=Keyring(moving, settings.exposed),
                 rates=Rates(client),
-                pacer=Pacer(client, max_running),
+                pacer=Pacer(client, jobs.max_running_per_key),
                 admission=Admission(SUBMITTERS),
                 outbox=outbox,
-                queue_positions=QueuePositions(single, max_running),
+                queue_positions=QueuePositions(single, jobs.max_running_per_key),
                 metrics_token=MetricsSettings().metrics_token,
                 metrics=metrics,
                 shared=shared,

@@ -5,10 +5,8 @@
 The pipelines are tiny, randomly initialised ones (`tests/sampler/pipelines.py`), and the shipped model.
 """
 
-import argparse
 import copy
 import inspect
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from diffusers.configuration_utils import FrozenDict
 # (diffusers is hardly typed)
 from torch import Tensor
 
-from benchmarks.pipelines import error, swapped
+from benchmarks.pipelines import chosen, error, swapped
 from sampler import Collocation, Engine, Parareal, Serial, Solver, Trajectory
 from sampler.models.adapter import ALWAYS, PipelineModel
 from sampler.models.siblings import arguments, sibling
@@ -229,15 +227,10 @@ def _serial(model: PipelineModel, request: Request, ours: Tensor) -> float | Non
 
 def main() -> None:
     """Measure, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+")
-    options = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    diffusers.utils.logging.set_verbosity_error()
-    torch.set_num_threads(1)
+    only = chosen(__doc__)
     served: list[Row] = []
     refused: list[tuple[str, str]] = []
-    for name in options.only or [*NAMES, "emoji"]:
+    for name in only or [*NAMES, "emoji"]:
         model = made(name)
         for kind in sorted(model.kinds):
             full = name
@@ -249,7 +242,7 @@ def main() -> None:
             except Exception as reason:
                 refused.append((full, f"{reason}"))
                 print(*refused[-1], flush=True)
-    if options.only:
+    if only:
         return
     lines = [
         "| pipeline | puts back | serial | batch | SRDS | collocation | estimate |",

@@ -164,17 +164,23 @@ def measure(name: str) -> Row:
     )
 
 
-def main() -> None:
-    """Measure, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def chosen(description: str | None) -> list[str] | None:
+    """The pipelines that the command names; None for all, after which the page is written. Makes diffusers quiet."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+")
-    options = parser.parse_args()
+    only: list[str] | None = parser.parse_args().only
     warnings.filterwarnings("ignore")
     diffusers.utils.logging.set_verbosity_error()
     torch.set_num_threads(1)
+    return only
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    only = chosen(__doc__)
     served: list[Row] = []
     refused: list[tuple[str, str]] = []
-    for name in options.only or text_to_image():
+    for name in only or text_to_image():
         try:
             if name not in PIPELINES:
                 refused.append((name, "not tried: there is no tiny model of it"))
@@ -185,7 +191,7 @@ def main() -> None:
             known = isinstance(reason, UnsupportedModel)
             refused.append((name, str(reason) if known else f"fails: {type(reason).__name__}: {reason}"))
             print(*refused[-1], flush=True)
-    if options.only:
+    if only:
         return
     lines = ["| pipeline | solver | scheduler | serial | batch | SRDS |", "|---|---|---|---|---|---|"]
     for row in served:

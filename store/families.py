@@ -3,13 +3,12 @@
 What the model's own files say (the size of its pictures, its licence) goes before what its family says.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from store.model_files import ModelFiles
+from store.model_files import ModelFiles, read_json
 
 EXAMPLES = ["a lighthouse at dawn, oil on canvas", "a bowl of oranges on a wooden table", "a cat in a raincoat"]
 FEW_STEPS = 10  # a model of so few is run serially: there is little to do in parallel
@@ -99,20 +98,12 @@ def complete(entry: dict[str, Any], files: ModelFiles) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cast("dict[str, Any]", read) if isinstance(read, dict) else {}
-
-
 def _size(folder: Path | None, family: Family) -> tuple[int, int]:
     """Pixels along each side, and of what they must be a multiple."""
     if folder is None:
         return family.size or 512, family.multiple
-    network = _read(folder / "unet" / "config.json") or _read(folder / "transformer" / "config.json")
-    vae = _read(folder / "vae" / "config.json")
+    network = read_json(folder / "unet" / "config.json") or read_json(folder / "transformer" / "config.json")
+    vae = read_json(folder / "vae" / "config.json")
     # As diffusers' pipelines compute it.
     scale = 2 ** (len(vae["block_out_channels"]) - 1) if "block_out_channels" in vae else 8 if vae else 1
     patch = network.get("patch_size")
@@ -124,7 +115,7 @@ def _size(folder: Path | None, family: Family) -> tuple[int, int]:
 
 
 def _parts(folder: Path) -> set[str]:
-    return set(_read(folder / "model_index.json"))
+    return set(read_json(folder / "model_index.json"))
 
 
 def _licence(folder: Path | None) -> str | None:

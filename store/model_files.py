@@ -79,7 +79,7 @@ def look(place: Place) -> ModelFiles:
         folder = _folder(place.base)
     else:
         folder = next((f for f in (file.with_suffix(""), file.parent) if (f / INDEX).is_file()), None)
-    index = _read(folder / INDEX) if folder is not None else {}
+    index = read_json(folder / INDEX) if folder is not None else {}
     kind = index.get("_class_name")
     fault = _fault(place, file, folder)
     size = 0 if fault else _size(place, file, folder)
@@ -88,7 +88,7 @@ def look(place: Place) -> ModelFiles:
 
 def _is_flow(folder: Path | None) -> bool | None:
     """As `sampler.grid.is_flow` sees it."""
-    scheduler = _read(folder / "scheduler" / "scheduler_config.json") if folder is not None else {}
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json") if folder is not None else {}
     name = str(scheduler.get("_class_name", ""))
     if not name:
         return None
@@ -106,7 +106,8 @@ def _folder(location: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is none."""
     try:
         read = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -134,7 +135,7 @@ def _fault(place: Place, file: Path | None, folder: Path | None) -> str | None:
         return f"{file} has weights alone: name a folder or repository in diffusers' format as its base"
     if not (folder / INDEX).is_file():
         return f"there is no {folder / INDEX}"
-    if not _read(folder / INDEX).get("_class_name"):
+    if not read_json(folder / INDEX).get("_class_name"):
         return f"{folder / INDEX} does not name a pipeline"
     files = [file] if file is not None else []
     return next(
@@ -175,7 +176,7 @@ def header_of(file: Path) -> tuple[int, Mapping[str, Any]]:
 
 def _missing(folder: Path, variant: str | None) -> str | None:
     """What of a folder's weights is not there."""
-    for part, entry in _read(folder / INDEX).items():
+    for part, entry in read_json(folder / INDEX).items():
         if not part.startswith(NETWORKS) or not isinstance(entry, list) or cast("list[Any]", entry)[0] is None:
             continue
         if not _weights(folder / part, variant):
@@ -186,7 +187,7 @@ def _missing(folder: Path, variant: str | None) -> str | None:
         for index in (folder / part).glob("*.safetensors.index.json"):
             if _variant_of(index) != variant:
                 continue
-            shards = set(_read(index).get("weight_map", {}).values())
+            shards = set(read_json(index).get("weight_map", {}).values())
             if lacking := sorted(name for name in shards if not (folder / part / name).is_file()):
                 return f"{folder / part} lacks {lacking[0]}{f' and {len(lacking) - 1} more' if lacking[1:] else ''}"
     return None
@@ -227,7 +228,7 @@ def _size(place: Place, file: Path | None, folder: Path | None) -> int:
 
 
 def _parts(folder: Path) -> Iterator[str]:
-    for part, entry in _read(folder / INDEX).items():
+    for part, entry in read_json(folder / INDEX).items():
         if isinstance(entry, list) and cast("list[Any]", entry)[0] is not None and part not in UNUSED:
             yield part
 

@@ -6,7 +6,6 @@ time however jobs come; then it begins no more of them, and leaves when those th
 wait for room get it in the order in which they asked.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,7 +237,7 @@ def meter(device: str, size: int) -> Callable[[], float]:
     def used() -> int:
         if device.startswith("cuda"):
             return torch.cuda.memory_allocated(device)
-        return psutil.Process(os.getpid()).memory_info().rss
+        return psutil.Process().memory_info().rss
 
     before = used()
     return lambda: min(1.0, max(0.0, (used() - before) / size)) if size else 0.0

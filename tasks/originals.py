@@ -7,9 +7,7 @@ from PIL import Image, ImageOps
 
 from contract.fields import Generation
 from sampler import Original
-
-# Of 255: where a mask paints, and what counts as transparent.
-HALF = 128
+from store.pictures.masks import mask_of
 
 
 class InputMissing(ValueError):
@@ -34,13 +32,6 @@ def original(generation: Generation, inputs: Mapping[str, bytes]) -> Original | 
     if generation.mask is not None:
         mask = ImageOps.fit(mask_of(_open(generation.mask, inputs)), size, Image.Resampling.NEAREST).tobytes()
     return Original(*size, image.tobytes(), mask, generation.strength)
-
-
-def mask_of(picture: Image.Image) -> Image.Image:
-    """A mask (L): 255 where it paints. That is where a picture is transparent, or, if it is not, where it is light."""
-    if "A" in picture.getbands() and (holes := picture.getchannel("A")).getextrema() != (255, 255):
-        return holes.point([255 * (value < HALF) for value in range(256)])
-    return picture.convert("L").point([255 * (value >= HALF) for value in range(256)])
 
 
 def _open(digest: str, inputs: Mapping[str, bytes]) -> Image.Image:

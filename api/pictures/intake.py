@@ -17,7 +17,6 @@ from api.pictures.lookup import find_picture, read_picture
 from api.pictures.taken import NotAPicture
 from api.problems import Problem
 from api.services import Services
-from contract.fields import Limits
 from contract.fitting import nearest_side
 from contract.problems import Code, FieldProblem, InvalidFields
 from contract.table import GENERATION
@@ -87,17 +86,13 @@ async def take_in(
 def fitted(picture: Upload, card: ModelCard) -> dict[str, int]:
     """The size of a picture that the model makes in the shape of this one, of about as many pixels as by default."""
     limits, usual = card.limits, card.defaults
-    if _makes(picture.width, limits) and _makes(picture.height, limits):
+    if all(nearest_side(side, limits) == side for side in (picture.width, picture.height)):
         area = picture.width * picture.height
         if area <= 2 * usual.width * usual.height:
             return {"width": picture.width, "height": picture.height}
     scale = (usual.width * usual.height / (picture.width * picture.height)) ** 0.5
     sides = {"width": picture.width * scale, "height": picture.height * scale}
     return {name: nearest_side(side, limits) for name, side in sides.items()}
-
-
-def _makes(side: int, limits: Limits) -> bool:
-    return limits.min_size <= side <= limits.max_size and side % limits.multiple_of == 0
 
 
 def _card(services: Services, request: Mapping[str, Any]) -> ModelCard | None:

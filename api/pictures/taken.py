@@ -8,13 +8,15 @@ import io
 import warnings
 from collections.abc import Callable
 from hashlib import sha256
-from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack, cast
+from typing import NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import anyio.to_thread
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from store.inputs import Upload
+from store.pictures import masks
+from store.pictures.masks import extremes
 
 # The beginning of a file of each format that is taken, and of some that are not, for the message.
 TAKEN = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}
@@ -27,7 +29,6 @@ MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 ANY_TYPE = ("", "application/octet-stream", "image/*", "binary/octet-stream")
 LONGEST_SIDE = 16_384
 AT_ONCE = 2  # decoded by a process at the same time, each in a thread
-WHITE = 128  # of 255: where a mask paints
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -114,21 +115,19 @@ def size(png: bytes) -> tuple[int, int]:
 def has_holes(png: bytes) -> bool:
     """Whether a picture that was taken is transparent somewhere."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        return "A" in picture.getbands() and _extremes(picture.getchannel("A"))[0] < WHITE
+        return masks.has_holes(picture)
 
 
 def paints(png: bytes) -> bool:
-    """Whether a mask paints anything: see `tasks.originals.mask_of`."""
+    """Whether a mask paints anything."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        if "A" in picture.getbands() and (low := _extremes(picture.getchannel("A"))[0]) < 255:
-            return low < WHITE
-        return _extremes(picture.convert("L"))[1] >= WHITE
+        return extremes(masks.mask_of(picture))[1] == 255
 
 
 def mask_from_holes(png: bytes) -> Upload:
-    """A mask that paints where a picture is transparent."""
+    """A mask that paints where a picture that has holes is transparent."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        mask = picture.getchannel("A").point([255 * (value < WHITE) for value in range(256)])
+        mask = masks.mask_of(picture)
     out = io.BytesIO()
     mask.save(out, "PNG")
     return Upload(sha256(out.getvalue()).hexdigest(), out.getvalue(), *mask.size)
@@ -151,15 +150,11 @@ def _plain(picture: Image.Image) -> Image.Image:
         picture = picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     transparent = picture.has_transparency_data
     made = picture.convert("RGBA" if transparent else "RGB")
-    if transparent and _extremes(made.getchannel("A"))[0] == 255:
+    if transparent and extremes(made.getchannel("A"))[0] == 255:
         made = made.convert("RGB")
     clean = Image.new(made.mode, made.size)
     clean.paste(made)
     return clean
-
-
-def _extremes(channel: Image.Image) -> tuple[int, int]:
-    return cast("tuple[int, int]", channel.getextrema())
 
 
 def _short(error: BaseException) -> str:

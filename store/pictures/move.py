@@ -34,8 +34,6 @@ _PLACES = (
     _Place(checkpoints, checkpoints.c.data, checkpoints.c.sha256),
     _Place(inputs, inputs.c.picture, inputs.c.sha256),
     _Place(uploads, uploads.c.picture, uploads.c.sha256),
-    _Place(inputs, inputs.c.picture, inputs.c.sha256),
-    _Place(uploads, uploads.c.picture, uploads.c.sha256),
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import httpx
 import pytest
 from sqlalchemy import Engine
 
@@ -76,3 +77,9 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def api(served: Api, fleet: Fleet, database: Engine) -> Api:
     """The API with a worker. The database is empty."""
     return served
+
+
+@pytest.fixture
+def plain(api: Api) -> Iterator[httpx.Client]:
+    with api.client() as made:
+        yield made

@@ -1,5 +1,7 @@
 """The API as a process that a test can kill, and its clients."""
 
+import base64
+import io
 import socket
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from PIL import Image
 
 from tests.api.sse import ServerEvent, parse
 from tests.until import PATIENCE, until
@@ -79,3 +83,10 @@ class Api:
                     pass
                 time.sleep(0.1)
         raise AssertionError("the job did not end")
+
+
+def pixels(picture: str | bytes | None) -> np.ndarray[Any, Any]:
+    """A picture (H, W, 3), from its bytes or from base64."""
+    assert picture is not None
+    data = base64.b64decode(picture) if isinstance(picture, str) else picture
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(np.float64)

@@ -1,6 +1,5 @@
 """Pictures that are changed: by OpenAI's client, unchanged, and by jobs whose worker dies."""
 
-import base64
 import io
 import json
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures_in import holed, mask, picture, saved
-from tests.service.parts import Api
+from tests.service.parts import Api, pixels
 from tests.service.story import Story
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Fleet
@@ -32,18 +31,6 @@ SLOW: dict[str, Any] = {"seed": 7, "steps": 50, "blocks": 10, "tolerance": 0.0, 
 def client(api: Api) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{api.address}/v1", api_key="any", max_retries=0) as made:
         yield made
-
-
-@pytest.fixture
-def plain(api: Api) -> Iterator[httpx.Client]:
-    with api.client() as made:
-        yield made
-
-
-def pixels(data: str | bytes | None) -> np.ndarray[Any, Any]:
-    assert data is not None
-    found = Image.open(io.BytesIO(base64.b64decode(data) if isinstance(data, str) else data))
-    return np.asarray(found.convert("RGB")).astype(np.float64)
 
 
 def differs(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:

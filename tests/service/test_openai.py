@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,9 +11,8 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from PIL import Image
 
-from tests.service.parts import Api
+from tests.service.parts import Api, pixels
 
 # All iterates of 10 blocks; with this guidance they converge so slowly that each is another picture.
 SLOW: dict[str, Any] = {"seed": 7, "steps": 50, "blocks": 10, "tolerance": 0.0, "method": "srds", "guidance_scale": 9}
@@ -29,19 +27,6 @@ HEART: dict[str, Any] = {"prompt": "red heart", "model": "emoji"}
 def client(api: Api) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{api.address}/v1", api_key="any") as made:
         yield made
-
-
-@pytest.fixture
-def plain(api: Api) -> Iterator[httpx.Client]:
-    with api.client() as made:
-        yield made
-
-
-def pixels(picture: str | bytes | None) -> np.ndarray[Any, Any]:
-    """A picture (H, W, 3), from its bytes or from base64."""
-    assert picture is not None
-    data = base64.b64decode(picture) if isinstance(picture, str) else picture
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(np.float64)
 
 
 def rms(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tasks.engines import EngineThread
 from tasks.heartbeat import Heartbeat
 from tasks.run import work
 from tasks.worker import Worker
-from tests.tasks.jobs import Pixels
+from tests.tasks.jobs import Jobs, Pixels
 
 
 class Reference:
@@ -67,3 +68,15 @@ class Process:
 
 
 Start = Callable[..., Process]
+
+
+def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
+    """A queued job whose first run was ended after its first iterate."""
+    job_id = jobs.submit(**fields)
+    worker = process("interrupted")
+    running = worker.start()
+    jobs.wait_for_iterate(job_id, 0)
+    worker.close()
+    running.result(60)
+    assert jobs.get(job_id).state == "queued"
+    return job_id

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -25,7 +24,7 @@ from store.settings import JobSettings
 from store.tables import Image, Job
 from tasks.engines import ImageBatch
 from tasks.queue import QUEUE
-from tests.tasks.inside import Reference, Start
+from tests.tasks.inside import Reference, Start, interrupted
 from tests.tasks.jobs import Jobs
 from tests.until import PATIENCE
 
@@ -47,18 +46,6 @@ def counted(engine: Engine, part: str) -> Iterator[list[str]]:
         yield found
     finally:
         event.remove(engine, "before_cursor_execute", note)
-
-
-def interrupted(jobs: Jobs, process: Start, **fields: Any) -> UUID:
-    """A queued job whose first run was ended after its first iterate."""
-    job_id = jobs.submit(**fields)
-    worker = process("interrupted")
-    running = worker.start()
-    jobs.wait_for_iterate(job_id, 0)
-    worker.close()
-    running.result(60)
-    assert jobs.get(job_id).state == "queued"
-    return job_id
 
 
 def test_a_canceled_job_stops(jobs: Jobs, process: Start) -> None:

@@ -27,7 +27,7 @@ from store.settings import JobSettings, PictureSettings
 from store.tables import Checkpoint, Iterate
 from tasks.janitor import Janitor
 from tests.object_store import ObjectStore
-from tests.tasks.inside import Reference, Start
+from tests.tasks.inside import Reference, Start, interrupted
 from tests.tasks.jobs import Jobs, Pixels
 from tests.until import until
 
@@ -80,13 +80,7 @@ def test_a_job_leaves_in_the_bucket_what_its_rows_refer_to(
 def test_a_job_resumes_from_the_checkpoint_in_the_bucket(
     jobs: Jobs, process: Start, bucket: S3Pictures, database: Engine
 ) -> None:
-    job_id = jobs.submit(**EXACT)
-    worker = process("interrupted")
-    running = worker.start()
-    jobs.wait_for_iterate(job_id, 0)
-    worker.close()
-    running.result(60)
-    assert jobs.get(job_id).state == "queued"
+    job_id = interrupted(jobs, process, **EXACT)
     handed = PictureId(job_id, jobs.checkpoints(job_id)[0].sha256 or "")
     spent = checkpoint(bucket, handed).description["spent"][1]
     assert set(bucket.kept()) == referred(database)
@@ -100,12 +94,7 @@ def test_a_job_resumes_from_the_checkpoint_in_the_bucket(
 def test_an_image_whose_checkpoint_is_lost_starts_over(
     jobs: Jobs, process: Start, bucket: S3Pictures, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job_id = jobs.submit(**EXACT)
-    worker = process("interrupted")
-    running = worker.start()
-    jobs.wait_for_iterate(job_id, 0)
-    worker.close()
-    running.result(60)
+    job_id = interrupted(jobs, process, **EXACT)
     bucket.bucket.delete([f"underpaint/{job_id}/{jobs.checkpoints(job_id)[0].sha256}"])
     process("next").run()
     assert jobs.get(job_id).stopped == "exact"

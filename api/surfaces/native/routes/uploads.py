@@ -1,7 +1,6 @@
 """Pictures that clients send, and those that jobs start from."""
 
 import asyncio
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -31,7 +30,6 @@ from api.surfaces.native.parameters import JobId
 from contract.problems import Code, FieldProblem, InvalidFields
 from store import inputs
 from store.pictures import PictureId
-from store.settings import JobSettings
 
 router = APIRouter(tags=["uploads"])
 
@@ -87,13 +85,12 @@ async def upload_picture(
         raise InvalidFields([FieldProblem(FILE, Code.VALUE, str(error))]) from error
     await store_upload(services, caller, picture)
     response.headers["Location"] = address = links.upload(picture.sha256)
-    age = timedelta(seconds=JobSettings().upload_retention_seconds)
     return schemas.Upload(
         id=picture.sha256,
         width=picture.width,
         height=picture.height,
         bytes=len(picture.png),
-        expires_after_seconds=age.total_seconds(),
+        expires_after_seconds=services.upload_seconds,
         link=address,
     )
 
