@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 import redis
+from psycopg.sql import SQL, Identifier
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine, text
@@ -58,9 +59,14 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of a migrated database."""
-    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
-        connection.execute("create database underpaint")
-    url = postgres_server.get_uri("underpaint")
+    return new_database(postgres_server, "underpaint")
+
+
+def new_database(server: PostgresServer, name: str) -> str:
+    """Make a migrated database. Returns its URL."""
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(SQL("create database {}").format(Identifier(name)))
+    url = server.get_uri(name)
     migrations.upgrade(url)
     return url
 

