@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import Engine
 
 from contract.fields import Generation
+from store.settings import SHIPPED_CATALOG
 from tests.conftest import empty
 from tests.service.parts import Api
 from tests.service.story import JOB, Undisturbed, pictures
@@ -25,8 +27,28 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="package")
-def settings(postgres_url: str, broker: Broker) -> dict[str, str]:
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue with the shipped model and `slow`: the same model, whose jobs take many seconds by default."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "emoji").symlink_to(SHIPPED_CATALOG.parent / "emoji")
+    text = SHIPPED_CATALOG.read_text("utf-8")
+    slow = text[text.index("[[models]]") :]
+    for default, other in (
+        ('id = "emoji"', 'id = "slow"'),
+        ('method = "auto"', 'method = "srds"'),
+        ("steps = 50", "steps = 900"),
+        ("tolerance = 0.005", "tolerance = 0"),
+    ):
+        assert slow.count(default) == 1
+        slow = slow.replace(default, other)
+    (folder / "catalog.toml").write_text(f"{text}\n{slow}", "utf-8")
+    return folder / "catalog.toml"
+
+
+@pytest.fixture(scope="package")
+def settings(postgres_url: str, broker: Broker, catalogue: Path) -> dict[str, str]:
     return {
+        "UNDERPAINT_CATALOG": str(catalogue),
         "UNDERPAINT_DATABASE_URL": postgres_url,
         "UNDERPAINT_REDIS_URL": broker.url,
         "UNDERPAINT_LEASE_SECONDS": "4",

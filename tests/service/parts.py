@@ -52,7 +52,7 @@ class Api:
         self.process.wait()
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, trust_env=False, timeout=30)
+        return httpx.Client(base_url=self.address, trust_env=False, timeout=PATIENCE)
 
     def submit(self, **fields: Any) -> str:
         with self.client() as client:

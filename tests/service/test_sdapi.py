@@ -19,7 +19,7 @@ from tests.service.parts import Api
 from tests.until import until
 
 # It takes seconds, and its first iterate comes early.
-LONG: dict[str, Any] = {"steps": 900, "seed": 7, "cfg_scale": 9}
+LONG: dict[str, Any] = {"steps": 900, "seed": 7, "override_settings": {"sd_model_checkpoint": "slow"}}
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_open_webui(plain: httpx.Client) -> None:
     assert plain.get("/sdapi/v1/options", headers=headers).status_code == 200  # "verify connection"
     listed = plain.get("/sdapi/v1/sd-models", headers=headers).json()
     assert [{"id": model["title"], "name": model["model_name"]} for model in listed] == [
-        {"id": "emoji", "name": "emoji"}
+        {"id": name, "name": name} for name in ("emoji", "slow")
     ]
     options = plain.get("/sdapi/v1/options", headers=headers).json()
     plain.post("/sdapi/v1/options", json={**options, "sd_model_checkpoint": "emoji"}, headers=headers)
