@@ -46,6 +46,7 @@ def write(generation: Generation, seed: int, more: Mapping[str, object]) -> str:
         "Seed": seed,
         "Size": f"{generation.width}x{generation.height}",
         "Model": generation.model,
+        **({} if generation.strength is None else {"Denoising strength": f"{generation.strength:g}"}),
         **more,
     }
     lines = [generation.prompt]

@@ -91,9 +91,7 @@ def taken(data: bytes, limits: Limits, media_type: str = "") -> Upload:
             if form != "JPEG" and getattr(picture, "n_frames", 1) > 1:
                 raise NotAPicture("moves: send one of its frames")
             picture.load()
-            made = _plain(ImageOps.exif_transpose(picture))
-            out = io.BytesIO()
-            made.save(out, "PNG")
+            return upload_of(_plain(ImageOps.exif_transpose(picture)))
     except NotAPicture:
         raise
     except Image.DecompressionBombError as error:
@@ -102,35 +100,42 @@ def taken(data: bytes, limits: Limits, media_type: str = "") -> Upload:
         raise NotAPicture(f"cannot be read as a {form}: {_short(error)}") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         raise NotAPicture(f"is a damaged {form}: {_short(error)}") from error
-    png = out.getvalue()
-    return Upload(sha256(png).hexdigest(), png, *made.size)
+
+
+def upload_of(picture: Image.Image) -> Upload:
+    """A picture, to be stored as a PNG."""
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return Upload(sha256(out.getvalue()).hexdigest(), out.getvalue(), *picture.size)
+
+
+def opened(png: bytes) -> Image.Image:
+    """A picture that was taken."""
+    return Image.open(io.BytesIO(png), formats=["PNG"])
 
 
 def size(png: bytes) -> tuple[int, int]:
     """Width and height of a PNG, from its head."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+    with opened(png) as picture:
         return picture.size
 
 
 def has_holes(png: bytes) -> bool:
     """Whether a picture that was taken is transparent somewhere."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+    with opened(png) as picture:
         return masks.has_holes(picture)
 
 
 def paints(png: bytes) -> bool:
     """Whether a mask paints anything."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+    with opened(png) as picture:
         return extremes(masks.mask_of(picture))[1] == 255
 
 
 def mask_from_holes(png: bytes) -> Upload:
     """A mask that paints where a picture that has holes is transparent."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        mask = masks.mask_of(picture)
-    out = io.BytesIO()
-    mask.save(out, "PNG")
-    return Upload(sha256(out.getvalue()).hexdigest(), out.getvalue(), *mask.size)
+    with opened(png) as picture:
+        return upload_of(masks.mask_of(picture))
 
 
 def _format(data: bytes) -> str:

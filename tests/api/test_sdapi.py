@@ -13,11 +13,13 @@ import redis
 from PIL import Image, PngImagePlugin
 
 from api.problems import NoSuchModel
+from api.surfaces.sdapi import originals
 from api.surfaces.sdapi.request import read
 from contract import infotext
 from contract.problems import InvalidFields
 from store.catalog import Catalog, LoraCard
 from tests.api.worker import Worker, png
+from tests.pictures_in import picture, saved
 from tests.until import until
 
 PATH = "/sdapi/v1/txt2img"
@@ -256,3 +258,130 @@ def test_png_info(client: httpx.Client) -> None:
     assert client.post("/sdapi/v1/png-info", json={"image": plain}).json()["info"] == ""
     for wrong in ("", "!", base64.b64encode(b"no picture").decode(), 7):
         assert client.post("/sdapi/v1/png-info", json={"image": wrong}).status_code == 422
+
+
+IMG2IMG = "/sdapi/v1/img2img"
+
+
+def in_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def halves(left: Any, right: Any, mode: str = "RGB", size: tuple[int, int] = (64, 64)) -> Image.Image:
+    made = Image.new(mode, size, right)
+    made.paste(left, (0, 0, size[0] // 2, size[1]))
+    return made
+
+
+@pytest.fixture
+def begun(client: httpx.Client, pool: ThreadPoolExecutor) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """Sends a request that begins with a picture. Returns the job's request, its warnings and its pictures."""
+
+    def send(**fields: Any) -> tuple[Any, dict[str, Any]]:
+        before = len(client.get("/v1/jobs").json()["jobs"])
+        pool.submit(client.post, IMG2IMG, json={**HEART, **fields})
+        job = client.get(f"/v1/jobs/{job_of(client, before + 1)}").json()
+        shown = {
+            name: Image.open(io.BytesIO(client.get(f"/v1/jobs/{job['id']}/inputs/{name}").content))
+            for name in ("image", "mask")
+            if job["request"][name]
+        }
+        client.post(f"/v1/jobs/{job['id']}/cancel")
+        return job, shown
+
+    return send
+
+
+def test_img2img_begins_with_a_picture(begun: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
+    sent = in_base64(saved(halves("red", "blue", size=(128, 64))))
+    job, shown = begun(init_images=[f"data:image/png;base64,{sent}", sent], width=512, height=64, cfg_scale=5)
+    assert (job["request"]["strength"], job["request"]["guidance_scale"]) == (0.75, 5)
+    assert [warning["field"] for warning in job["warnings"]] == ["width", "init_images"]
+    assert shown["image"].size == (64, 64)  # stretched: both halves are there
+    assert [shown["image"].getpixel((x, 32)) for x in (20, 44)] == [(255, 0, 0), (0, 0, 255)]
+    job, shown = begun(init_images=[in_base64(picture(form="JPEG"))], denoising_strength=0, resize_mode=3)
+    assert job["request"]["strength"] == 0.02  # of 50 steps one
+    assert [warning["field"] for warning in job["warnings"]] == ["denoising_strength", "resize_mode"]
+
+
+def test_masks_of_img2img(begun: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
+    image, white = in_base64(saved(halves("red", "blue"))), saved(halves(255, 0, "L", (32, 32)))
+    holed = saved(halves((9, 9, 9, 255), (9, 9, 9, 0), "RGBA"))
+    for mask, invert, painted in ((white, 0, "left"), (white, 1, "right"), (holed, 0, "left")):
+        fields = {"mask": in_base64(mask), "inpainting_mask_invert": invert, "inpainting_fill": 1}
+        job, shown = begun(init_images=[image], mask_blur=4, inpaint_full_res=True, **fields)
+        assert [shown["mask"].convert("L").getpixel((x, 9)) for x in (31, 32)] == (
+            [255, 0] if painted == "left" else [0, 255]
+        )
+        assert [warning["field"] for warning in job["warnings"]] == ["mask_blur", "inpaint_full_res"]
+        assert shown["image"].getpixel((9, 9)) == (255, 0, 0)
+    _, shown = begun(init_images=[image], mask=in_base64(white), inpainting_fill=0)
+    assert shown["image"].getpixel((9, 9)) == (0, 0, 255)  # covered by what is around
+    job, _ = begun(init_images=[image], mask=in_base64(white), inpainting_fill=2)
+    assert [warning["field"] for warning in job["warnings"]] == ["inpainting_fill"]
+
+
+def test_what_img2img_answers(client: httpx.Client, worker: Worker, pool: ThreadPoolExecutor) -> None:
+    for number, include in ((1, False), (2, True)):
+        image = in_base64(picture())
+        sent = {**HEART, "init_images": [image], "denoising_strength": 0.5, "include_init_images": include}
+        answer = pool.submit(client.post, IMG2IMG, json=sent)
+        job = job_of(client, number)
+        until(lambda job=job: ask(client, "progress")["state"]["job"] == job)
+        worker.run(job)
+        body = answer.result().json()
+        assert base64.b64decode(body["images"][0]) == png(2)
+        assert body["parameters"]["init_images"] == ([image] if include else None)
+        info = json.loads(body["info"])
+        assert info["denoising_strength"] == 0.5
+        assert infotext.read(info["infotexts"][0])["Denoising strength"] == "0.5"
+
+
+def test_what_img2img_refuses(client: httpx.Client) -> None:
+    good = in_base64(picture())
+    for sent, field, message in [
+        ({}, "init_images", "is required"),
+        ({"init_images": []}, "init_images", "is required"),
+        ({"init_images": ["!"]}, "init_images", "is no picture in base64"),
+        ({"init_images": [in_base64(b"text")]}, "init_images", "is no PNG"),
+        ({"init_images": ["http://127.0.0.1/picture.png"]}, "init_images", "is no picture in base64"),
+        ({"init_images": good}, "init_images", "list"),
+        ({"init_images": [good], "mask": in_base64(b"text")}, "mask", "is no PNG"),
+        ({"init_images": [good], "mask": in_base64(saved(Image.new("L", (64, 64))))}, "mask", "paints nothing"),
+        ({"init_images": [good], "resize_mode": 4}, "resize_mode", "must be"),
+        ({"init_images": [good], "denoising_strength": "much"}, "denoising_strength", "must be"),
+    ]:
+        answer = client.post(IMG2IMG, json={**HEART, **sent})
+        assert answer.status_code == 422
+        (problem,) = answer.json()["errors"]
+        assert problem["field"] == field
+        assert message in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "seen"),
+    [
+        (originals.STRETCH, (64, 64), ["red", "red", "blue", "blue"]),
+        (originals.CROP, (32, 64), ["red", "red", "blue", "blue"]),
+        (originals.FILL, (96, 32), ["red", "red", "blue", "blue"]),
+        (originals.FILL, (64, 96), ["red", "red", "blue", "blue"]),
+    ],
+)
+def test_how_a_picture_is_scaled(mode: int, size: tuple[int, int], seen: list[str]) -> None:
+    made = originals.image(halves("red", "blue"), size, mode)
+    assert made.size == size
+    named = {(255, 0, 0): "red", (0, 0, 255): "blue"}
+    width = size[0]
+    for row in (0, size[1] - 1):
+        found = [made.getpixel((x, row)) for x in (0, width // 4, width - width // 4 - 1, width - 1)]
+        assert [named[pixel] for pixel in found] == seen  # pyright: ignore[reportArgumentType]
+
+
+def test_a_transparent_picture_is_put_on_white() -> None:
+    made = originals.image(Image.new("RGBA", (8, 8), (200, 0, 0, 0)), (8, 8), originals.CROP)
+    assert made.getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_a_full_mask_leaves_the_picture() -> None:
+    before = halves("red", "blue")
+    assert originals.covered(before, Image.new("L", before.size, 255)).tobytes() == before.tobytes()

@@ -96,6 +96,20 @@ def test_openai_varies_a_picture(client: openai.OpenAI, plain: httpx.Client) -> 
     assert given(plain, raw.headers["underpaint-job"])["strength"] == 0.6
 
 
+@pytest.mark.parametrize("name", ["image", "image[]"])
+def test_open_webui_edits_a_picture(plain: httpx.Client, name: str) -> None:
+    """backend/open_webui/routers/images.py, `image_edits` with engine `openai`: one picture, or a list of them."""
+    fields = {"model": "emoji", "prompt": "red heart", "n": "1", "size": "512x512", "response_format": "b64_json"}
+    files = [(name, ("4f2a.jpg", picture(form="JPEG"), "image/jpeg"))]
+    headers = {"Authorization": "Bearer any"}
+    answer = plain.post("/v1/images/edits?api-version=2025-04-01", data=fields, files=files, headers=headers)
+    assert answer.status_code == 200, answer.text
+    (made,) = answer.json()["data"]
+    assert differs(pixels(made["b64_json"]), pixels(picture())) > 0
+    request = given(plain, answer.headers["underpaint-job"])
+    assert (request["width"], request["strength"]) == (64, 0.6)
+
+
 def test_what_openai_cannot_edit_is_refused(client: openai.OpenAI, plain: httpx.Client) -> None:
     one = ("a.png", picture(), "image/png")
     for arguments, param, message in [

@@ -15,6 +15,7 @@ import webuiapi
 from PIL import Image
 
 from contract import infotext
+from tests.pictures_in import mask, picture
 from tests.service.parts import Api
 from tests.until import until
 
@@ -55,6 +56,22 @@ def test_webuiapi(webui: Any) -> None:
     assert np.abs(np.asarray(again.image).astype(int) - np.asarray(result.images[1])).max() <= 1
     said = infotext.read(again.info["infotexts"][0])
     assert (said["Prompt"], said["Negative prompt"], said["Seed"]) == ("red heart", "blue", "8")
+
+
+def test_webuiapi_changes_a_picture(webui: Any, plain: httpx.Client) -> None:
+    before = Image.open(io.BytesIO(picture(96, 96)))
+    sent = {"images": [before], "prompt": "red heart", "seed": 7, "width": 64, "height": 64, "cfg_scale": 3}
+    slight, strong = (webui.img2img(denoising_strength=each, **sent).image for each in (0.15, 0.9))
+    scaled = np.asarray(before.resize((64, 64))).astype(int)
+    assert np.abs(np.asarray(slight) - scaled).mean() < np.abs(np.asarray(strong) - scaled).mean()
+    painted = webui.img2img(mask_image=Image.open(io.BytesIO(mask(96, 96))), inpainting_fill=1, **sent)
+    assert painted.parameters["init_images"] is None
+    assert painted.info["denoising_strength"] == 0.75
+    far = np.abs(np.asarray(painted.image) - scaled).mean((0, 2))  # by column
+    assert 2 * far[40:].mean() < far[:24].mean()
+    assert {each["field"] for each in painted.info["warnings"]} == {"mask_blur", "inpaint_full_res"}
+    request = plain.get("/v1/jobs").json()["jobs"][0]["request"]
+    assert (request["strength"], request["steps"], bool(request["mask"])) == (0.75, 8, True)
 
 
 def test_webuiapi_interrupts(webui: Any, plain: httpx.Client) -> None:

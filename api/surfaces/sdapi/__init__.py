@@ -15,11 +15,11 @@ from api.http import problem_json
 from api.problems import Problem
 from api.surface import Surface
 from api.surfaces.openai import errors
-from api.surfaces.sdapi import lists, picture_info, progress, txt2img
+from api.surfaces.sdapi import img2img, lists, picture_info, progress, txt2img
 
 
 def _add_routes(app: FastAPI) -> None:
-    for module in (txt2img, progress, lists, picture_info):
+    for module in (txt2img, img2img, progress, lists, picture_info):
         app.include_router(module.router, dependencies=[Depends(guard)])
 
 
@@ -34,5 +34,6 @@ SURFACE = Surface(
     paths=("/sdapi/",),
     add_routes=_add_routes,
     render=_render,
+    pictures_in={"/sdapi/v1/img2img": 2},
     max_body_bytes=picture_info.MAX_BODY_BYTES,
 )

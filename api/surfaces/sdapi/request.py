@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,8 @@ _WITHOUT_EFFECT = {
     "script_name": "there are no scripts",
     "alwayson_scripts": "there are no scripts",
 }
+# Our fields whose problems are told by another name.
+_THEIRS = {"image": "init_images", "strength": "denoising_strength", "guidance_scale": "cfg_scale"}
 _LORA = re.compile(r"\s*<lora:([^:<>]+)(?::(-?[0-9.]+))?[^<>]*>")
 _HASH = re.compile(r"\s*\[[0-9a-f]+\]$")
 
@@ -52,6 +54,9 @@ class Fields(BaseModel):
     override_settings: dict[str, Any] | None = None
 
 
+Given = TypeVar("Given", bound=BaseModel)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A request, checked.
@@ -60,37 +65,65 @@ class Wanted:
         generation, handling: the job.
         warnings: what was changed to fit the model, and what does nothing.
         send: whether the pictures are wanted in the response.
+        pictures: that the job starts from, see ``api.pictures.intake``.
     """
 
     generation: Generation
     handling: Handling
     warnings: list[Warning]
     send: bool
+    pictures: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
-def read(catalog: Catalog, request: Mapping[str, Any]) -> Wanted:
+def parse(fields: type[Given], request: Mapping[str, Any]) -> Given:
+    """Some fields of a request; null counts as left out.
+
+    Raises:
+        InvalidFields: values of a wrong type.
+    """
+    try:
+        return fields.model_validate({name: value for name, value in request.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidFields(of_validation(error)) from None
+
+
+def read(
+    catalog: Catalog, request: Mapping[str, Any], begin: Mapping[str, str] | None = None, strength: float = 1
+) -> Wanted:
     """Check a request.
+
+    Args:
+        catalog: the models on offer.
+        request: the body.
+        begin: the digests of the pictures that the job starts from: `image`, and perhaps `mask`.
+        strength: how much of them changes.
 
     Raises:
         NoSuchModel: `override_settings` names a model that is not on offer.
         InvalidFields: with every other problem of the request at once.
     """
-    given = {name: value for name, value in request.items() if value is not None}
-    try:
-        fields = Fields.model_validate(given)
-    except ValidationError as error:
-        raise InvalidFields(of_validation(error)) from None
-    card = _model(catalog, fields)
-    warnings = [
-        Warning(field=name, message=f"does nothing: {why}") for name, why in _WITHOUT_EFFECT.items() if given.get(name)
-    ]
+    fields = parse(Fields, request)
+    card = model_of(catalog, fields)
+    warnings = without_effect(request, _WITHOUT_EFFECT)
     loras = _loras(card, fields, warnings)
     made = {"model": card.id, **loras, **_fitted(card, fields, warnings), **_sampler(card, fields, warnings)}
-    generation, handling = resolve_request(catalog, made)
+    if begin:
+        made |= {**begin, "strength": _strength(card, strength, made.get("steps"), warnings)}
+    try:
+        generation, handling = resolve_request(catalog, made)
+    except InvalidFields as error:
+        raise InvalidFields(
+            [replace(each, field=_THEIRS.get(each.field, each.field)) for each in error.problems]
+        ) from None
     return Wanted(generation, handling, warnings, fields.send_images is not False)
 
 
-def _model(catalog: Catalog, fields: Fields) -> ModelCard:
+def without_effect(request: Mapping[str, Any], why: Mapping[str, str]) -> list[Warning]:
+    """Warnings about fields that a request has and that do nothing. ``why``: the reason for each."""
+    return [Warning(field=name, message=f"does nothing: {reason}") for name, reason in why.items() if request.get(name)]
+
+
+def model_of(catalog: Catalog, fields: Fields) -> ModelCard:
     """The model that the request names. Names may have the ending and the hash that A1111's titles have."""
     asked = (fields.override_settings or {}).get("sd_model_checkpoint")
     if not isinstance(asked, str) or not asked.strip():
@@ -100,6 +133,14 @@ def _model(catalog: Catalog, fields: Fields) -> ModelCard:
         if card := catalog.named(name):
             return card
     raise NoSuchModel.called(asked, catalog)
+
+
+def _strength(card: ModelCard, asked: float, steps: int | None, warnings: list[Warning]) -> float:
+    """The nearest strength of which a step is left."""
+    made = min(max(asked, 1 / (steps or card.defaults.steps)), 1.0)
+    if made != asked:
+        warnings.append(not_made("denoising_strength", card.id, f"{made:.3g}"))
+    return made
 
 
 def _loras(card: ModelCard, fields: Fields, warnings: list[Warning]) -> dict[str, Any]:

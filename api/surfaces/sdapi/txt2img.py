@@ -43,7 +43,17 @@ async def run(
     Raises:
         GenerationFailed, GenerationCanceled: there are no pictures.
     """
-    job = (await submit(services, caller, links, wanted.generation, wanted.handling, changed=wanted.warnings)).job
+    job = (
+        await submit(
+            services,
+            caller,
+            links,
+            wanted.generation,
+            wanted.handling,
+            changed=wanted.warnings,
+            pictures=wanted.pictures,
+        )
+    ).job
     headers = {"Underpaint-Job": str(job)}
     await held.add(services.redis, caller.key_id, job)
     try:
@@ -91,7 +101,7 @@ def _info(ended: Outcome) -> dict[str, Any]:
         "sd_vae_hash": None,
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
-        "denoising_strength": None,
+        "denoising_strength": generation.strength,
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": texts,
