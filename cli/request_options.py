@@ -44,6 +44,13 @@ class RequestCommand(TyperCommand):
         return super().invoke(ctx)
 
 
+class EditCommand(RequestCommand):
+    """A command that has an option for each field but the picture to begin with, which is an argument."""
+
+    def fields(self) -> "list[RequestFieldInfo]":
+        return [row for row in super().fields() if row.name != "image"]
+
+
 class RefineCommand(RequestCommand):
     """A command that has an option for each field that can be changed when a job is refined."""
 

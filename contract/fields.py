@@ -4,7 +4,8 @@
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypedDict
+from pathlib import Path
+from typing import Annotated, Any, Protocol, Self, TypedDict
 
 from pydantic import (
     BaseModel,
@@ -438,8 +439,19 @@ class Handling(BaseModel):
     ] = None
 
 
+class Saves(Protocol):
+    """An image of Pillow, which need not be installed."""
+
+    def save(self, fp: Any, format: str | None = None) -> None: ...
+
+
+Sendable = Path | bytes | Saves
+"""A picture that a caller in Python has: a file, the bytes of one, or an image of Pillow."""
+
+
 class Request(TypedDict, total=False):
-    """What a job may ask for beside its prompt. The model decides what is left out, or None."""
+    """What a job may ask for beside its prompt. The model decides what is left out, or None. A picture may be a text,
+    as in the API, or be sent."""
 
     model: str | None
     negative_prompt: str | None
@@ -452,8 +464,8 @@ class Request(TypedDict, total=False):
     true_cfg_scale: float | None
     width: int | None
     height: int | None
-    image: str | None
-    mask: str | None
+    image: str | Sendable | None
+    mask: str | Sendable | None
     strength: float | None
     seed: int | None
     images: int | None

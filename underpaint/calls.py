@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from contract.fields import Sendable
 from contract.words import Format
 from underpaint.documents import Health, Iterate, Json, Model, Picture, Readiness
 from underpaint.jobs import Job, JobPage
@@ -22,13 +23,7 @@ AnyJob = Job | UUID | str
 """A job, or its id."""
 
 
-class Saves(Protocol):
-    """An image of Pillow, which need not be installed."""
-
-    def save(self, fp: Any, format: str | None = None) -> None: ...
-
-
-AnyPicture = str | Path | bytes | Saves
+AnyPicture = str | Sendable
 """A picture: the path of a file, the bytes of one, or an image of Pillow."""
 
 LONGEST_WAIT = 60  # s; the server holds no answer for longer
@@ -87,7 +82,7 @@ def submit(prompt: str, request: Mapping[str, Any], idempotency_key: str) -> Cal
     return Call("POST", "/v1/jobs", _job, headers={"Idempotency-Key": idempotency_key}, body=body)
 
 
-def upload(picture: "AnyPicture") -> Call[str]:
+def upload(picture: AnyPicture) -> Call[str]:
     """Raises OSError if a file cannot be read."""
     if isinstance(picture, str | Path):
         data = Path(picture).read_bytes()

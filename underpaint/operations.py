@@ -25,6 +25,7 @@ T = TypeVar("T")
 LONGEST_HOLD = (
     20  # s for which one request waits for a job to change; proxies close connections that are silent for longer
 )
+PICTURES = ("image", "mask")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ def send(call: Call[T], patience: float) -> Operation[T]:
         yield Sleep(retries.delay(error, repeatable=call.repeatable))
 
 
+def submit(prompt: str, request: Mapping[str, Any], key: str, patience: float) -> Operation[Job]:
+    """Uploads the pictures of a request that are none on the server yet, and submits a job."""
+    made = dict(request)
+    for name in PICTURES:
+        if made.get(name) is not None and not isinstance(made[name], str):
+            made[name] = yield from send(calls.upload(made[name]), patience)
+    return (yield from send(calls.submit(prompt, made, key), patience))
+
+
 def wait(job: AnyJob, patience: float, timeout: float | None) -> Operation[Job]:
     """Waits until a job has ended.
 
@@ -80,7 +90,7 @@ def generate(
     prompt: str, request: Mapping[str, Any], key: str, format: Format, patience: float, timeout: float | None
 ) -> Operation[list[Picture]]:
     """Submits a job, waits for it and fetches its final pictures."""
-    job = yield from send(calls.submit(prompt, request, key), patience)
+    job = yield from submit(prompt, request, key, patience)
     job = yield from wait(job, patience, timeout)
     pictures: list[Picture] = []
     for image in job.raise_for_state().images:

@@ -73,8 +73,13 @@ class Underpaint:
         return self._run(operations.generate(prompt, request, str(uuid4()), format, self.patience, timeout))
 
     def submit(self, prompt: str, *, idempotency_key: str | None = None, **request: Unpack[Request]) -> Job:
-        """Submits a job. Submissions with the same key make one job, whether the client or the caller repeats them."""
-        return self._call(calls.submit(prompt, request, idempotency_key or str(uuid4())))
+        """Submits a job. Submissions with the same key make one job, whether the client or the caller repeats them.
+        Pictures that are no text are uploaded first.
+
+        Raises:
+            OSError: the file of a picture cannot be read.
+        """
+        return self._run(operations.submit(prompt, request, idempotency_key or str(uuid4()), self.patience))
 
     def upload(self, picture: AnyPicture) -> str:
         """Uploads a picture: the path of a file, its bytes, or an image of Pillow. Returns the id that ``image`` and

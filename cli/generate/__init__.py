@@ -1,1 +1,1 @@
-"""`underpaint generate` and `refine`: follow a job, and save every iterate as it comes."""
+"""`underpaint generate`, `edit` and `refine`: follow a job, and save every iterate as it comes."""

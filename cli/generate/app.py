@@ -1,4 +1,4 @@
-"""The commands `generate` and `refine`. Like those of `cli.main` they import what they need when they run."""
+"""The commands `generate`, `edit` and `refine`. Like those of `cli.main` they import what they need when they run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import report_errors
 from cli.options import PICTURES, Detach, JobId, Key, Output, Server
-from cli.request_options import RefineCommand, RequestCommand
+from cli.request_options import EditCommand, RefineCommand, RequestCommand
 
 app = typer.Typer()
 
@@ -49,6 +49,35 @@ def generate(
 
         options = run.Options(output, detach, as_json, bool(draw))
         code = run.generate(server, key, options, run.prompts(prompt or [], file), context.obj)
+    raise typer.Exit(code)
+
+
+@app.command(cls=EditCommand, epilog=CODES, rich_help_panel=PICTURES)
+def edit(
+    context: typer.Context,
+    picture: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="The picture to change: a file, or a job by its id, its beginning, or `last`."
+        ),
+    ],
+    prompt: Annotated[list[str], typer.Argument(help="What the picture shows then; quotes are not needed.")],
+    output: Output = Path(),
+    server: Server = None,
+    key: Key = None,
+    draw: Draw = True,
+    detach: Detach = False,
+    as_json: FinalJson = False,
+) -> None:
+    """Change the picture in FILE, or a part of it, to PROMPT, and save every iterate as it comes.
+
+    The same as `generate --image FILE PROMPT`. --strength says how much changes, and --mask which part.
+    """
+    with report_errors():
+        from cli.generate import run
+
+        options = run.Options(output, detach, as_json, bool(draw))
+        code = run.generate(server, key, options, run.prompts(prompt, None), {**context.obj, "image": picture})
     raise typer.Exit(code)
 
 

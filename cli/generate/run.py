@@ -1,6 +1,7 @@
-"""What `underpaint generate` and `refine` do."""
+"""What `underpaint generate`, `edit` and `refine` do."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from underpaint import IterateEvent, Job, Underpaint, Unreachable
 PATIENCE = 30  # s that the server may be away while the job runs; it may be restarting
 SIGNALED = 128  # exit codes of programs that a signal ended are larger
 POLL_INTERVAL = 2  # s, while the job is queued: its position in the queue changes without an event
+ADDRESSES = ("data:", "http://", "https://", "/v1/jobs/")  # of pictures, as the API takes them
 
 
 @dataclass(frozen=True)
@@ -87,20 +89,28 @@ def generate(
 
 
 def _uploaded(client: Underpaint, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The request with the ids of the pictures that it names by their files.
+    """The request with the pictures as the server knows them.
 
     Raises:
-        CommandError: a file cannot be read.
+        CommandError: a file cannot be read, or there is no such picture.
     """
-    made = dict(request)
-    for name in ("image", "mask"):
-        value = made.get(name)
-        if isinstance(value, str) and len(value) < 1000 and Path(value).exists():
-            try:
-                made[name] = client.upload(value)
-            except OSError as error:
-                raise CommandError(f"--{name} {value} cannot be read: {error.strerror}.") from error
-    return made
+    pictures = {name: request[name] for name in ("image", "mask") if request.get(name) is not None}
+    return {**request, **{name: _known(client, name, value) for name, value in pictures.items()}}
+
+
+def _known(client: Underpaint, name: str, value: str) -> str:
+    """A picture as the server knows it: the id of an upload, the address of a picture, or the id of a job."""
+    if value.startswith(ADDRESSES) or re.fullmatch("[0-9a-f]{64}", value):
+        return value
+    file = Path(value)
+    if file.exists():
+        try:
+            return client.upload(file)
+        except OSError as error:
+            raise CommandError(f"The {name} {value} cannot be read: {error.strerror}.") from error
+    if len(file.parts) > 1 or file.suffix:
+        raise CommandError(f"There is no file {value} for the {name}.")
+    return str(find_job(client, value))
 
 
 def refine(server: str | None, key: str | None, options: Options, name: str, changes: Mapping[str, Any]) -> int:

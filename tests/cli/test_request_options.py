@@ -1,4 +1,4 @@
-"""The options of `underpaint generate` and `refine` are those of the contract's table."""
+"""The options of `underpaint generate`, `edit` and `refine` are those of the contract's table."""
 
 import json
 import re
@@ -24,14 +24,20 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "number": ("0.5", 0.5),
     "boolean": ("", True),
 }
+ADDRESS = f"/v1/jobs/{JOB}/images/0/iterates/latest"
+PICTURES = {"image": (ADDRESS, ADDRESS), "mask": (ADDRESS, ADDRESS)}
 
 
 def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def samples(row: RequestFieldInfo) -> tuple[str, Any]:
+    return PICTURES.get(row.name, SAMPLES[row.type])
+
+
 def sample(row: RequestFieldInfo) -> list[str]:
-    return [option(row.name), *filter(None, [SAMPLES[row.type][0]])]
+    return [option(row.name), *filter(None, [samples(row)[0]])]
 
 
 def help_of(command: str) -> str:
@@ -99,9 +105,22 @@ def post(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
 
 def test_generate_sends_the_options_that_are_given(post: Callable[..., dict[str, Any]]) -> None:
     arguments = [word for row in SCALARS.values() for word in sample(row)]
-    values = {name: SAMPLES[row.type][1] for name, row in SCALARS.items()}
+    values = {name: samples(row)[1] for name, row in SCALARS.items()}
     assert post("generate", "red heart", *arguments) == {"prompt": "red heart", **values}
     assert post("generate", "red heart", "--no-previews") == {"prompt": "red heart", "previews": False}
+
+
+def test_edit_begins_with_a_picture(post: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    whole = {"prompt": "blue heart", "image": JOB, "strength": 0.5}
+    assert post("edit", JOB, "blue", "heart", "--strength", "0.5") == whole
+    digest = "0a" * 32
+    assert post("edit", digest, "x", "--mask", digest) == {"prompt": "x", "image": digest, "mask": digest}
+    assert CliRunner().invoke(app, ["edit", JOB, "x", "--image", JOB]).exit_code == 2
+    refused = [str(tmp_path / "none.png"), "none.png", "none", str(tmp_path)]
+    for name, message in zip(refused, ["no file", "no file", "not the id of a job", "cannot be read"], strict=True):
+        shown = CliRunner().invoke(app, ["edit", name, "x", "-o", str(tmp_path)])
+        assert shown.exit_code == REFUSED
+        assert message in shown.output
 
 
 def test_refine_has_only_what_can_be_refined(post: Callable[..., dict[str, Any]]) -> None:

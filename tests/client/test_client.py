@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent
+from PIL import Image
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -16,6 +18,7 @@ from contract.fields import Generation
 from store import moves, tables
 from tests.api.worker import Worker, png
 from tests.client.proxy import Proxy, html_error
+from tests.pictures_in import picture
 from tests.until import until
 from underpaint import (
     AsyncUnderpaint,
@@ -326,3 +329,17 @@ def test_both_clients_are_alike() -> None:
         }
 
     assert methods(Underpaint) == methods(AsyncUnderpaint)
+
+
+def test_pictures_are_sent_with_a_job(client: Underpaint, tmp_path: Path) -> None:
+    file = tmp_path / "before.png"
+    file.write_bytes(picture())
+    white = Image.new("L", (64, 64), 255)
+    sent = [client.submit("a", image=each, mask=white, strength=0.5) for each in (file, picture(), Image.open(file))]
+    sent.append(client.submit("a", image=client.upload(file)))
+    assert len({job.request.image for job in sent}) == 1
+    assert [bool(job.request.mask) for job in sent] == [True] * 3 + [False]
+    with pytest.raises(InvalidRequest, match="is the id of no upload"):
+        client.submit("a", image="0" * 64)
+    with pytest.raises(FileNotFoundError):
+        client.submit("a", image=tmp_path / "other.png")

@@ -136,16 +136,22 @@ def test_the_client_and_the_command_send_pictures(api: Api, plain: httpx.Client,
         ids = {ours.upload(each) for each in (file, str(file), picture(), Image.open(file))}
     assert len(ids) == 1
     (tmp_path / "mask.png").write_bytes(mask())
-    options = ["--image", str(file), "--mask", str(tmp_path / "mask.png"), "--strength", "0.8", "--steps", "8"]
-    command = [sys.executable, "-m", "cli", "generate", "red", "heart", *options, "--seed", "7", "--json", "--no-draw"]
-    ran = subprocess.run(
-        [*command, "--server", api.address, "-o", str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    request = json.loads(ran.stdout)["request"]
-    assert {request["image"]} == ids
-    assert request["mask"]
-    assert request["strength"] == 0.8
+
+    def ran(*arguments: str) -> Any:
+        options = ["--steps", "8", "--seed", "7", "--json", "--no-draw", "--server", api.address, "-o", str(tmp_path)]
+        command = [sys.executable, "-m", "cli", *arguments, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    job = ran("generate", "red", "heart", "--image", str(file), "--mask", str(tmp_path / "mask.png"))
+    assert {job["request"]["image"]} == ids
+    assert job["request"]["mask"]
+    again = ran("edit", "last", "blue", "heart", "--strength", "0.8")["request"]
+    latest = plain.get(f"/v1/jobs/{job['id']}/images/0/iterates/latest", headers={"Accept": "image/png"})
+    kept = plain.get(f"/v1/jobs/{plain.get('/v1/jobs').json()['jobs'][0]['id']}/inputs/image")
+    assert (pixels(kept.content) == pixels(latest.content)).all()
+    assert (again["prompt"], again["strength"], again["mask"]) == ("blue heart", 0.8, None)
 
 
 def test_an_edit_goes_on_when_its_worker_is_killed(
