@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -143,6 +143,18 @@ class Catalog(dict[str, ModelCard]):
     def named(self, name: str) -> ModelCard | None:
         """The model of this id or alias; None if there is none."""
         return self.get(name) or next((card for card in self.values() if name in card.aliases), None)
+
+    def only(self, ids: Collection[str]) -> "Catalog":
+        """The catalogue with these models only.
+
+        Raises:
+            ValueError: one of them is not in it.
+        """
+        if unknown := sorted(set(ids) - set(self)):
+            raise ValueError(f"{unknown[0]} is not in the catalogue, which has {', '.join(self)}")
+        kept = Catalog({name: card for name, card in self.items() if name in ids})
+        kept.changed = self.changed
+        return kept
 
     def resolve(self, request: Mapping[str, Any]) -> Generation:
         """Fill in a request's missing fields (None counts as missing) and check it against its model.

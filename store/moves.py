@@ -139,15 +139,21 @@ def claim(job_id: UUID, worker: str, lease_seconds: float) -> Moved:
 
 
 def claim_next(
-    worker: str, lease_seconds: float, last_try: queue_order.LastTry, max_running: int | None = None
+    worker: str,
+    lease_seconds: float,
+    last_try: queue_order.LastTry,
+    max_running: int | None = None,
+    models: queue_order.Models = queue_order.EVERY_MODEL,
 ) -> Select[Job, Image]:
     """Claim the job whose turn it is (``queue_order.first``). Returns a row for each of its images, with the job as it
-    is after the claim. ``max_running``: how many jobs of a key without a limit of its own may run.
+    is after the claim. ``max_running``: how many jobs of a key without a limit of its own may run. ``models``: of which
+    models.
 
     No row if the job cannot run together with what the worker runs. If the next job must run alone, no other job is
     claimed before it, so that the worker becomes free for it.
     """
-    given = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds), **last_try.params(worker)}
+    lease = {"worker_name": worker, "lease": timedelta(seconds=lease_seconds)}
+    given = lease | last_try.params(worker) | models.params()
     return _claim_next(max_running).params(given)
 
 

@@ -18,7 +18,9 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Integer,
+    Interval,
     Select,
+    Text,
     Uuid,
     and_,
     any_,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    not_,
     or_,
     select,
     true,
@@ -67,8 +70,8 @@ def claims() -> Select[None]:
 
 def first(max_running: int | None = None) -> CTE:
     """The next job to claim, locked; no row if none can be claimed. Skips jobs whose deadline has passed, jobs of a key
-    that has reached its limit, and jobs that another transaction has locked. ``max_running``: the limit of keys without
-    a limit of their own."""
+    that has reached its limit, jobs of models that the worker leaves to others (``Models``, which has the parameters),
+    and jobs that another transaction has locked. ``max_running``: the limit of keys without a limit of their own."""
     return _next(max_running).with_for_update(of=jobs, skip_locked=True).cte("first")
 
 
@@ -91,6 +94,66 @@ class LastTry:
         return {"worker_name": worker, "last_try": self.crashes, "held": list(self.held)}
 
 
+@dataclass(frozen=True)
+class Models:
+    """Jobs of which models a worker claims, and which it leaves to other workers.
+
+    Attributes:
+        served: the only models whose jobs it claims; None: of all models.
+        never: models that it does not have and other workers serve.
+        at_first: models that other, free workers have in memory and it has not: it leaves their jobs to them for so
+            long after they were queued.
+        seconds: how long that is.
+    """
+
+    served: Collection[str] | None = None
+    never: Collection[str] = ()
+    at_first: Collection[str] = ()
+    seconds: float = 0
+
+    def params(self) -> dict[str, Any]:
+        """The values of ``_claimable``."""
+        return {
+            "served": None if self.served is None else list(self.served),
+            "never": list(self.never),
+            "at_first": list(self.at_first),
+            "first_seconds": timedelta(seconds=self.seconds),
+        }
+
+
+EVERY_MODEL = Models()
+
+
+def _claimable() -> ColumnElement[bool]:
+    """Whether the worker claims jobs of the job's model. See ``Models``, which has the parameters."""
+
+    def names(parameter: str) -> ColumnElement[Any]:
+        return cast(bindparam(parameter, type_=ARRAY(Text())), ARRAY(Text()))
+
+    served = names("served")
+    young = jobs.c.updated_at > func.now() - bindparam("first_seconds", type_=Interval())
+    return and_(
+        or_(served.is_(None), jobs.c.model == any_(served)),
+        not_(jobs.c.model == any_(names("never"))),
+        not_(and_(jobs.c.model == any_(names("at_first")), young)),
+    )
+
+
+def busy_workers() -> Select[str, int]:
+    """(worker, how many jobs it runs) of each worker that runs any."""
+    return select(jobs.c.worker, func.count()).where(jobs.c.state == "running").group_by(jobs.c.worker)
+
+
+def waits(models: Models, max_running: int | None = None) -> Select[bool]:
+    """Whether there is a job that a free worker could claim. ``max_running``: see ``first``."""
+    return _waits(max_running).params(models.params())
+
+
+@cache
+def _waits(max_running: int | None) -> Select[bool]:
+    return select(_next(max_running).exists())
+
+
 def fits() -> ColumnElement[bool]:
     """Whether the worker may run a job together with those that it runs. See ``LastTry``, which has the parameters."""
     crashes, held = bindparam("last_try", type_=Integer()), cast(bindparam("held", type_=ARRAY(Uuid())), ARRAY(Uuid()))
@@ -104,10 +167,10 @@ def fits() -> ColumnElement[bool]:
     return and_(free, ~beside.correlate(jobs).exists())
 
 
-def left(worker: str, last_try: LastTry, max_running: int | None = None) -> Select[bool]:
+def left(worker: str, last_try: LastTry, max_running: int | None = None, models: Models = EVERY_MODEL) -> Select[bool]:
     """Whether there is a job for the worker, which another transaction may have locked. ``max_running``: see
     ``first``."""
-    return _left(max_running).params(last_try.params(worker))
+    return _left(max_running).params(last_try.params(worker) | models.params())
 
 
 @cache
@@ -118,8 +181,9 @@ def _left(max_running: int | None) -> Select[bool]:
 def _next(max_running: int | None) -> Select[UUID]:
     most = _most(max_running)
     busy = _running()
-    waits = and_(jobs.c.state == "queued", or_(jobs.c.deadline_at.is_(None), jobs.c.deadline_at > func.now()))
-    heads = select(jobs.c.id, jobs.c.rank_at).where(waits).order_by(jobs.c.rank_at, jobs.c.id).limit(LOOKAHEAD)
+    in_time = or_(jobs.c.deadline_at.is_(None), jobs.c.deadline_at > func.now())
+    queued = and_(jobs.c.state == "queued", in_time, _claimable())
+    heads = select(jobs.c.id, jobs.c.rank_at).where(queued).order_by(jobs.c.rank_at, jobs.c.id).limit(LOOKAHEAD)
 
     of_key = heads.where(jobs.c.key_id == api_keys.c.id).lateral()
     running = func.coalesce(busy.c.running, 0)

@@ -316,6 +316,10 @@ class WorkerSettings(_Settings):
     concurrency: PositiveInt = 8
     """Jobs that one worker runs at once."""
 
+    models: str = ""
+    """The ids of the models whose jobs a worker runs, separated by commas; by default all of the catalogue. Every model
+    needs a worker that runs it."""
+
     width: PositiveInt | None = None
     """Evaluations that one round may hold; by default the number in the catalogue."""
 

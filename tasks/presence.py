@@ -13,6 +13,7 @@ from celery.utils.log import get_logger
 
 from store import wakeups, workers
 from store.outages import REDIS_AWAY
+from tasks.dispatch import pass_on
 from tasks.outages import Outage
 from tasks.worker import Worker
 
@@ -50,6 +51,7 @@ class Presence(Thread):
                     messages.subscribe(wakeups.CONTROL)
                     self._announce()
                     self._wake()  # messages until now were missed
+                    pass_on()  # for jobs of models that no worker ran until now
                     outage.succeeded()
                     self._listen(messages)
             except REDIS_AWAY as error:

@@ -17,12 +17,14 @@ from store import figures, inputs, logs, moves, queue_order, saves, tracing, wak
 from store.pictures import PictureId, Pictures
 from store.saves import LeaseLost
 from store.tables import Image, Job
+from tasks import routing
 from tasks.dispatch import pass_on, send
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
 from tasks.originals import InputMissing, original
 from tasks.outages import GaveUp, transact
+from tasks.routing import Others
 from tasks.worker import Worker
 
 # A job may be locked for some milliseconds, for example while the API marks it as sent.
@@ -38,6 +40,10 @@ class Ended(NamedTuple):
     stopped: Stopped | None
     failure: str | None
     model: str
+
+
+# Why nothing was claimed: another transaction has locked what there is, other workers are to run it, or there is none.
+Unclaimed = Literal["locked", "elsewhere", "none"]
 
 
 class Claimed(NamedTuple):
@@ -98,30 +104,37 @@ def _claim(worker: Worker) -> Claimed | None:
         stop=lambda look: look.attempt_number >= LOOKS or worker.leases.closing,
         retry_error_callback=lambda _: "locked",
     )
-    found = looks(_look, worker)
+    found = looks(_look, worker, routing.others(worker))
     if isinstance(found, str):
+        if found == "elsewhere":
+            routing.leave(worker)
         return None
     wakeups.publish(worker.redis, found.job.id, found.job.seq)
     return found
 
 
-def _look(worker: Worker) -> Claimed | Literal["locked", "none"]:
+def _look(worker: Worker, others: Others) -> Claimed | Unclaimed:
     with worker.leases.claiming() as held:
-        return _claim_first(worker, held)
+        return _claim_first(worker, held, others)
 
 
-def _claim_first(worker: Worker, held: list[UUID]) -> Claimed | Literal["locked", "none"]:
+def _claim_first(worker: Worker, held: list[UUID], others: Others) -> Claimed | Unclaimed:
     most = worker.jobs.max_running_per_key
     # The last try of a job runs alone, so that no other job can bring the worker down. A thread that finds no job
     # because of that returns; the threads that run the other jobs look again when these have ended.
     last_try = queue_order.LastTry(worker.jobs.max_crashes - 1, held)
 
-    def claim(session: Session) -> Sequence[Row[Job, Image]] | Literal["locked", "none"]:
+    def claim(session: Session) -> Sequence[Row[Job, Image]] | Unclaimed:
         session.execute(queue_order.claims())
-        turn = moves.claim_next(worker.name, worker.jobs.lease_seconds, last_try, most)
+        models, elsewhere = routing.route(worker, session, others)
+        turn = moves.claim_next(worker.name, worker.jobs.lease_seconds, last_try, most, models)
         if rows := session.execute(turn).all():
             return rows
-        return "locked" if session.scalar(queue_order.left(worker.name, last_try, most)) else "none"
+        if session.scalar(queue_order.left(worker.name, last_try, most, models)):
+            return "locked"
+        if elsewhere and session.scalar(queue_order.waits(queue_order.Models(elsewhere), most)):
+            return "elsewhere"
+        return "none"
 
     # Nothing is claimed yet: when PostgreSQL is back, the janitor sends a message.
     found = transact(worker.sessions, claim, hopeless=lambda: worker.leases.closing, what="claim")

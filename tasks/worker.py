@@ -79,7 +79,7 @@ def make_worker(name: str, concurrency: int) -> Worker:
         concurrency,
         settings,
         jobs,
-        load_catalog(CatalogSettings().catalog),
+        _served(settings),
         sync_sessions(database),
         open_pictures(),
         sync_redis(store.redis_url),
@@ -87,6 +87,16 @@ def make_worker(name: str, concurrency: int) -> Worker:
         leases,
         metrics,
     )
+
+
+def _served(settings: WorkerSettings) -> Catalog:
+    """The catalogue of the models that it runs."""
+    catalog = load_catalog(CatalogSettings().catalog)
+    names = [name.strip() for name in settings.models.split(",") if name.strip()]
+    try:
+        return catalog.only(names) if names else catalog
+    except ValueError as error:
+        raise ValueError(f"UNDERPAINT_MODELS: {error}") from error
 
 
 def _limit(settings: WorkerSettings) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from sqlalchemy import Engine, text
 
 from cli.settings import classes
 from contract.words import State
@@ -26,6 +27,7 @@ api: { nodeSelector: { disk: ssd }, ingress: { enabled: true, className: nginx, 
 workers:
   gpu: { nodeSelector: { gpu: h100 }, autoscaling: { enabled: true } }
   cpu: { replicas: 2, settings: { UNDERPAINT_DEVICE: cpu } }
+  small: { settings: { UNDERPAINT_MODELS: "a, b-2" }, autoscaling: { enabled: true } }
 """
 OTHERS = ("keda.sh/", "monitoring.coreos.com/")  # their schemas are not Kubernetes' own
 
@@ -83,7 +85,9 @@ def test_what_selects_pods_finds_them(rendered: dict[str, dict[str, Any]]) -> No
             assert sum(wanted.items() <= own.items() for own in labels) == 1, each["metadata"]["name"]
 
 
-def test_workers_hand_back_their_jobs_and_follow_the_queue(rendered: dict[str, dict[str, Any]]) -> None:
+def test_workers_hand_back_their_jobs_and_follow_the_queue(
+    rendered: dict[str, dict[str, Any]], database: Engine
+) -> None:
     workers = [each for name, each in rendered.items() if name.startswith("Deployment here-worker")]
     grace = seconds(load()["services"]["worker"]["stop_grace_period"])
     for worker in workers:
@@ -95,5 +99,9 @@ def test_workers_hand_back_their_jobs_and_follow_the_queue(rendered: dict[str, d
             assert (scaled["spec"]["scaleTargetRef"]["name"], scaled["spec"]["minReplicaCount"]) == (name, 0)
             (trigger,) = scaled["spec"]["triggers"]
             assert set(re.findall(r"'(\w+)'", trigger["metadata"]["query"])) <= set(State.__args__)
+            with database.connect() as connection:
+                assert connection.scalar(text(trigger["metadata"]["query"])) == 0
+            only = " and model = any (string_to_array('a,b-2', ','))"
+            assert trigger["metadata"]["query"].endswith(only) == (name == "here-worker-small")
             assert trigger["metadata"]["targetQueryValue"] == str(WorkerSettings.model_fields["concurrency"].default)
             assert f"TriggerAuthentication {trigger['authenticationRef']['name']}" in rendered

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from contract.fields import Handling
 from contract.words import Priority
 from store import moves, queue_order, reads
-from store.queue_order import LastTry
+from store.queue_order import LastTry, Models
 from store.tables import ApiKey, Job
 from tests.store.conftest import Driver
 
@@ -118,6 +118,34 @@ def test_the_servers_limit_holds_for_keys_that_have_none_of_their_own(driver: Dr
     assert not driver.session.scalar(queue_order.left("worker", LastTry(1), max_running=1))
     assert positions(driver, max_running=1) == [second, wide[2]]
     assert claim(driver) == second
+
+
+def test_jobs_of_models_that_a_worker_leaves_to_others(driver: Driver):
+    """Each row: what a worker claims one after another, of jobs that were queued a second ago."""
+    jobs = {name: submit(driver, age=-n) for n, name in enumerate(("a", "b", "c"))}
+    for name, job in jobs.items():
+        second = update(Job).where(Job.id == job).values(model=name, updated_at=func.now() - timedelta(seconds=1))
+        driver.do(second.returning(Job.id))
+
+    def claimed(models: Models) -> str | None:
+        row = driver.do(moves.claim_next("worker", 15, LastTry(1), models=models))
+        assert driver.session.scalar(queue_order.left("worker", LastTry(1), models=models)) in (False, row is not None)
+        if row is None:
+            return None
+        driver.do(moves.release(row[0].id, row[0].attempt))
+        again = update(Job).where(Job.id == row[0].id).values(updated_at=func.now() - timedelta(seconds=1))
+        driver.do(again.returning(Job.id))
+        return row[0].model
+
+    assert claimed(Models()) == "a"
+    assert claimed(Models(served={"b", "d"})) == "b"
+    assert claimed(Models(served={"d"})) is None
+    assert claimed(Models(never={"a", "b"})) == "c"
+    assert claimed(Models(at_first={"a"}, seconds=60)) == "b"
+    assert claimed(Models(at_first={"a"}, seconds=0.5)) == "a"
+    assert claimed(Models(served={"a"}, at_first={"a"}, seconds=60)) is None
+    assert driver.session.scalar(queue_order.waits(Models(served={"c"})))
+    assert not driver.session.scalar(queue_order.waits(Models(served={"d"})))
 
 
 def test_claims_at_once_keep_to_the_limit_and_take_each_job_once(driver: Driver, database: Engine):
