@@ -135,3 +135,9 @@ def sees(page: Page, iterate: int) -> None:
 def film(page: Page) -> list[int]:
     """The iterates on the filmstrip."""
     return page.locator(".film li").evaluate_all("items => items.map((item) => Number(item.dataset.iterate))")
+
+
+def choose(page: Page, file: bytes) -> None:
+    """Chooses a file as the picture to begin with."""
+    chooser = page.locator(".begin input[type=file]")
+    chooser.set_input_files({"name": "a file.png", "mimeType": "image/png", "buffer": file})

@@ -4,7 +4,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.web.studio import LONG, SHORT, Studio, in_state, paint, sees, set_up
+from tests.pictures_in import picture
+from tests.web.studio import LONG, SHORT, Studio, choose, in_state, paint, sees, set_up
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,16 @@ def test_axe_finds_no_fault(studio: Studio, page: Page) -> None:
     assert faults(page) == []
     paint(page, model="broken", steps=2, blocks="")
     in_state(page, "failed")
+    assert faults(page) == []
+
+
+def test_axe_finds_no_fault_with_a_picture_to_begin_with(studio: Studio, page: Page) -> None:
+    studio.forgive("status of 422")
+    choose(page, picture())
+    expect(page.locator(".given")).to_be_visible()
+    assert faults(page) == []
+    choose(page, b"GIF89a")
+    expect(page.locator("#error-image")).not_to_be_empty()
     assert faults(page) == []
 
 

@@ -52,6 +52,7 @@ function* available({ job, pinned, strips }) {
     ];
   if (["failed", "canceled"].includes(job.state))
     yield { name: "again", label: "Try again", kind: "primary", hint: "Send the same request once more" };
+  if (any) yield { name: "begin", label: "Use as input", hint: "Begin the next picture with this one" };
   if (any) yield { name: "download", label: "Download" };
   yield { name: "reuse", label: "Reuse settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
   yield { name: "share", label: "Share", kind: "quiet", hint: "Copy a link that shows this picture to everybody who has it" };

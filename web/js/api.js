@@ -20,7 +20,7 @@ export class Problem extends Error {
 export class Unreachable extends Error {}
 
 /** Sends a request with the key. Returns a response with status 2xx or 304. */
-export async function request(path, { method = "GET", headers = {}, json, signal } = {}) {
+export async function request(path, { method = "GET", headers = {}, json, body, signal } = {}) {
   const sentWith = key();
   const allHeaders = { Accept: "application/json", ...headers };
   if (sentWith) allHeaders.Authorization = `Bearer ${sentWith}`;
@@ -30,7 +30,7 @@ export async function request(path, { method = "GET", headers = {}, json, signal
     response = await fetch(url(method === "GET" ? withShare(path) : path), {
       method,
       headers: allHeaders,
-      body: json === undefined ? undefined : JSON.stringify(json),
+      body: json === undefined ? body : JSON.stringify(json),
       signal,
       credentials: "same-origin",
     });
@@ -43,7 +43,7 @@ export async function request(path, { method = "GET", headers = {}, json, signal
   }
   reached();
   if (response.ok || response.status === 304) return response;
-  throw new Problem(response.status, await body(response), seconds(response.headers.get("Retry-After")), sentWith);
+  throw new Problem(response.status, await problem(response), seconds(response.headers.get("Retry-After")), sentWith);
 }
 
 /** The path, with the share token of the page's address if the path belongs to the shared job. */
@@ -89,6 +89,12 @@ export const picturePath = (id, image, iterate) => `v1/jobs/${id}/images/${image
 /** A picture as a blob. */
 export const picture = async (path, accept) => (await request(path, { headers: { Accept: accept } })).blob();
 
+export const inputPath = (id, name) => `v1/jobs/${id}/inputs/${name}`;
+
+/** Uploads a picture: {id, width, height}. The server looks at the bytes: what the browser calls a file may be wrong. */
+export const upload = (file, signal) =>
+  json("v1/uploads", { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, signal });
+
 export const events = (id, last, signal) =>
   request(`v1/jobs/${id}/events`, {
     headers: { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) },
@@ -123,7 +129,7 @@ export async function unready() {
   }
 }
 
-async function body(response) {
+async function problem(response) {
   try {
     return await response.json();
   } catch {

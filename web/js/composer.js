@@ -1,9 +1,11 @@
-// The form: a prompt, example prompts, and the settings, which are folded away at first.
+// The form: a prompt, example prompts, a picture to begin with, and the settings, which are folded away at first.
 
 import * as api from "./api.js";
+import { Begin } from "./begin.js";
 import { attribute, announce, byId, el, text } from "./dom.js";
 import { fieldElement, valueOf } from "./fields.js";
 import { dismiss, failed } from "./notices.js";
+import { sentence } from "./words.js";
 
 const EXAMPLES = 6;
 
@@ -13,7 +15,9 @@ export class Composer {
     this.form = form;
     this.onSubmitted = onSubmitted;
     this.models = [];
-    this.fields = []; // of the selected model
+    this.fields = []; // of the selected model, in the settings
+    this.begin = new Begin(({ request, job }) => this.reuse(request, job));
+    this.begin.addEventListener("change", () => this.fitSize());
     this.build();
   }
 
@@ -44,6 +48,7 @@ export class Composer {
       this.prompt,
       el("p", { class: "error", id: "prompt-error" }),
       this.chips,
+      this.begin.root,
       this.folded,
       el("div", { class: "row" }, this.paint, this.draft),
       el("p", { class: "hint", id: "draft-hint" }, "A draft stops after its first refinement. Refine it if you like it."),
@@ -60,6 +65,7 @@ export class Composer {
     this.prompt.addEventListener("input", () => this.complain("prompt", ""));
     this.settings.addEventListener("change", (event) => event.target.name === "method" && this.useMethod());
     this.settings.addEventListener("input", (event) => this.complain(event.target.name, ""));
+    this.begin.root.addEventListener("input", (event) => event.target.name && this.complain(event.target.name, ""));
   }
 
   /** Offers these models. Inputs that the user has changed keep their values. */
@@ -80,7 +86,7 @@ export class Composer {
     const touched = new Map(this.inputs().filter(({ dataset }) => dataset.touched).map(({ name, value }) => [name, value]));
     text(this.modelHint, description);
     this.prompt.maxLength = fields.find(({ name }) => name === "prompt").max_length;
-    this.fields = fields.filter(({ label }) => label !== null);
+    this.fields = fields.filter(({ name, label }) => label !== null && name !== "strength");
     this.settings.replaceChildren(this.modelField, ...this.fields.map(fieldElement));
     for (const input of this.inputs()) if (touched.has(input.name)) setValue(input, touched.get(input.name));
     this.chips.replaceChildren(
@@ -88,7 +94,20 @@ export class Composer {
         el("button", { class: "chip", type: "button", onclick: () => this.write(example) }, example),
       ),
     );
+    this.begin.useModel(this.card);
+    this.fitSize();
     this.useMethod();
+  }
+
+  /** A job that begins with a picture has its shape, unless the user gives another. */
+  fitSize() {
+    const { given, isTaken } = this.begin;
+    for (const { name, default: usual } of this.fields.filter(({ name }) => ["width", "height"].includes(name))) {
+      const input = this.input(name);
+      if (input.dataset.touched) continue;
+      input.value = given && isTaken ? "" : usual;
+      input.placeholder = given && isTaken ? "as the picture" : "";
+    }
   }
 
   useMethod() {
@@ -103,19 +122,27 @@ export class Composer {
     this.prompt.focus();
   }
 
-  /** Fills the form with the request of a job, the seed included. */
-  reuse(request) {
+  /** Begins with an iterate of a job. Its prompt is a proposal. */
+  async beginWith(job, image, iterate) {
+    if (!this.prompt.value) this.prompt.value = job.request.prompt;
+    this.prompt.focus();
+    await this.begin.takeIterate(job.id, image, iterate, job.request.prompt);
+  }
+
+  /** Fills the form with the request of a job, the seed and the picture that it begins with included. */
+  async reuse(request, job) {
     this.write(request.prompt);
     if (this.models.some(({ id }) => id === request.model)) this.model.value = request.model;
     this.useModel();
     for (const { name } of this.fields) setValue(this.input(name), String(request[name] ?? ""));
     this.useMethod();
     this.folded.open = true;
+    await this.begin.reuse(request, job);
     announce("The settings and the seed of this picture are in the form.");
   }
 
   request(draft) {
-    const request = { prompt: this.prompt.value };
+    const request = { prompt: this.prompt.value, ...this.begin.request };
     if (this.card) request.model = this.card.id; // without a list of models, the server takes its default
     for (const field of this.fields) {
       const input = this.input(field.name);
@@ -128,7 +155,7 @@ export class Composer {
 
   async send(draft) {
     if (this.sending) return;
-    for (const name of ["prompt", ...this.fields.map(({ name }) => name)]) this.complain(name, "");
+    for (const name of ["prompt", "image", "strength", ...this.fields.map(({ name }) => name)]) this.complain(name, "");
     dismiss("submit");
     if (!this.prompt.value.trim()) return this.refused([{ field: "prompt", message: "Say what the picture shows." }]);
     const unreadable = this.inputs().filter(({ validity }) => validity.badInput);
@@ -155,7 +182,7 @@ export class Composer {
   refused(errors, problem) {
     const unknown = errors.filter(({ field, message }) => !this.complain(field, message));
     const first = errors.map(({ field }) => this.input(field)).find(Boolean);
-    if (first && first !== this.prompt) this.folded.open = true;
+    if (this.folded.contains(first)) this.folded.open = true;
     first?.focus();
     if (unknown.length && problem) failed("submit", new api.Problem(problem.status, { detail: problem.message }, null));
   }
@@ -173,8 +200,7 @@ export class Composer {
     const input = this.input(name);
     if (!input) return false;
     attribute(input, "aria-invalid", message && "true");
-    const sentence = message && !/^[A-Z]/.test(message) ? `This ${message}.` : message;
-    text(byId(name === "prompt" ? "prompt-error" : `error-${name}`), sentence);
+    text(byId(name === "prompt" ? "prompt-error" : `error-${name}`), sentence(message));
     return true;
   }
 }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { connection, isReachable } from "./connection.js";
-import { attribute, el, text } from "./dom.js";
+import { attribute, el, svg, text } from "./dom.js";
 import { ended } from "./follow.js";
 import { failed } from "./notices.js";
 import { picture } from "./pictures.js";
@@ -12,7 +12,9 @@ const PAGE = 12;
 const POLL_INTERVAL = 4000; // ms, while one of the jobs has not ended
 
 export class Gallery {
-  constructor(root) {
+  /** `begin(job, iterate)` is called to begin the next picture with one of these. */
+  constructor(root, begin) {
+    this.begin = begin;
     this.cursor = null;
     this.jobs = new Map(); // by id; the newest first
     this.current = null;
@@ -97,7 +99,7 @@ export class Gallery {
     const before = new Map([...this.grid.children].map((item) => [item.dataset.job, item]));
     let place = 0;
     for (const job of this.jobs.values()) {
-      const item = before.get(job.id) ?? card(job);
+      const item = before.get(job.id) ?? card(job, () => this.begin(job, this.jobs.get(job.id).images[0].iterate));
       before.delete(job.id);
       if (this.grid.children[place] !== item) this.grid.insertBefore(item, this.grid.children[place] ?? null);
       place += 1;
@@ -116,6 +118,7 @@ export class Gallery {
     item.querySelector(".badge").hidden = job.state === "succeeded" && job.images.length === 1;
     text(item.querySelector(".when"), ago(job.created_at));
     const [image] = job.images;
+    item.querySelector(".begin-with").hidden = image.iterate === null;
     if (image.iterate === null || item.dataset.iterate === String(image.iterate)) return;
     item.dataset.iterate = image.iterate;
     picture(job.id, 0, image.iterate, Math.max(job.request.width, job.request.height)).then(
@@ -125,7 +128,7 @@ export class Gallery {
   }
 }
 
-function card(job) {
+function card(job, begin) {
   const { prompt } = job.request;
   return el(
     "li",
@@ -136,6 +139,11 @@ function card(job) {
       el("span", { class: "mount" }, el("img", { alt: "" }), el("span", { class: "badge" })),
       el("span", { class: "name" }, prompt),
       el("span", { class: "when" }),
+    ),
+    el(
+      "button",
+      { type: "button", class: "begin-with", title: "Use as input", "aria-label": `Use as input: ${prompt}`, onclick: begin },
+      svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: "M4 16l.8-3.6L13 4.2a1.5 1.5 0 0 1 2.1 0l.7.7a1.5 1.5 0 0 1 0 2.1L7.6 15.2zM11.8 5.4l2.8 2.8" })),
     ),
   );
 }

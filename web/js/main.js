@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Composer, unique } from "./composer.js";
 import { connection, isReachable } from "./connection.js";
 import { announce, byId, el } from "./dom.js";
-import { onDrop } from "./dropped.js";
+import { onFile } from "./dropped.js";
 import { Easel } from "./easel.js";
 import { Figures } from "./figures.js";
 import { follow } from "./follow.js";
@@ -19,7 +19,7 @@ import { plural, status, titleOf } from "./words.js";
 
 const LONG_WAIT = 6000; // ms in the queue after which the page checks whether the server can run jobs
 
-const gallery = new Gallery(byId("gallery"));
+const gallery = new Gallery(byId("gallery"), (job, iterate) => composer.beginWith(job, 0, iterate));
 const figures = new Figures(byId("figures"));
 const submitted = (job) => {
   gallery.update(job);
@@ -35,7 +35,8 @@ const handlers = {
   exact: (work) => move(work, () => api.refine(work.id, { tolerance: 0 })),
   follow: (work) => work.look(work.image, null),
   again: ({ job }) => api.submit(job.request, unique()).then(submitted, (error) => failed("move", error)),
-  reuse: ({ job }) => composer.reuse(job.request),
+  reuse: ({ job }) => composer.reuse(job.request, job.id),
+  begin: ({ job, image, shown }) => composer.beginWith(job, image, shown.iterate),
   download: (work) => {
     const { shown } = work;
     return download(work.id, work.image, shown.iterate, work.job.request.prompt, work.imageFigures.seed).catch((error) => failed("move", error));
@@ -43,13 +44,7 @@ const handlers = {
   share,
   remove,
 };
-onDrop(
-  (request) => {
-    dismiss("drop");
-    composer.reuse(request);
-  },
-  () => notice("drop", "This picture does not say how it was made.", { actions: [el("button", { class: "quiet", type: "button", onclick: () => dismiss("drop") }, "Dismiss")] }),
-);
+onFile((file) => api.guest() || composer.begin.takeFile(file));
 const easel = new Easel(byId("easel"), handlers);
 
 let shown = null; // {work, aborter}

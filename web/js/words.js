@@ -31,6 +31,9 @@ export function status(job) {
   return `Finished, ${STOPPED[job.stopped] ?? job.stopped}`;
 }
 
+/** The message about a field, which goes on where the name of the field ends, beside the field. */
+export const sentence = (message) => (message && !/^[A-Z]/.test(message) ? `This ${message}.` : message);
+
 export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 /** A residual with two significant digits. */

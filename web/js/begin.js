@@ -1,0 +1,180 @@
+// The picture that the next one begins with: chosen, dropped or pasted, which uploads it, or one that is here already.
+
+import * as api from "./api.js";
+import { announce, el, text } from "./dom.js";
+import { madeOf } from "./dropped.js";
+import { failed } from "./notices.js";
+import { Strength } from "./strength.js";
+import { sentence } from "./words.js";
+
+const KINDS = "image/png,image/jpeg,image/webp";
+
+export class Begin extends EventTarget {
+  /** `reuse(made)` gets the request of a picture that says how it was made, if the user wants that instead. */
+  constructor(reuse) {
+    super(); // "change": there is another picture, or none
+    this.given = null; // {address, url, width, height, name}
+    this.card = null;
+    this.strength = new Strength();
+    this.file = el("input", { type: "file", accept: KINDS, hidden: true, onchange: () => this.chosen() });
+    this.choose = el("button", {
+      class: "plain",
+      id: "field-image",
+      type: "button",
+      "aria-describedby": "hint-image error-image",
+      onclick: () => this.file.click(),
+    });
+    this.removal = el("button", { class: "quiet", type: "button", onclick: () => this.remove() }, "Remove");
+    this.settings = el("button", { class: "quiet", type: "button", onclick: () => reuse(this.made) }, "Use its settings");
+    this.thumbnail = el("img", { alt: "" });
+    this.name = el("p", { class: "name" });
+    this.figures = el("p", { class: "hint" });
+    this.picture = el("div", { class: "given" }, this.thumbnail, el("div", { class: "words" }, this.name, this.figures));
+    this.error = el("p", { class: "error", id: "error-image", role: "alert" });
+    this.buttons = el("div", { class: "buttons" }, this.choose, this.settings, this.removal);
+    this.hint = el("p", { class: "hint", id: "hint-image" });
+    this.root = el("div", { class: "begin", role: "group", "aria-label": "Picture to begin with" }, this.file, this.picture, this.buttons, this.error, this.hint, this.strength.root);
+    this.render();
+  }
+
+  /** What of a request is about the picture. */
+  get request() {
+    if (!this.given || !this.isTaken) return {};
+    return { image: this.given.address, strength: this.strength.value };
+  }
+
+  /** Whether the selected model begins with pictures. */
+  get isTaken() {
+    return !this.card || this.card.fields.some(({ name }) => name === "image");
+  }
+
+  useModel(card) {
+    this.card = card;
+    this.render();
+  }
+
+  chosen() {
+    const [file] = this.file.files;
+    this.file.value = ""; // so that the same file can be chosen again
+    if (file) this.takeFile(file);
+  }
+
+  /** Uploads a file, and begins with it. */
+  async takeFile(file) {
+    const aborter = this.clear();
+    this.sending = true;
+    this.render();
+    const made = madeOf(file).then((found) => {
+      if (aborter.signal.aborted) return;
+      this.made = found;
+      this.render();
+    });
+    try {
+      if (this.isTaken) {
+        const { id, width, height } = await api.upload(file, aborter.signal);
+        this.give({ address: id, url: URL.createObjectURL(file), width, height, name: file.name || "A pasted picture" });
+      }
+    } catch (error) {
+      if (aborter.signal.aborted) return;
+      this.refused(error, () => this.takeFile(file));
+    }
+    await made;
+    if (aborter.signal.aborted) return;
+    this.sending = false;
+    this.render();
+  }
+
+  /** Begins with a picture that the server has: `address` for the request, `path` to see it. */
+  async take(address, path, name) {
+    const aborter = this.clear();
+    this.sending = true;
+    this.render();
+    try {
+      const url = URL.createObjectURL(await api.picture(path, "image/png"));
+      const { width, height } = await sizeOf(url);
+      if (!aborter.signal.aborted) this.give({ address, url, width, height, name });
+    } catch (error) {
+      if (!aborter.signal.aborted) this.refused(error, () => this.take(address, path, name));
+    }
+    if (aborter.signal.aborted) return;
+    this.sending = false;
+    this.render();
+  }
+
+  /** Begins with an iterate of a job, without an upload. */
+  takeIterate(id, image, iterate, prompt) {
+    const path = api.picturePath(id, image, iterate);
+    return this.take(`/${path}`, path, prompt);
+  }
+
+  /** Begins as a job did. */
+  async reuse(request, job) {
+    if (!request.image) return this.remove();
+    await this.take(request.image, api.inputPath(job, "image"), "The picture that it began with");
+    if (this.given) this.strength.set(request.strength);
+    else if (this.message) this.message = GONE;
+    this.render();
+  }
+
+  give(given) {
+    this.given = given;
+    this.thumbnail.src = given.url;
+    announce("The next picture begins with this one.");
+    this.dispatchEvent(new Event("change"));
+  }
+
+  refused(error, again) {
+    if (error instanceof api.Unreachable) this.message = "It was not sent: the server does not answer.";
+    else if (!(error instanceof api.Problem) || error.status === 401 || error.retryAfter !== null) failed("upload", error, again);
+    else this.message = error.fields.length ? sentence(error.fields[0].message) : error.message;
+  }
+
+  /** Forgets the picture, and what is still being done for it. Returns an aborter for the next one. */
+  clear() {
+    this.aborter?.abort();
+    if (this.given) URL.revokeObjectURL(this.given.url);
+    const had = this.given !== null;
+    this.given = this.made = null;
+    this.message = "";
+    this.sending = false;
+    this.thumbnail.removeAttribute("src");
+    this.strength.forget();
+    if (had) this.dispatchEvent(new Event("change"));
+    this.aborter = new AbortController();
+    return this.aborter;
+  }
+
+  remove() {
+    const hadFocus = this.root.contains(document.activeElement);
+    this.clear();
+    this.render();
+    if (hadFocus) this.choose.focus();
+  }
+
+  render() {
+    const { given, made, isTaken } = this;
+    const model = this.card?.title;
+    this.root.hidden = !isTaken && !given && !made;
+    this.picture.hidden = !given;
+    text(this.name, given?.name ?? "");
+    text(this.figures, given ? `${given.width} × ${given.height}` : "");
+    this.choose.hidden = !isTaken;
+    text(this.choose, this.sending ? "Sending" : given ? "Another" : "Begin with a picture");
+    this.removal.hidden = !given && !made;
+    this.settings.hidden = !made;
+    text(this.error, this.message || (isTaken ? "" : `${model} begins with no picture.`));
+    text(this.hint, made ? MADE : given ? "" : OFFER);
+    this.strength.root.hidden = !given || !isTaken;
+  }
+}
+
+const GONE = "The picture that it began with is not here: give it again.";
+const OFFER = "Or drop or paste one, or take one from the gallery.";
+const MADE = "This picture says how it was made: instead of beginning with it, you can take its settings into the form.";
+
+async function sizeOf(url) {
+  const picture = new Image();
+  picture.src = url;
+  await picture.decode();
+  return { width: picture.naturalWidth, height: picture.naturalHeight };
+}
