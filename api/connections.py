@@ -3,7 +3,8 @@
 Each connection is an open file, and a process may have a limited number of those. A connection without a whole request
 costs its client nothing, so any number of them must not silence the server:
 
-- A head or body that trickles ends with 408. The times are the defaults of Apache's mod_reqtimeout.
+- A head or body that trickles ends with 408. The times are the defaults of Apache's mod_reqtimeout, and there is a time
+  for the whole of it: at their rate the largest picture could take half a day.
 - When there are too many, the one that has waited longest for its client is closed for each new one. Connections that
   the server works for stay, such as streams.
 - When only those are left, requests get a 503. A few connections more are kept, so that health checks get through.
@@ -40,11 +41,13 @@ log = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
-    """A part of a request: it must be complete after ``seconds``, plus one for each ``rate`` bytes that have come."""
+    """A part of a request: it must be complete after ``seconds``, plus one for each ``rate`` bytes that have come, and
+    after ``most`` seconds however much has come."""
 
     name: str
     seconds: float
     rate: float
+    most: float = 900  # of 20 MiB, the largest upload by default, that is 23 kB a second
 
 
 HEAD = Part("head", 20, 500)
@@ -159,7 +162,7 @@ class Connection(H11Protocol):
             return
         if part is BODY and (self.flow.read_paused or self.cycle.waiting_for_100_continue):
             self._began = now  # the server keeps the client waiting
-        until = self._began + part.seconds + self._received / part.rate
+        until = self._began + min(part.seconds + self._received / part.rate, part.most)
         if now < until:
             self._timer = self.loop.call_later(until - now, self._check)
         else:

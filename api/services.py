@@ -82,6 +82,9 @@ class Services:
     pacer: Pacer
     admission: Admission
     """For submissions."""
+    intake: Admission
+    """For uploads, and submissions with pictures: they may wait for an object store, and others do not wait for
+    them."""
     outbox: Outbox
     queue_positions: QueuePositions
     targets: Targets
@@ -138,6 +141,7 @@ async def open_services(
                 rates=Rates(client),
                 pacer=Pacer(client, jobs.max_running_per_key),
                 admission=Admission(SUBMITTERS),
+                intake=Admission(SUBMITTERS),
                 outbox=outbox,
                 queue_positions=QueuePositions(single, jobs.max_running_per_key),
                 metrics_token=MetricsSettings().metrics_token,

@@ -2,23 +2,23 @@
 
 An upload belongs to the API key that sent it and is named by the SHA-256 of its bytes, which are always a PNG: the same
 picture sent twice is one. A job keeps a copy of what it starts from, so that an upload may expire while a job waits,
-and so that nothing is left of it when the job is deleted. The bytes are in the rows, or, once `underpaint pictures
-move` has moved them, where the iterates' pictures are.
+and so that nothing is left of it when the job is deleted. The bytes are where the iterates' pictures are: in the rows,
+or in a bucket.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Select, Update, func, insert, literal, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import Insert, ReturningDelete, ReturningInsert
+from sqlalchemy.sql.dml import Insert, ReturningDelete, ReturningInsert, ReturningUpdate
 
 from store.idempotency import NOBODY
-from store.pictures import PictureId, Pictures
+from store.pictures import PictureId, Pictures, StoredPicture
 from store.tables import inputs, jobs, uploads
 
 Kept = tuple[UUID, bytes | None]
@@ -34,19 +34,25 @@ class Upload(NamedTuple):
     height: int
 
 
-def upload(owner: UUID | None, picture: Upload) -> ReturningInsert[UUID]:
-    """Keep a picture of an owner (None: without a key) from now on for its whole age, if it is new or not."""
+def upload(owner: UUID | None, upload_id: UUID, picture: Upload, stored: StoredPicture) -> ReturningInsert[UUID]:
+    """Keep a picture of an owner (None: without a key), which was stored under an id. Returns the id under which it is
+    kept: another one if it was sent twice at the same time."""
     row = upsert(uploads).values(
-        id=uuid4(),
+        id=upload_id,
         owner=owner or NOBODY,
         sha256=picture.sha256,
-        picture=picture.png,
+        picture=stored.inline,
         width=picture.width,
         height=picture.height,
         bytes=len(picture.png),
     )
     again = {"used_at": func.now()}
     return row.on_conflict_do_update(index_elements=["owner", "sha256"], set_=again).returning(uploads.c.id)
+
+
+def renew(owner: UUID | None, sha256: str) -> ReturningUpdate[UUID]:
+    """Keep an upload from now on for its whole age. Returns its id; nothing if there is none."""
+    return touch(owner, [sha256]).returning(uploads.c.id)
 
 
 def stored_bytes(owner: UUID | None) -> Select[int]:
@@ -92,10 +98,11 @@ def prune(older_than_seconds: float, limit: int = 100) -> ReturningDelete[UUID, 
     return theirs.returning(uploads.c.id, uploads.c.sha256)
 
 
-def keep(job_id: UUID, pictures: Mapping[str, bytes]) -> Insert:
-    """Keep the pictures of a job, by their digests, in the transaction that makes it."""
-    rows = [{"job_id": job_id, "sha256": digest, "picture": png} for digest, png in pictures.items()]
-    return insert(inputs).values(rows)
+def keep(job_id: UUID, pictures: Collection[StoredPicture]) -> Insert:
+    """Keep pictures that were stored under the id of a job, in the transaction that makes it."""
+    return insert(inputs).values(
+        [{"job_id": job_id, "sha256": each.sha256, "picture": each.inline} for each in pictures]
+    )
 
 
 def touch(owner: UUID | None, digests: Collection[str]) -> Update:

@@ -1,5 +1,6 @@
 """Submitting a job: into the database, and to the workers."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -8,12 +9,13 @@ from api.auth.caller import Caller
 from api.jobs.lookup import existing
 from api.limits.queued_jobs import check_room
 from api.links import Links
-from api.problems import IdempotencyKeyReused, QueueFull
+from api.problems import IdempotencyKeyReused, Problem, QueueFull
 from api.services import Services
 from contract.fields import Generation, Handling, StoredWebhook
 from contract.warnings import Warning, foreseen
 from store import idempotency, inputs, logs, moves, tables
 from store.idempotency import Once
+from store.pictures import PictureId
 
 
 class Submission(NamedTuple):
@@ -50,6 +52,7 @@ async def submit(
     Raises:
         IdempotencyKeyReused: the key of ``once`` belongs to another request.
         TooManyQueued: the caller has as many queued jobs as it may have.
+        PicturesUnavailable: the pictures cannot be stored now.
         QueueFull: too many jobs are queued. Submissions at the same instant do not see each other, so there may be as
             many more as all API processes together have connections to the database.
     """
@@ -60,7 +63,8 @@ async def submit(
             logs.bind(job_id=str(made.id))
             return Submission(made.id, None)
         try:
-            async with services.admission.turn():
+            turns = services.intake if pictures else services.admission
+            async with turns.turn():
                 row = await _save(services, caller, links, generation, handling, warnings, once, pictures)
                 await services.outbox.send(row.id)
         except _LostRace:
@@ -86,17 +90,23 @@ async def _save(
     job, max_queued = uuid4(), services.settings.max_queued
     # A job alone is one statement. An API key adds the count of its jobs, an idempotency key a row of its own.
     sessions = services.single if once is None and caller.key is None and not pictures else services.moving
-    async with sessions.begin() as session:
-        await check_room(session, caller, services.settings.max_queued_per_key)
-        move = moves.submit(job, generation, handling, caller.key_id, max_queued, warnings)
-        row = (await session.execute(move)).one_or_none()
-        if row is None:
-            raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)
+    try:
+        async with sessions.begin() as session:
+            stored = [await services.pictures.store(session, job, each) for each in (pictures or {}).values()]
+            await check_room(session, caller, services.settings.max_queued_per_key)
+            move = moves.submit(job, generation, handling, caller.key_id, max_queued, warnings)
+            row = (await session.execute(move)).one_or_none()
+            if row is None:
+                raise QueueFull.of(max_queued, (await services.pacer.now(session)).retry_after)
+            if stored:
+                await session.execute(inputs.keep(job, stored))
+                await session.execute(inputs.touch(caller.key_id, [each.sha256 for each in stored]))
+            if once and await session.scalar(idempotency.remember(once, job)) is None:
+                raise _LostRace
+    except (Problem, _LostRace):
         if pictures:
-            await session.execute(inputs.keep(job, pictures))
-            await session.execute(inputs.touch(caller.key_id, pictures))
-        if once and await session.scalar(idempotency.remember(once, job)) is None:
-            raise _LostRace
+            await asyncio.to_thread(services.pictures.delete, [PictureId(job, digest) for digest in pictures])
+        raise
     return moves.Submitted(*row)
 
 

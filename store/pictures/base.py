@@ -67,6 +67,17 @@ class Pictures(Protocol):
         """
         ...
 
+    async def store(self, session: AsyncSession, job_id: UUID, picture: bytes) -> StoredPicture:
+        """`put` for asyncio: of a picture that a job starts from, or of an upload, under its id.
+
+        Args:
+            session: as for `put`.
+
+        Raises:
+            PicturesUnavailable: nothing may be written.
+        """
+        ...
+
     async def get(self, session: AsyncSession, picture: PictureId) -> bytes | None:
         """The bytes of a picture; None if no row refers to it any more.
 

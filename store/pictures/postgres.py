@@ -19,6 +19,9 @@ class PostgresPictures:
     def put(self, session: Session, job_id: UUID, picture: bytes) -> StoredPicture:
         return StoredPicture(sha256(picture).hexdigest(), picture)
 
+    async def store(self, session: AsyncSession, job_id: UUID, picture: bytes) -> StoredPicture:
+        return StoredPicture(sha256(picture).hexdigest(), picture)
+
     async def get(self, session: AsyncSession, picture: PictureId) -> bytes | None:
         # By the primary key's first column: a job has few iterates, and only the bytes of the one found are read.
         its = (iterates.c.job_id == picture.job_id, iterates.c.etag == picture.sha256)

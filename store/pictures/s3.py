@@ -6,7 +6,7 @@ objects that no row refers to. `sweep` finds them: it lists the bucket, a page a
 
 import logging
 import time
-from asyncio import get_running_loop
+from asyncio import get_running_loop, to_thread
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -95,6 +95,14 @@ class S3Pictures:
         session.execute(share(job_id))
         stored = StoredPicture(sha256(picture).hexdigest(), None)
         self.bucket.put(self._key(PictureId(job_id, stored.sha256)), picture)
+        return stored
+
+    async def store(self, session: AsyncSession, job_id: UUID, picture: bytes) -> StoredPicture:
+        if self._inline:
+            return await self._rows.store(session, job_id, picture)
+        await session.execute(share(job_id))
+        stored = StoredPicture(sha256(picture).hexdigest(), None)
+        await to_thread(self.bucket.put, self._key(PictureId(job_id, stored.sha256)), picture)
         return stored
 
     async def get(self, session: AsyncSession, picture: PictureId) -> bytes | None:

@@ -1,20 +1,25 @@
 """The API of an installation that keeps pictures in a bucket."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
 
+from store import inputs
 from store.pictures.s3 import S3Pictures
 from store.settings import PictureSettings
-from store.tables import Iterate
+from store.tables import Input, Iterate, Upload
 from tests.api.problem import problem
 from tests.api.serving import serving
 from tests.api.worker import Worker, png
 from tests.object_store import ObjectStore
+from tests.pictures_in import mask, picture
 from underpaint import Underpaint
 
 
@@ -86,5 +91,37 @@ def test_pictures_of_a_bucket(
     bucket = S3Pictures.from_settings(PictureSettings(), postgres_url)
     assert len(list(bucket.kept())) == 3
     assert client.delete(f"/v1/jobs/{job}").status_code == 204
+    assert list(bucket.kept()) == []
+    bucket.close()
+
+
+@pytest.mark.parametrize("client", [{"UNDERPAINT_MAX_QUEUED": "2"}], indirect=True)
+def test_pictures_that_clients_send_go_to_the_bucket(
+    client: httpx.Client, database: Engine, postgres_url: str, object_store: ObjectStore
+) -> None:
+    bucket = S3Pictures.from_settings(PictureSettings(), postgres_url)
+    sent = [client.post("/v1/uploads", content=picture()) for _ in range(2)]
+    assert [each.status_code for each in sent] == [201, 201]
+    (upload,) = {each.json()["id"] for each in sent}
+    assert len(list(bucket.kept())) == 1
+    white = f"data:image/png;base64,{b64encode(mask()).decode()}"
+    whole = {"prompt": "red heart", "image": upload, "mask": white}
+    job = client.post("/v1/jobs", json=whole).json()
+    assert len(list(bucket.kept())) == 3
+    with Session(database) as session:
+        assert set(session.scalars(select(Upload.picture))) | set(session.scalars(select(Input.picture))) == {None}
+        given = inputs.load(session, bucket, UUID(job["id"]))
+    assert given.keys() == {upload, job["request"]["mask"]}
+    kept = client.get(f"/v1/uploads/{upload}").content
+    assert {given[upload], client.get(f"/v1/jobs/{job['id']}/inputs/image").content} == {kept}
+    with object_store.away():
+        problem(client.post("/v1/uploads", content=picture(32, 32)), 503, "pictures-gone")
+        problem(client.post("/v1/jobs", json=whole | {"image": white, "mask": None}), 503, "pictures-gone")
+        assert client.post("/v1/jobs", json={"prompt": "red heart"}).status_code == 202
+    problem(client.post("/v1/jobs", json=whole), 429, "queue-full")  # and nothing of it is left
+    assert len(list(bucket.kept())) == 3
+    assert client.post(f"/v1/jobs/{job['id']}/cancel").is_success
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert client.delete(f"/v1/uploads/{upload}").status_code == 204
     assert list(bucket.kept()) == []
     bucket.close()

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.cli.running import environment
+from tests.pictures_in import picture
 from tests.until import until
 
 FILES = 256
-START = "import cli.main, api.connections as c; c.HEAD = c.Part('head', {0}, 500); c.BODY = c.Part('body', {0}, 500); "
+START = "import cli.main, api.connections as c; c.HEAD = c.Part('head', *{0}); c.BODY = c.Part('body', *{0}); "
 
 Address = tuple[str, int]
 
@@ -26,11 +27,13 @@ def settings(postgres_url: str, redis_url: str, database: Engine) -> dict[str, s
 
 
 @contextmanager
-def api(settings: dict[str, str], seconds: float = 600, files: tuple[int, int] = (FILES, FILES)) -> Iterator[Address]:
-    """The API with these limits of open files (soft and hard), and of the time for a head or a body."""
+def api(
+    settings: dict[str, str], limits: tuple[float, ...] = (600, 500), files: tuple[int, int] = (FILES, FILES)
+) -> Iterator[Address]:
+    """The API with these limits of open files (soft and hard), and for a head or a body: see `Part`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd, address = listener.fileno(), listener.getsockname()
-        start = START.format(seconds) + f"cli.main.app(['api', '--port', '{address[1]}', '--fd', '{fd}'])"
+        start = START.format(limits) + f"cli.main.app(['api', '--port', '{address[1]}', '--fd', '{fd}'])"
         process = subprocess.Popen(
             [sys.executable, "-c", start],
             env=environment(**settings),
@@ -110,7 +113,7 @@ def test_many_that_the_server_works_for(settings: dict[str, str]) -> None:
     ids=["nothing", "half a head", "half a body"],
 )
 def test_one_that_takes_too_long(settings: dict[str, str], sent: bytes, answer: bytes) -> None:
-    with api(settings, seconds=0.2) as address, open_and_send(address, sent) as connection:
+    with api(settings, limits=(0.2, 500)) as address, open_and_send(address, sent) as connection:
         received = b""
         while more := connection.recv(9999):  # until the server closes it
             received += more
@@ -119,9 +122,26 @@ def test_one_that_takes_too_long(settings: dict[str, str], sent: bytes, answer: 
         assert healthy(address)
 
 
+@pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("limits", [(0.2, 500), (0.2, 1e-9, 0.5)], ids=["by the rate", "by the whole time"])
+def test_uploads_that_are_sent_slowly(settings: dict[str, str], kind: str, limits: tuple[float, ...]) -> None:
+    """They end with the documented error, and keep nobody from sending a picture meanwhile."""
+    head = f"POST /v1/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 9999\r\n\r\n"
+    with api(settings, limits) as address, ExitStack() as opened:
+        slow = [opened.enter_context(open_and_send(address, head.encode() + b"--x\r\n")) for _ in range(10)]
+        sent = httpx.post("http://{}:{}/v1/uploads".format(*address), content=picture(), trust_env=False, timeout=None)
+        assert sent.status_code == 201
+        for connection in slow:
+            received = b""
+            while more := connection.recv(9999):
+                received += more
+            assert received.startswith(b"HTTP/1.1 408")
+            assert b"urn:underpaint:problem:too-slow" in received
+
+
 def test_a_second_request_that_takes_too_long(settings: dict[str, str]) -> None:
     whole = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with api(settings, seconds=0.2) as address, open_and_send(address, whole) as connection:
+    with api(settings, limits=(0.2, 500)) as address, open_and_send(address, whole) as connection:
         received = b""
         while not received.endswith(b"}"):
             received += connection.recv(9999)

@@ -33,6 +33,12 @@ class FolderPictures:
         self._file(PictureId(job_id, stored.sha256)).write_bytes(picture)
         return stored
 
+    async def store(self, session: AsyncSession, job_id: UUID, picture: bytes) -> StoredPicture:
+        await session.execute(share(job_id))
+        stored = StoredPicture(sha256(picture).hexdigest(), None)
+        self._file(PictureId(job_id, stored.sha256)).write_bytes(picture)
+        return stored
+
     async def get(self, session: AsyncSession, picture: PictureId) -> bytes | None:
         return self.load(picture)
 

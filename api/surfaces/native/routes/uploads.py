@@ -3,6 +3,7 @@
 import asyncio
 from http import HTTPStatus
 from typing import Annotated, Literal
+from uuid import uuid4
 
 from fastapi import APIRouter, Path, Request, Response
 
@@ -23,6 +24,7 @@ from api.problems import (
     NotAnUpload,
     PicturesGone,
     TooManyUploads,
+    TooSlow,
 )
 from api.services import Services, WithLinks, WithServices
 from api.surfaces.native import examples, schemas
@@ -63,6 +65,7 @@ BODY = {
         BodyTooLarge,
         NotAnUpload,
         TooManyUploads,
+        TooSlow,
         _201={
             "content": example(examples.UPLOAD),
             "headers": {"Location": header("The address of the picture.")},
@@ -100,12 +103,20 @@ async def store_upload(services: Services, caller: Caller, picture: inputs.Uploa
 
     Raises:
         TooManyUploads: the caller's uploads have too many bytes together.
+        PicturesUnavailable: it cannot be stored now.
     """
     most = services.settings.max_uploaded_bytes_per_key
     async with services.moving.begin() as session:
+        if await session.scalar(inputs.renew(caller.key_id, picture.sha256)):
+            return
         if (await session.scalar(inputs.stored_bytes(caller.key_id)) or 0) + len(picture.png) > most:
             raise TooManyUploads(f"Uploads may have {most} bytes together: delete some, or wait until they expire.")
-        await session.execute(inputs.upload(caller.key_id, picture))
+    upload = uuid4()
+    async with services.intake.turn(), services.moving.begin() as session:
+        stored = await services.pictures.store(session, upload, picture.png)
+        kept_as = await session.scalar(inputs.upload(caller.key_id, upload, picture, stored))
+    if kept_as != upload:
+        await asyncio.to_thread(services.pictures.delete, [PictureId(upload, picture.sha256)])
 
 
 async def _sent(request: Request) -> File:
