@@ -62,6 +62,12 @@ def test_axe_finds_no_fault_with_a_picture_to_begin_with(studio: Studio, page: P
     choose(page, picture())
     expect(page.locator(".given")).to_be_visible()
     assert faults(page) == []
+    page.get_by_role("button", name="Change only a part").click()
+    page.locator(".stage canvas").press("Space")
+    assert faults(page) == []
+    page.get_by_role("button", name="Use this mask").click()
+    expect(page.locator(".veil")).to_be_visible()
+    assert faults(page) == []
     choose(page, b"GIF89a")
     expect(page.locator("#error-image")).not_to_be_empty()
     assert faults(page) == []

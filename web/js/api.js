@@ -87,7 +87,7 @@ export const iterates = async (id, signal) => (await json(`v1/jobs/${id}/iterate
 export const picturePath = (id, image, iterate) => `v1/jobs/${id}/images/${image}/iterates/${iterate}`;
 
 /** A picture as a blob. */
-export const picture = async (path, accept) => (await request(path, { headers: { Accept: accept } })).blob();
+export const picture = async (path, accept, signal) => (await request(path, { headers: { Accept: accept }, signal })).blob();
 
 export const inputPath = (id, name) => `v1/jobs/${id}/inputs/${name}`;
 

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { announce, el, text } from "./dom.js";
 import { madeOf } from "./dropped.js";
+import { Mask } from "./mask.js";
 import { failed } from "./notices.js";
 import { Strength } from "./strength.js";
 import { sentence } from "./words.js";
@@ -16,6 +17,8 @@ export class Begin extends EventTarget {
     this.given = null; // {address, url, width, height, name}
     this.card = null;
     this.strength = new Strength();
+    this.mask = new Mask();
+    this.mask.addEventListener("change", () => this.strength.masked(this.mask.address !== null));
     this.file = el("input", { type: "file", accept: KINDS, hidden: true, onchange: () => this.chosen() });
     this.choose = el("button", {
       class: "plain",
@@ -29,18 +32,29 @@ export class Begin extends EventTarget {
     this.thumbnail = el("img", { alt: "" });
     this.name = el("p", { class: "name" });
     this.figures = el("p", { class: "hint" });
-    this.picture = el("div", { class: "given" }, this.thumbnail, el("div", { class: "words" }, this.name, this.figures));
+    this.picture = el("div", { class: "given" }, el("div", { class: "thumbnail" }, this.thumbnail, this.mask.veil), el("div", { class: "words" }, this.name, this.figures));
     this.error = el("p", { class: "error", id: "error-image", role: "alert" });
     this.buttons = el("div", { class: "buttons" }, this.choose, this.settings, this.removal);
     this.hint = el("p", { class: "hint", id: "hint-image" });
-    this.root = el("div", { class: "begin", role: "group", "aria-label": "Picture to begin with" }, this.file, this.picture, this.buttons, this.error, this.hint, this.strength.root);
+    this.root = el(
+      "div",
+      { class: "begin", role: "group", "aria-label": "Picture to begin with" },
+      this.file,
+      this.picture,
+      this.buttons,
+      this.error,
+      this.hint,
+      this.mask.buttons,
+      this.mask.error,
+      this.strength.root,
+    );
     this.render();
   }
 
   /** What of a request is about the picture. */
   get request() {
     if (!this.given || !this.isTaken) return {};
-    return { image: this.given.address, strength: this.strength.value };
+    return { image: this.given.address, ...this.mask.request, strength: this.strength.value };
   }
 
   /** Whether the selected model begins with pictures. */
@@ -50,6 +64,7 @@ export class Begin extends EventTarget {
 
   useModel(card) {
     this.card = card;
+    this.mask.useModel(card);
     this.render();
   }
 
@@ -60,45 +75,58 @@ export class Begin extends EventTarget {
   }
 
   /** Uploads a file, and begins with it. */
-  async takeFile(file) {
-    const aborter = this.clear();
-    this.sending = true;
-    this.render();
-    const made = madeOf(file).then((found) => {
-      if (aborter.signal.aborted) return;
-      this.made = found;
-      this.render();
-    });
-    try {
-      if (this.isTaken) {
-        const { id, width, height } = await api.upload(file, aborter.signal);
-        this.give({ address: id, url: URL.createObjectURL(file), width, height, name: file.name || "A pasted picture" });
-      }
-    } catch (error) {
-      if (aborter.signal.aborted) return;
-      this.refused(error, () => this.takeFile(file));
-    }
-    await made;
-    if (aborter.signal.aborted) return;
-    this.sending = false;
+  takeFile(file) {
+    const find = async (signal) => {
+      const [uploaded] = await Promise.all([this.isTaken && api.upload(file, signal), this.look(file, signal)]);
+      const { id, width, height } = uploaded;
+      return id && { address: id, url: URL.createObjectURL(file), width, height, name: file.name || "A pasted picture" };
+    };
+    return this.begin(find, () => this.takeFile(file));
+  }
+
+  /** Looks whether a file says how its picture was made. */
+  async look(file, signal) {
+    const made = await madeOf(file);
+    if (signal.aborted) return;
+    this.made = made;
     this.render();
   }
 
   /** Begins with a picture that the server has: `address` for the request, `path` to see it. */
-  async take(address, path, name) {
-    const aborter = this.clear();
-    this.sending = true;
+  take(address, path, name) {
+    const find = async (signal) => {
+      const url = URL.createObjectURL(await api.picture(path, "image/png", signal));
+      return { address, url, ...(await sizeOf(url)), name };
+    };
+    return this.begin(find, () => this.take(address, path, name));
+  }
+
+  /** Begins with the picture that `find(signal)` resolves to, in place of the one that was there. */
+  begin(find, again) {
+    const { signal } = this.clear();
+    const finding = async () => {
+      try {
+        const given = await find(signal);
+        if (given && !signal.aborted) this.give(given);
+      } catch (error) {
+        if (!signal.aborted) this.refused(error, again);
+      }
+      if (signal.aborted) return;
+      this.work = null;
+      this.render();
+    };
+    this.work = finding();
     this.render();
-    try {
-      const url = URL.createObjectURL(await api.picture(path, "image/png"));
-      const { width, height } = await sizeOf(url);
-      if (!aborter.signal.aborted) this.give({ address, url, width, height, name });
-    } catch (error) {
-      if (!aborter.signal.aborted) this.refused(error, () => this.take(address, path, name));
-    }
-    if (aborter.signal.aborted) return;
-    this.sending = false;
-    this.render();
+    return this.work;
+  }
+
+  /** Waits for what is being sent. Returns whether it was taken. */
+  async settled() {
+    const { work } = this;
+    await work;
+    const drawing = this.mask.work;
+    await drawing;
+    return !(work && this.message) && !(drawing && !this.mask.address);
   }
 
   /** Begins with an iterate of a job, without an upload. */
@@ -111,6 +139,7 @@ export class Begin extends EventTarget {
   async reuse(request, job) {
     if (!request.image) return this.remove();
     await this.take(request.image, api.inputPath(job, "image"), "The picture that it began with");
+    if (this.given && request.mask) await this.mask.restore(request.mask, api.inputPath(job, "mask"));
     if (this.given) this.strength.set(request.strength);
     else if (this.message) this.message = GONE;
     this.render();
@@ -119,6 +148,7 @@ export class Begin extends EventTarget {
   give(given) {
     this.given = given;
     this.thumbnail.src = given.url;
+    this.mask.use(given);
     announce("The next picture begins with this one.");
     this.dispatchEvent(new Event("change"));
   }
@@ -136,9 +166,10 @@ export class Begin extends EventTarget {
     const had = this.given !== null;
     this.given = this.made = null;
     this.message = "";
-    this.sending = false;
+    this.work = null;
     this.thumbnail.removeAttribute("src");
     this.strength.forget();
+    this.mask.use(null);
     if (had) this.dispatchEvent(new Event("change"));
     this.aborter = new AbortController();
     return this.aborter;
@@ -159,7 +190,7 @@ export class Begin extends EventTarget {
     text(this.name, given?.name ?? "");
     text(this.figures, given ? `${given.width} × ${given.height}` : "");
     this.choose.hidden = !isTaken;
-    text(this.choose, this.sending ? "Sending" : given ? "Another" : "Begin with a picture");
+    text(this.choose, this.work ? "Sending" : given ? "Another" : "Begin with a picture");
     this.removal.hidden = !given && !made;
     this.settings.hidden = !made;
     text(this.error, this.message || (isTaken ? "" : `${model} begins with no picture.`));

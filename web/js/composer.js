@@ -155,7 +155,7 @@ export class Composer {
 
   async send(draft) {
     if (this.sending) return;
-    for (const name of ["prompt", "image", "strength", ...this.fields.map(({ name }) => name)]) this.complain(name, "");
+    for (const name of ["prompt", "image", "mask", "strength", ...this.fields.map(({ name }) => name)]) this.complain(name, "");
     dismiss("submit");
     if (!this.prompt.value.trim()) return this.refused([{ field: "prompt", message: "Say what the picture shows." }]);
     const unreadable = this.inputs().filter(({ validity }) => validity.badInput);
@@ -163,6 +163,7 @@ export class Composer {
       return this.refused(unreadable.map(({ name }) => ({ field: name, message: "must be a number" })));
     this.busy(true);
     try {
+      if (!(await this.begin.settled())) return;
       this.onSubmitted(await api.submit(this.request(draft), unique()));
     } catch (error) {
       if (error instanceof api.Problem && error.fields.length) this.refused(error.fields, error);
