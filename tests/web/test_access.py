@@ -51,6 +51,8 @@ def test_axe_finds_no_fault(studio: Studio, page: Page) -> None:
     page.wait_for_url(lambda url: "job=" in url)
     in_state(page, "succeeded")
     page.get_by_text("All iterates as a table").click()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".before[src]")).to_be_visible()
     assert faults(page) == []
     paint(page, model="broken", steps=2, blocks="")
     in_state(page, "failed")

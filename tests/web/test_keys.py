@@ -1,5 +1,6 @@
 """The page of a server that requires a key."""
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sqlalchemy import Engine
 
 from store import keys
 from tests.api.serving import serving
-from tests.api.worker import Worker
+from tests.api.worker import Worker, png
 from tests.web.studio import Studio, in_state, sees
 
 pytestmark = pytest.mark.slow
@@ -70,7 +71,8 @@ def test_a_link_shows_a_job_to_a_guest_without_a_key(
         studio.api.headers["Authorization"] = f"Bearer {own}"
         studio.context.grant_permissions(["clipboard-read", "clipboard-write"])
         studio.forgive("status of 401")
-        job = studio.submit("pizza", steps=4)
+        image = f"data:image/png;base64,{b64encode(png()).decode()}"
+        job = studio.submit("pizza", steps=4, image=image)
         Worker(database).run(job["id"])
         page = studio.context.new_page()
         page.goto(f"{address}/#job={job['id']}")
@@ -94,6 +96,11 @@ def test_a_link_shows_a_job_to_a_guest_without_a_key(
             expect(theirs.get_by_role("button", name="Delete")).to_have_count(0)
             expect(theirs.get_by_label("What should it show?")).to_be_hidden()
             expect(theirs.locator("#key-form")).to_be_hidden()  # nobody is asked for a key
+            # A link does not open what the job began with: that may be private.
+            theirs.get_by_role("button", name="Compare").click()
+            slider = theirs.get_by_label("How much is seen of the picture before")
+            expect(slider).to_have_attribute("aria-valuetext", "50 % Iterate 0, 50 % Final")
+            expect(theirs.get_by_role("group", name="Compare with")).to_be_hidden()
             page.get_by_role("button", name="Stop sharing").click()
             expect(page.locator(".notice")).to_have_text("The link opens nothing any more.")
             theirs.reload()

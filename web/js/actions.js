@@ -1,6 +1,7 @@
 // The buttons for the shown job: what its state allows.
 
 import { guest } from "./api.js";
+import { befores } from "./compare.js";
 import { el } from "./dom.js";
 import { METHODS } from "./methods.js";
 
@@ -21,12 +22,14 @@ export function showActions(root, work, handlers) {
   if (hadFocus) (root.querySelector(`[data-action="${focused}"]:not([disabled])`) ?? root.querySelector("button:not([disabled])"))?.focus();
 }
 
-function* available({ job, pinned, strips }) {
+function* available(work) {
+  const { job, pinned, strips } = work;
   const stopping = job.cancel_requested || job.accept_requested;
   const any = [...strips.values()].some((strip) => strip.length > 0);
   if (guest()) {
     if (pinned !== null) yield { name: "follow", label: "Back to the newest" };
     if (any) yield { name: "download", label: "Download" };
+    yield* comparison(work);
     return;
   }
   if (job.state === "running" && any)
@@ -54,9 +57,14 @@ function* available({ job, pinned, strips }) {
     yield { name: "again", label: "Try again", kind: "primary", hint: "Send the same request once more" };
   if (any) yield { name: "begin", label: "Use as input", hint: "Begin the next picture with this one" };
   if (any) yield { name: "download", label: "Download" };
+  yield* comparison(work);
   yield { name: "reuse", label: "Reuse settings", kind: "quiet", hint: "Fill the form with this request and its seed" };
   yield { name: "share", label: "Share", kind: "quiet", hint: "Copy a link that shows this picture to everybody who has it" };
   if (!["queued", "running"].includes(job.state)) yield { name: "remove", label: "Delete", kind: "quiet" };
+}
+
+function* comparison(work) {
+  if (befores(work).length) yield { name: "compare", label: work.before ? "Stop comparing" : "Compare", kind: "quiet", hint: "With what it began with, or with its first iterate" };
 }
 
 /** Whether an image of the job can go on. Some methods leave nothing to continue from once they have converged. */

@@ -1,6 +1,7 @@
 // The selected picture, with its iterates as a filmstrip and the actions on its job.
 
 import { showActions } from "./actions.js";
+import { Compare } from "./compare.js";
 import { attribute, byId, el, text } from "./dom.js";
 import { picture } from "./pictures.js";
 import { percent, plural, residual, status } from "./words.js";
@@ -14,7 +15,8 @@ export class Easel {
     this.canvas = el("div", { class: "canvas" }, ...this.layers);
     this.frame = el("figure", { class: "frame" }, this.canvas);
     this.blank = el("p", { class: "blank" }, el("strong"), " ");
-    this.canvas.append(this.blank);
+    this.compare = new Compare();
+    this.canvas.append(this.blank, this.compare.root);
     this.bar = el("progress", { class: "bar", max: 1, value: 0, "aria-label": "Rounds of those expected", hidden: true });
     this.title = byId("picture-title");
     this.state = el("p", { class: "state" });
@@ -25,6 +27,7 @@ export class Easel {
     this.film.addEventListener("keydown", (event) => this.moveByKey(event));
     root.append(
       this.frame,
+      this.compare.kinds,
       this.bar,
       this.images,
       this.film,
@@ -48,6 +51,7 @@ export class Easel {
     const { work } = this;
     const job = work?.job;
     this.title.classList.toggle("hidden", !job && !work?.missing);
+    this.compare.render(job ? work : null);
     this.root.dataset.state = work?.missing ? "missing" : (job?.state ?? "empty");
     if (!job) {
       text(this.title, work?.missing ? "There is no such picture" : "Picture");

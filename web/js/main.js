@@ -1,6 +1,7 @@
 // Connects the parts of the page. The fragment of its address names the job that is shown.
 
 import * as api from "./api.js";
+import { befores } from "./compare.js";
 import { Composer, unique } from "./composer.js";
 import { connection, isReachable } from "./connection.js";
 import { announce, byId, el } from "./dom.js";
@@ -36,6 +37,7 @@ const handlers = {
   follow: (work) => work.look(work.image, null),
   again: ({ job }) => api.submit(job.request, unique()).then(submitted, (error) => failed("move", error)),
   reuse: ({ job }) => composer.reuse(job.request, job.id),
+  compare: (work) => work.compareWith(work.before ? null : befores(work)[0]),
   begin: ({ job, image, shown }) => composer.beginWith(job, image, shown.iterate),
   download: (work) => {
     const { shown } = work;

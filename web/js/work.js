@@ -9,6 +9,7 @@ export class Work extends EventTarget {
     this.job = null;
     this.image = 0; // the selected image
     this.pinned = null; // the number of the selected iterate; null for the newest
+    this.before = null; // what it is compared with, see compare.js
     this.strips = new Map(); // image -> its iterates, by number
     this.missing = null; // why there is no such job
   }
@@ -55,6 +56,11 @@ export class Work extends EventTarget {
   look(image, iterate) {
     this.image = image;
     this.pinned = iterate;
+    this.changed();
+  }
+
+  compareWith(before) {
+    this.before = before;
     this.changed();
   }
 
