@@ -55,7 +55,7 @@ def others(worker: Worker) -> Others:
 
 def route(worker: Worker, session: Session, there: Others) -> tuple[Models, set[str]]:
     """Which jobs the worker claims, and the models of those that it leaves to other workers that are free."""
-    busy = dict(session.execute(queue_order.busy_workers())) if there.models else {}
+    busy = dict(session.execute(queue_order.busy_workers()).all()) if there.models else {}
     free = [name for name in there.models if busy.get(name, 0) < there.concurrency[name]]
     mine = set(worker.catalog)
     holds = {model for model, state in _states({"states": worker.engines.states()}) if state in HELD}
