@@ -64,6 +64,9 @@ def test_axe_finds_no_fault_with_a_picture_to_begin_with(studio: Studio, page: P
     choose(page, picture())
     expect(page.locator(".given")).to_be_visible()
     assert faults(page) == []
+    page.get_by_role("button", name="Extend it").click()
+    assert faults(page) == []
+    page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Change only a part").click()
     page.locator(".stage canvas").press("Space")
     assert faults(page) == []

@@ -173,3 +173,55 @@ def test_a_canceled_mask_changes_nothing(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator(".veil")).to_be_hidden()
     expect(page.get_by_role("button", name="Change only a part")).to_be_focused()
+
+
+def test_a_picture_is_extended_beyond_its_borders(studio: Studio, page: Page) -> None:
+    sent: list[str] = []
+    page.on("response", lambda answer: sent.append(answer.json()["id"]) if answer.url.endswith("/uploads") else None)
+    choose(page, picture(SIDE, SIDE))
+    page.get_by_role("button", name="Extend it").click()
+    dialog = page.get_by_role("dialog", name="Extend the picture")
+    for side, value in {"Left": "50", "Top": "0", "Right": "0", "Bottom": "0"}.items():
+        dialog.get_by_label(side).fill(value)
+    expect(dialog.get_by_role("img")).to_have_accessible_name("The picture on a canvas of 96 by 96 pixels")
+    dialog.get_by_role("button", name="Extend it").click()
+    expect(page.locator(".veil")).to_be_visible()
+    expect(page.locator(".given")).to_contain_text("96 × 96")
+    expect(page.get_by_role("button", name="Extend it")).to_be_hidden()
+    paint(page, steps=4)
+    in_state(page, "succeeded")
+    job = studio.job(page)
+    image, mask = (studio.api.get(f"/v1/jobs/{job['id']}/inputs/{name}").content for name in ("image", "mask"))
+    # The model makes squares: half of the height is added, too, as much above as below.
+    with Image.open(io.BytesIO(image)) as larger, Image.open(io.BytesIO(picture(SIDE, SIDE))) as before:
+        assert larger.size == (96, 96)
+        assert np.array_equal(np.asarray(larger.convert("RGB"))[16:80, 32:], np.asarray(before))
+        assert larger.getpixel((4, 4)) == before.getpixel((0, 0))
+    kept = np.zeros((96, 96), bool)
+    kept[17:79, 33:] = True  # a pixel of it is made anew where there is a border
+    assert np.array_equal(where(mask), ~kept)
+    # The mask can be changed further.
+    page.get_by_role("button", name="Change the part").click()
+    page.get_by_role("button", name="Invert").click()
+    assert np.array_equal(used(studio, page), kept)
+
+
+EXTENDED = """async ([width, height]) => {
+  const { extended } = await import("/js/outpaint.js");
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const image = new Image();
+  image.src = URL.createObjectURL(await new Promise((resolve) => canvas.toBlob(resolve)));
+  await image.decode();
+  const { picture, mask } = extended(image, { left: 0.5, top: 0, right: 0.25, bottom: 1 }, false, "#000");
+  const { data } = mask.getContext("2d").getImageData(0, 0, mask.width, mask.height);
+  const isNew = (x, y) => data[4 * (y * mask.width + x) + 3] === 255;
+  const [x, y] = [Math.round(picture.width / 2), Math.round(picture.height / 4)];
+  return [picture.width, picture.height, isNew(x, y), isNew(4, y), isNew(x, 3 * y)];
+}"""
+
+
+def test_an_extended_picture_has_any_shape_and_no_more_pixels_than_models_make(page: Page) -> None:
+    assert page.evaluate(EXTENDED, [80, 40]) == [140, 80, False, True, True]
+    width, height, *_ = page.evaluate(EXTENDED, [4000, 2000])
+    assert width / height == pytest.approx(140 / 80, rel=0.01)
+    assert width * height == pytest.approx(4e6, rel=0.01)

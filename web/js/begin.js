@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { announce, el, text } from "./dom.js";
 import { madeOf } from "./dropped.js";
 import { Mask } from "./mask.js";
+import { OutpaintEditor } from "./outpaint-editor.js";
 import { failed } from "./notices.js";
 import { Strength } from "./strength.js";
 import { sentence } from "./words.js";
@@ -17,7 +18,7 @@ export class Begin extends EventTarget {
     this.given = null; // {address, url, width, height, name}
     this.card = null;
     this.strength = new Strength();
-    this.mask = new Mask();
+    this.mask = new Mask(el("button", { class: "quiet", type: "button", onclick: () => this.extend() }, "Extend it"));
     this.mask.addEventListener("change", () => this.strength.masked(this.mask.address !== null));
     this.file = el("input", { type: "file", accept: KINDS, hidden: true, onchange: () => this.chosen() });
     this.choose = el("button", {
@@ -143,6 +144,19 @@ export class Begin extends EventTarget {
     if (this.given) this.strength.set(request.strength);
     else if (this.message) this.message = GONE;
     this.render();
+  }
+
+  /** Puts the picture on a larger canvas, with a mask for what is new on it. */
+  extend() {
+    const { given } = this;
+    const square = this.card.limits.min_size === this.card.limits.max_size;
+    this.outpainting ??= new OutpaintEditor();
+    this.outpainting.open(given, square, async (picture, mask) => {
+      const blob = await new Promise((resolve) => picture.toBlob(resolve, "image/png"));
+      const file = new File([blob], `${given.name}, extended`, { type: "image/png" });
+      await this.takeFile(file);
+      if (this.given) this.mask.take([{ kind: "mask", image: mask }]);
+    });
   }
 
   give(given) {

@@ -8,14 +8,16 @@ import { png, stepOf } from "./strokes.js";
 import { sentence } from "./words.js";
 
 export class Mask extends EventTarget {
-  constructor() {
+  /** `more`: another button, for a picture without a mask. */
+  constructor(more) {
     super(); // "change": there is another mask, or none
+    this.more = more;
     this.given = null; // the picture that it is for
     this.taken = true; // by the model
     this.veil = el("div", { class: "veil", hidden: true });
     this.draw = el("button", { class: "plain", id: "field-mask", type: "button", "aria-describedby": "error-mask", onclick: () => this.edit() });
     this.removal = el("button", { class: "quiet", type: "button", onclick: () => this.remove() }, "All of it");
-    this.buttons = el("div", { class: "buttons" }, this.draw, this.removal);
+    this.buttons = el("div", { class: "buttons" }, this.draw, more, this.removal);
     this.error = el("p", { class: "error", id: "error-mask", role: "alert" });
     this.use(null);
   }
@@ -99,6 +101,7 @@ export class Mask extends EventTarget {
     this.buttons.hidden = this.error.hidden = !this.given || !this.taken;
     this.veil.hidden = !this.address || !this.taken;
     this.removal.hidden = !this.address;
+    this.more.hidden = Boolean(this.address);
     text(this.draw, this.address ? "Change the part" : "Change only a part");
   }
 }
