@@ -36,6 +36,7 @@ TEXT = f"""# Pipelines that take pictures
 
 Written by `python -m benchmarks.pictures`, with diffusers {diffusers.__version__}, in float32 on a CPU.
 
+[Begin with a picture](editing.md) shows how they are used, on the page and elsewhere. These are
 diffusers' image-to-image and inpainting pipelines, of the text-to-image pipelines in [the other table](pipelines.md)
 and of models that are made for inpainting. Each is a tiny, randomly initialised one; the last rows are the shipped
 model. Errors are relative (RMS of the difference over RMS, of the final sample in latent space), with {STEPS} steps,
