@@ -8,7 +8,7 @@ TOOLS := $(VENV)/.installed-tools
 MUTATION := $(VENV)/.installed-mutation
 
 .DEFAULT_GOAL := help
-.PHONY: help port up test mutants bench docs release check format-check format lint types imports constraints clean
+.PHONY: help port up test test-all mutants bench docs release check format-check format lint types imports constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,10 @@ port:
 # than four would mostly start servers.
 PROCESSES = $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
 
-test: check ## Run every check and every test
+test: check ## Run every check, and every test but the slow ones
+	$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal -m 'not slow'
+
+test-all: check ## Run every check and every test (twice as long)
 	$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
 
 mutants: $(MUTATION) ## Change the code at random and see whether a test fails (hours; `make mutants PACKAGES='api store'`)

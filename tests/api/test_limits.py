@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 import redis
 from sqlalchemy import Engine
 
@@ -33,6 +34,7 @@ def test_a_key_that_asks_too_often_waits(holder: Holder) -> None:
     assert holder("other").get("/v1/models").headers["ratelimit-policy"] == '"requests";q=1200;w=60'
 
 
+@pytest.mark.slow
 def test_all_processes_count_together(
     holder: Holder, make_key: Callable[..., str], postgres_url: str, redis_url: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tasks import bench
 from tests.api.serving import environment
 
 
+@pytest.mark.slow
 def test_it_measures_every_method_and_saves_the_figures(tmp_path: Path):
     file = tmp_path / "figures.json"
     command = [sys.executable, "-m", "cli", "bench", "--steps", "4", "--pairs", "1", "-o", str(file)]

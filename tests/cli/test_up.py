@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.cli.running import Running, Up, processes_of, run
 from tests.until import until
@@ -57,6 +58,7 @@ def test_a_second_one_on_the_same_data_is_refused(running: Running) -> None:
     assert f"process {running.up.process.pid}, at {running.url}" in error
 
 
+@pytest.mark.slow
 def test_after_a_kill_it_starts_again_with_its_data(folder: Path) -> None:
     with Up(folder) as up:
         url = up.ready()

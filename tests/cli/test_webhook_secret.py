@@ -14,6 +14,7 @@ def ask(postgres_url: str, database: Engine):
     return partial(run, UNDERPAINT_DATABASE_URL=postgres_url)
 
 
+@pytest.mark.slow
 def test_the_servers_and_that_of_a_key(ask) -> None:
     first = ask("webhook-secret").stdout.strip()
     assert len(key_of(first)) == 32

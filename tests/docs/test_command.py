@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.running import Running, environment
 from tests.until import until
 from underpaint import Underpaint
@@ -34,6 +36,7 @@ def ran(command: str, settings: dict[str, str], folder: Path) -> str:
     return tries[-1].stdout
 
 
+@pytest.mark.slow
 def test_what_is_shown(running: Running, tmp_path: Path) -> None:
     names = {"UNDERPAINT_SERVER": running.url, "UNDERPAINT_DATA_DIR": str(running.folder)}
     settings = environment(**names, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")

@@ -103,6 +103,7 @@ def train(*arguments: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_trains_anew(tmp_path: Path, data: tuple[Path, Path]) -> None:
     out = tmp_path / "new"
     printed = train(*data, out, "--autoencoder", "1", "--denoiser", "2")
@@ -113,6 +114,7 @@ def test_trains_anew(tmp_path: Path, data: tuple[Path, Path]) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.suffix in (".new", ".old")] == []
 
 
+@pytest.mark.slow
 def test_goes_on_from_the_shipped_weights(tmp_path: Path, data: tuple[Path, Path], shipped: Any) -> None:
     """The decoder's stage moves the decoder, and nothing that the latents' meaning hangs on."""
     out = tmp_path / "more"

@@ -81,6 +81,7 @@ def test_images_are_those_of_one_process(replicas, studio, make):
     assert same(draw(replicas, make, prompts), draw(studio, make, prompts))
 
 
+@pytest.mark.slow
 def test_the_shipped_model(diary, studio):
     prompts = ["emoji red heart", "emoji pizza"]
     # It is loaded when it is first asked for, which takes longer than the other tests let an answer take.
@@ -194,6 +195,7 @@ def test_the_reply_of_an_interrupted_call_is_not_taken_for_the_next_one(replicas
     assert torch.equal(replicas.noise(7, SIZE, SIZE), studio.noise(7, SIZE, SIZE))
 
 
+@pytest.mark.slow
 def test_the_outputs_of_an_interrupted_round_are_not_taken_for_the_next_ones(replicas, diary):
     replica = Replica(partial(Studio, diary.path), 1, Limits(start=PATIENCE, answer=PATIENCE))
     replica.ready.result(PATIENCE)
@@ -206,6 +208,7 @@ def test_the_outputs_of_an_interrupted_round_are_not_taken_for_the_next_ones(rep
     replica.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "why"),
     [("die", "its process ended"), ("hang", "no answer in time"), ("memory", "OutOfMemoryError: out of memory")],

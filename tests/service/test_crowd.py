@@ -76,6 +76,7 @@ def waiting(api: Api) -> int:
     return sum(int(count) for count in re.findall(r"^underpaint_waiting_clients{.*} (\d+)", text, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_a_crowd_costs_no_connections(alone: Api, broker: Broker, database: Engine) -> None:
     worker = Worker(database)
     with alone.client() as client:

@@ -154,6 +154,7 @@ def test_the_client_and_the_command_send_pictures(api: Api, plain: httpx.Client,
     assert (again["prompt"], again["strength"], again["mask"]) == ("blue heart", 0.8, None)
 
 
+@pytest.mark.slow
 def test_an_edit_goes_on_when_its_worker_is_killed(
     api: Api, fleet: Fleet, jobs: Jobs, plain: httpx.Client, pool: ThreadPoolExecutor
 ) -> None:

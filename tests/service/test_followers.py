@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -84,6 +85,7 @@ def test_nobody_sees_the_stale_after_the_new(api: Api, database: Engine, pool: T
     assert all(one != other for one, other in pairwise(held.result()))
 
 
+@pytest.mark.slow
 def test_the_stream_goes_on_after_a_restart_of_the_api(api: Api, database: Engine, pool: ThreadPoolExecutor) -> None:
     job = api.submit(**LONG)
     followers = [api.follow(job) for _ in range(2)]

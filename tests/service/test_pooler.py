@@ -82,6 +82,7 @@ def pooler(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_jobs_run_behind_a_pooler(
     pooler: str, database: Engine, jobs: Jobs, broker: Broker, settings: dict[str, str], tmp_path: Path
 ) -> None:

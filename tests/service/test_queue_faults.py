@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 import redis
 from sqlalchemy import Engine
 
@@ -38,6 +39,7 @@ def test_killed_after_the_commit_and_before_the_message(
     Story(api, pool, again.json()["id"]).check(jobs, undisturbed, attempts=1, crashes=0)
 
 
+@pytest.mark.slow
 def test_messages_that_come_often_and_in_any_order(
     api: Api, fleet: Fleet, jobs: Jobs, broker: Broker, pool: ThreadPoolExecutor
 ) -> None:

@@ -97,6 +97,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     made.kill()
 
 
+@pytest.mark.slow
 def test_a_job_runs_with_it(guarded: Guarded, postgres_url: str, database: Engine, tmp_path: Path) -> None:
     settings = {"UNDERPAINT_DATABASE_URL": postgres_url, "UNDERPAINT_REDIS_URL": guarded.url}
     fleet, api = Fleet(tmp_path, guarded, settings), Api(tmp_path, {**os.environ, **settings})

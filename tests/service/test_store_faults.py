@@ -92,6 +92,7 @@ def filled(disk: Path) -> Iterator[None]:
         path.unlink()
 
 
+@pytest.mark.slow
 def test_the_disk_is_full_for_a_while(
     on_a_small_disk: tuple[Engine, Api],
     small_disk: Path,

@@ -42,6 +42,7 @@ def two(api: Api, fleet: Fleet) -> Fleet:
     return fleet
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_iterate(
     api: Api, two: Fleet, jobs: Jobs, database: Engine, undisturbed: Undisturbed, pool: ThreadPoolExecutor
 ) -> None:
@@ -54,6 +55,7 @@ def test_killed_before_the_first_iterate(
     story.check(jobs, undisturbed, attempts=2, crashes=1)
 
 
+@pytest.mark.slow
 def test_killed_while_an_iterate_is_saved(
     api: Api, two: Fleet, jobs: Jobs, database: Engine, undisturbed: Undisturbed, pool: ThreadPoolExecutor
 ) -> None:
@@ -73,6 +75,7 @@ def test_killed_after_an_iterate_is_saved(
     story.check(jobs, undisturbed, attempts=2, crashes=0)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped(
     api: Api, two: Fleet, jobs: Jobs, undisturbed: Undisturbed, pool: ThreadPoolExecutor
 ) -> None:
@@ -84,6 +87,7 @@ def test_a_worker_that_is_stopped(
     story.check(jobs, undisturbed, attempts=2, crashes=0)
 
 
+@pytest.mark.slow
 def test_frozen_in_the_middle_of_a_save_for_longer_than_its_lease(
     api: Api, two: Fleet, jobs: Jobs, database: Engine, undisturbed: Undisturbed, pool: ThreadPoolExecutor
 ) -> None:

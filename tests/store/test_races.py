@@ -287,6 +287,7 @@ def test_save_waits_for_a_rescue_under_way_and_then_writes_nothing(database: Eng
     assert_told_once(driver, job_id)
 
 
+@pytest.mark.slow
 def test_storm_of_moves_and_saves(database: Engine, driver: Driver):
     """Six threads do to three jobs whatever comes to their minds; every job's story stays whole."""
     jobs = [driver.submit() for _ in range(3)]

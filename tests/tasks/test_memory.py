@@ -200,6 +200,7 @@ def expected(catalog: Catalog, model: str, scales: dict[str, float], seed: int) 
     return loaded.decode(last.sample[None])[0].numpy().astype(np.int16)
 
 
+@pytest.mark.slow
 def test_two_models_and_three_loras_are_used_in_turn_by_four_clients(
     jobs: Jobs, here: Process, crowded: Catalog, memory: Memory
 ) -> None:

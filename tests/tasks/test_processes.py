@@ -47,6 +47,7 @@ def fleet(postgres_url: str, broker: Broker, tmp_path_factory: pytest.TempPathFa
     assert set(made.stop()) == {0}, made.logs()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_sent_three_times_runs_once(jobs: Jobs, fleet: Fleet) -> None:
     fleet.have(2)
     job_id = jobs.submit(steps=12)
@@ -169,6 +170,7 @@ def test_a_job_whose_workers_keep_dying_fails(jobs: Jobs, fleet: Fleet) -> None:
     assert jobs.get(job_id).seq == job.seq
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_workers_takes_no_other_with_it(jobs: Jobs, fleet: Fleet, broker: Broker) -> None:
     fleet.have(1)
     poison, innocent = jobs.submit(**FRUITLESS), jobs.submit(**LONG)

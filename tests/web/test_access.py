@@ -7,8 +7,6 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from tests.pictures_in import picture
 from tests.web.studio import LONG, SHORT, Studio, choose, in_state, paint, sees, set_up
 
-pytestmark = pytest.mark.slow
-
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 
@@ -94,6 +92,7 @@ def test_the_theme_can_be_chosen_and_stays(studio: Studio, page: Page) -> None:
     assert paper() == dark
 
 
+@pytest.mark.slow
 def test_without_a_mouse(studio: Studio, page: Page) -> None:
     def tab_to(name: str) -> None:
         for _ in range(60):
@@ -141,6 +140,7 @@ def test_what_happens_is_announced(page: Page) -> None:
     assert page.locator(".layer.on").get_attribute("alt") == "red heart: the finished picture"
 
 
+@pytest.mark.slow
 def test_on_a_phone(browser: Browser, server: str) -> None:
     with Studio.opened(browser, server, viewport=PHONE, has_touch=True, is_mobile=True) as studio:
         page = studio.open()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -16,8 +15,6 @@ from contract.fields import STRENGTH
 from tests.pictures_in import picture
 from tests.until import until
 from tests.web.studio import SHORT, Studio, choose, in_state, paint, sees, set_up
-
-pytestmark = pytest.mark.slow
 
 # Gives a file to the page as an event of this class.
 GIVE = """([kind, name, base64]) => {

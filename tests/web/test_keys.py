@@ -4,7 +4,6 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import Engine
 
@@ -12,8 +11,6 @@ from store import keys
 from tests.api.serving import serving
 from tests.api.worker import Worker, png
 from tests.web.studio import Studio, in_state, sees
-
-pytestmark = pytest.mark.slow
 
 
 def made(database: Engine, name: str, **limits: int) -> str:

@@ -13,8 +13,6 @@ from contract.fields import STRENGTH, STRENGTH_OF_MASK
 from tests.pictures_in import picture
 from tests.web.studio import Studio, choose, in_state, paint
 
-pytestmark = pytest.mark.slow
-
 SIDE = 64
 
 

@@ -17,8 +17,6 @@ from tests.api.serving import serving
 from tests.api.worker import Worker, png
 from tests.web.studio import LONG, SHORT, Studio, film, in_state, paint, sees, set_up
 
-pytestmark = pytest.mark.slow
-
 
 def test_previews_replace_each_other(studio: Studio, page: Page) -> None:
     paint(page, **SHORT)
@@ -44,6 +42,7 @@ def test_previews_replace_each_other(studio: Studio, page: Page) -> None:
     expect(page.locator(".numbers dd").last).to_have_text("0 %")
 
 
+@pytest.mark.slow
 def test_every_preview_is_displayed_in_turn(
     browser: Browser, postgres_url: str, redis_url: str, database: Engine, tmp_path: Path
 ) -> None:
@@ -124,6 +123,7 @@ def test_the_filmstrip_goes_back_to_an_earlier_iterate(page: Page) -> None:
     expect(page.get_by_role("button", name="Back to the newest")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_keep_this_one(studio: Studio, page: Page) -> None:
     paint(page, **LONG)
     sees(page, 1)
@@ -163,6 +163,7 @@ def test_refine_a_draft(studio: Studio, page: Page) -> None:
     assert film(page)[:3] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_reload_in_mid_job(studio: Studio, page: Page) -> None:
     paint(page, **LONG)
     sees(page, 1)
@@ -175,6 +176,7 @@ def test_reload_in_mid_job(studio: Studio, page: Page) -> None:
     assert film(page) == list(range(studio.job(page)["images"][0]["iterate"] + 1))
 
 
+@pytest.mark.slow
 def test_two_tabs(studio: Studio, page: Page) -> None:
     paint(page, **LONG)
     sees(page, 0)
@@ -185,6 +187,7 @@ def test_two_tabs(studio: Studio, page: Page) -> None:
     in_state(other, "canceled")
 
 
+@pytest.mark.slow
 def test_offline_and_back(studio: Studio, page: Page) -> None:
     studio.forgive("net::ERR_INTERNET_DISCONNECTED", "net::ERR_NETWORK_CHANGED")
     paint(page, **LONG)
@@ -201,6 +204,7 @@ def test_offline_and_back(studio: Studio, page: Page) -> None:
     in_state(page, "canceled")
 
 
+@pytest.mark.slow
 def test_a_stream_that_a_proxy_holds_back(studio: Studio, page: Page) -> None:
     held: list[Route] = []
     page.route("**/events", lambda route: held.append(route))
@@ -222,6 +226,7 @@ def test_a_failed_job(studio: Studio, page: Page) -> None:
     expect(page.locator("#intro")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_queued_job_has_a_place(studio: Studio, page: Page) -> None:
     ahead = [studio.submit(**LONG) for _ in range(2)]
     for job in ahead:
