@@ -33,7 +33,10 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
 def catalog(folder: Path) -> Path:
-    """A catalogue with the shipped model and a copy of it that has a NaN weight, so that its jobs fail."""
+    """A catalogue with the shipped model and a copy of it that has a NaN weight, so that its jobs fail.
+
+    The copy makes pictures of several sizes.
+    """
     shipped = SHIPPED_CATALOG.parent / "emoji"
     (folder / "emoji").symlink_to(shipped)
     shutil.copytree(shipped, folder / "broken")
@@ -43,6 +46,7 @@ def catalog(folder: Path) -> Path:
     save_file(weights, folder / "broken" / WEIGHTS)
     text = SHIPPED_CATALOG.read_text()
     broken = text[text.index("[[models]]") :].replace('"emoji"', '"broken"').replace('"Emoji"', '"Broken"')
+    broken = broken.replace("max_size = 64", "max_size = 256")
     (folder / "catalog.toml").write_text(f"{text}\n{broken}")
     return folder / "catalog.toml"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from contract.fields import STRENGTH
 from tests.pictures_in import picture
@@ -197,3 +197,52 @@ def test_the_settings_of_a_picture_are_taken_instead(studio: Studio, page: Page)
     give(page, "drop", made.content)
     settings.click()
     expect(page.locator("#error-image")).to_have_text("The picture that it began with is not here: give it again.")
+
+
+def test_a_job_waits_for_its_picture(studio: Studio, page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/v1/uploads", lambda route: held.append(route))
+    choose(page, picture())
+    set_up(page, steps=4)
+    page.get_by_label("What should it show?").fill("pizza")
+    page.get_by_role("button", name="Paint").click()
+    expect(page.locator("#composer")).to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("button", name="Sending").first).to_be_visible()
+    held.pop().continue_()
+    page.wait_for_url(lambda url: "job=" in url)
+    in_state(page, "succeeded")
+    assert np.array_equal(input_of(studio, studio.job(page)), pixels(picture()))
+    # And is not sent without it.
+    jobs = studio.api.get("/v1/jobs").json()["jobs"]
+    page.route("**/v1/uploads", lambda route: held.append(route))
+    studio.forgive("status of 422")
+    choose(page, b"GIF89a")
+    page.get_by_role("button", name="Paint").click()
+    expect(page.locator("#composer")).to_have_attribute("aria-busy", "true")
+    held.pop().continue_()
+    expect(page.locator("#error-image")).to_contain_text("GIF")
+    expect(page.locator("#composer")).not_to_have_attribute("aria-busy", "true")
+    assert studio.api.get("/v1/jobs").json()["jobs"][0]["id"] == jobs[0]["id"]
+
+
+def test_a_job_has_the_shape_of_its_picture_unless_another_is_asked_for(studio: Studio, page: Page) -> None:
+    set_up(page, model="broken")
+    width = page.locator("#field-width")
+    expect(width).to_have_value("64")
+    choose(page, picture(128, 64))
+    expect(width).to_have_value("")
+    expect(width).to_have_attribute("placeholder", "as the picture")
+    paint(page, steps=4)
+    in_state(page, "failed")  # the model has a NaN weight
+    first = studio.job(page)
+    assert (first["request"]["width"], first["request"]["height"]) == (128, 64)
+    paint(page, steps=4, width=96, height=96)
+    page.wait_for_url(lambda url: first["id"] not in url)
+    second = studio.job(page)["request"]
+    assert (second["width"], second["height"]) == (96, 96)
+    page.reload()
+    set_up(page, model="broken")
+    choose(page, picture(128, 64))
+    expect(width).to_have_value("")
+    page.get_by_role("button", name="Remove").click()
+    expect(width).to_have_value("64")

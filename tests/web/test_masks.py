@@ -162,6 +162,23 @@ def test_a_mask_is_drawn_by_touch(browser: Browser, server: str) -> None:
         mask = used(studio, page)
         assert mask[14:50, 32].all()
         assert not mask[:, [4, 60]].any()
+        # The picture is edited, compared, and edited again from the result.
+        paint(page, steps=4)
+        in_state(page, "succeeded")
+        first = studio.job(page)
+        page.get_by_role("button", name="Compare").tap()
+        box = page.locator(".pair-of").bounding_box()
+        assert box is not None
+        page.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
+        expect(page.get_by_label("How much is seen of the picture before")).to_have_value("75")
+        page.get_by_role("button", name="Use as input", exact=True).tap()
+        expect(page.locator(".given")).to_contain_text("red heart")
+        expect(page.locator(".veil")).to_be_hidden()
+        paint(page, prompt="pizza", steps=4)
+        page.wait_for_url(lambda url: first["id"] not in url)
+        in_state(page, "succeeded")
+        assert studio.job(page)["request"]["mask"] is None
+        assert studio.job(page)["request"]["image"] not in (None, first["request"]["image"])
 
 
 def test_a_canceled_mask_changes_nothing(page: Page) -> None:
