@@ -214,7 +214,7 @@ export class Begin extends EventTarget {
 }
 
 const GONE = "The picture that it began with is not here: give it again.";
-const OFFER = "Or drop or paste one, or take one from the gallery.";
+const OFFER = "Or drop or paste one, or take one from the gallery. One that was made here can give its settings instead.";
 const MADE = "This picture says how it was made: instead of beginning with it, you can take its settings into the form.";
 
 async function sizeOf(url) {
