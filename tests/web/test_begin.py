@@ -236,7 +236,10 @@ def test_a_job_has_the_shape_of_its_picture_unless_another_is_asked_for(studio: 
     in_state(page, "failed")  # the model has a NaN weight
     first = studio.job(page)
     assert (first["request"]["width"], first["request"]["height"]) == (128, 64)
-    paint(page, steps=4, width=96, height=96)
+    set_up(page, width=96, height=96)
+    choose(page, picture(64, 128))
+    expect(page.locator(".given")).to_contain_text("64 × 128")
+    paint(page, steps=4)
     page.wait_for_url(lambda url: first["id"] not in url)
     second = studio.job(page)["request"]
     assert (second["width"], second["height"]) == (96, 96)
