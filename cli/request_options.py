@@ -41,6 +41,7 @@ class RequestCommand(TyperCommand):
         ctx.obj = {option.name: ctx.params.pop(option.name) for option in self.options}
         if "loras" in ctx.obj:
             ctx.obj["loras"] = [_lora(each) for each in ctx.obj["loras"] or ()] or None
+            ctx.obj["references"] = ctx.obj["references"] or None
         return super().invoke(ctx)
 
 
@@ -88,7 +89,7 @@ def _options(rows: "Sequence[RequestFieldInfo]") -> list[Any]:
 def _annotation(row: "RequestFieldInfo") -> Any:
     # The server checks the values: it knows the limits of the model, and reports all errors at once.
     kind: dict[str, Any] = {"metavar": f"<{row.about.unit}>"} if row.about.unit else {}
-    if row.item is not None:
+    if row.type == "array":
         option = typer.Option(f"--{row.name.removesuffix('s')}", help=row.about.help, rich_help_panel=PANEL)
         return Annotated[list[str] | None, option]
     if row.choices:

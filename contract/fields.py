@@ -3,6 +3,7 @@
 ``Request`` lists the same fields for callers in Python; a test holds them together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self, TypedDict
@@ -45,6 +46,9 @@ FROM_PICTURES = (
     "ZImagePipeline",
 )
 FILLING = ("FluxFillPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
+MOST_REFERENCES = 10
+# And those that look at pictures while they make another one, with the most that they look at.
+LOOKING = {"Flux2KleinPipeline": MOST_REFERENCES, "Flux2Pipeline": MOST_REFERENCES, "FluxKontextPipeline": 1}
 # What is kept of a picture if the request does not say.
 STRENGTH, STRENGTH_OF_MASK = 0.6, 1.0
 
@@ -261,6 +265,17 @@ class Generation(BaseModel):
             kinds=(*FROM_PICTURES, *FILLING),
         ),
     ] = None
+    references: Annotated[
+        list[Text],
+        Field(max_length=MOST_REFERENCES),
+        RequestField(
+            help="A picture to look at: a file, or the id of an upload. May be given several times.",
+            description="Pictures that the model looks at while it paints another one, as the prompt says: what to "
+            "edit, to combine, or to take a style or a person from. Each is given as `image` is, in any size and "
+            "order; by default the job has the shape of the first.",
+            kinds=tuple(LOOKING),
+        ),
+    ] = []
     seed: Annotated[
         int,
         Field(ge=0, le=MAX_SEED),
@@ -467,6 +482,7 @@ class Request(TypedDict, total=False):
     image: str | Sendable | None
     mask: str | Sendable | None
     strength: float | None
+    references: Sequence[str | Sendable] | None
     seed: int | None
     images: int | None
     blocks: int | None

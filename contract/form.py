@@ -56,7 +56,7 @@ class FormField(_Sent):
 def form(terms: Terms) -> list[FormField]:
     """The fields that a request to a model may have; ``model`` itself, and those that are no scalars, are left out."""
     defaults = terms.defaults.model_dump()
-    rows = (row for row in FIELDS.values() if row.name != "model" and row.item is None)
+    rows = (row for row in FIELDS.values() if row.name != "model" and row.type not in ("array", "object"))
     return [_field(row, terms, defaults.get(row.name, row.default)) for row in rows if _is_offered(row, terms)]
 
 

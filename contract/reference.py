@@ -63,6 +63,8 @@ def _type(row: RequestFieldInfo) -> str:
     about, fixed = row.about, row.fixed
     if row.type == "array" and row.item:
         return f"array of objects, at most {fixed.max_length}"
+    if row.type == "array" and not row.choices:
+        return f"array of strings, at most {fixed.max_length}"
     if row.type == "array":
         return f"array of {_names(row.choices)}"
     if row.choices:

@@ -6,7 +6,18 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from contract.fields import FILLING, MAX_SEED, STRENGTH, STRENGTH_OF_MASK, Generation, Handling, Limits, Terms
+from contract.fields import (
+    FILLING,
+    LOOKING,
+    MAX_SEED,
+    MOST_REFERENCES,
+    STRENGTH,
+    STRENGTH_OF_MASK,
+    Generation,
+    Handling,
+    Limits,
+    Terms,
+)
 from contract.problems import (
     Code,
     FieldProblem,
@@ -39,6 +50,9 @@ def resolve(terms: Terms, request: Mapping[str, Any]) -> Generation:
     found |= _wrong_by_type({**values, "seed": given.get("seed", 0)})
     if "loras" not in found and (problem := _wrong_loras([each["name"] for each in values["loras"]], terms)):
         found["loras"] = problem
+    most = LOOKING.get(terms.kind or "", MOST_REFERENCES)
+    if "references" not in found and len(values["references"]) > most:
+        found["references"] = FieldProblem("references", Code.LENGTH, f"may be at most {most} with model {terms.model}")
     for name, row in GENERATION.items():
         if name not in found and row.type != "array" and (problem := out_of_limits(row, values[name], terms.limits)):
             found[name] = problem

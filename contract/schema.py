@@ -32,7 +32,7 @@ def request_schema(models: Sequence[Terms]) -> dict[str, Any]:
             # Generators of clients know no enumeration of numbers.
             number = row.type in ("number", "integer") and row.unused is not None
             only = {"minimum": row.unused, "maximum": row.unused} if number else {"enum": [row.unused, None]}
-            properties[name] |= only
+            properties[name] |= {"maxItems": 0} if row.type == "array" else only
         elif row.choices:
             properties[name]["enum"] = [*(choice for choice in row.choices if choice in offered), None]
     names = dict.fromkeys(name for terms in models for name in terms.loras)
@@ -82,6 +82,8 @@ def _property(row: RequestFieldInfo, bounds: Bounds, by_model: Any = None, *, nu
     match row.type:
         case "array" if row.item:
             made["items"] = {"type": "object", **_object(row)}
+        case "array" if not row.choices:
+            made["items"] = {"type": "string", "pattern": NO_NUL}
         case "array":
             made |= {"items": {"type": "string", "enum": list(row.choices)}, "minItems": 1, "uniqueItems": True}
         case "object":

@@ -10,7 +10,7 @@ from sampler.methods.serial import Serial
 from sampler.methods.srds.parareal import Parareal
 from sampler.methods.srds.plan import choose_blocks, predict
 from sampler.models import Source, load_model
-from sampler.original import Original, original_from
+from sampler.original import Original, Reference, original_from
 from sampler.planner import plan
 from sampler.sample import SamplingFailed, sample
 from sampler.solvers import DDIM, DPMSolver, Heun, Solver, Stochastic
@@ -34,6 +34,7 @@ __all__ = [
     "Parareal",
     "Plan",
     "Progress",
+    "Reference",
     "SamplingFailed",
     "Serial",
     "Solver",

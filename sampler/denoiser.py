@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sampler.original import Original
+from sampler.original import Original, Reference
 from sampler.solvers import Solver
 
 
@@ -118,6 +118,7 @@ class Model(Denoiser, Protocol):
         height: int | None = None,
         width: int | None = None,
         original: Original | None = None,
+        references: Sequence[Reference] = (),
         seed: int = 0,
         loras: Sequence[Lora] = (),
         **options: float,
@@ -128,6 +129,7 @@ class Model(Denoiser, Protocol):
             steps: of the grid; some pipelines guide differently at some of them. None if that does not matter.
             height, width: of the picture, in pixels; None for any.
             original: the picture to begin with.
+            references: pictures to look at.
             seed: of its noise; with an original only.
             loras: see `Lora`; they change what the prompt means, too.
             options: guidance settings that only some models take, such as `guidance_rescale` (0 to 1, 0 is off) and
@@ -135,7 +137,8 @@ class Model(Denoiser, Protocol):
                 network).
 
         Raises:
-            ValueError: an option that this model does not take, or a LoRA that does not fit it.
+            ValueError: an option that this model does not take, a reference that it cannot read, or a LoRA that does
+                not fit it.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The picture that a picture is made from."""
+"""The pictures that a picture is made from."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -40,6 +40,24 @@ class Original:
     def kind(self) -> Kind:
         """What it asks of a model."""
         return "image" if self.mask is None else "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A picture that the network looks at while it makes another one, of any size.
+
+    Attributes:
+        width, height: in pixels.
+        image: height * width * 3 bytes: rows of RGB.
+    """
+
+    width: int
+    height: int
+    image: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.image) != 3 * self.width * self.height:
+            raise ValueError(f"a reference must have {self.width} x {self.height} pixels")
 
 
 def original_from(image: Tensor, mask: Tensor | None = None, strength: float | None = None) -> Original:

@@ -7,7 +7,7 @@ from sampler.cost import flat
 from sampler.denoiser import Lora, Model
 from sampler.engine import Engine
 from sampler.methods import Circumstances, Stopping, Wish
-from sampler.original import Original
+from sampler.original import Original, Reference
 from sampler.planner import AUTO, plan
 from sampler.trajectory import Iterate, Status
 
@@ -36,6 +36,7 @@ def sample(
     round_width: int = 16,
     engine: Engine | None = None,
     original: Original | None = None,
+    references: Sequence[Reference] = (),
     loras: Sequence[Lora] = (),
     **options: float,
 ) -> Iterator[Iterate]:
@@ -55,6 +56,7 @@ def sample(
         engine: an engine over this model that has made pictures before and knows what rounds cost; its width is used
             then. None for a new one.
         original: a picture of this size to begin with, see `sampler.original.original_from`.
+        references: pictures of any size to look at, for models that do so.
         loras: changes to the model's weights, see `Lora`.
         options: of guidance, see `Model.encode`.
 
@@ -66,7 +68,8 @@ def sample(
     noise = model.noise(seed, height, width, original=original, steps=steps)
     condition = model.encode(
         prompt, negative_prompt, guidance_scale,
-        steps=steps, height=height, width=width, original=original, seed=seed, loras=loras, **options,
+        steps=steps, height=height, width=width, original=original, references=references, seed=seed, loras=loras,
+        **options,
     )  # fmt: skip
     engine = engine or Engine(model, round_width)
     cost = engine.cost.curve((noise.shape, condition.signature)) if method == AUTO else flat

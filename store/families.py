@@ -43,6 +43,7 @@ FAMILIES = {
     "DiTPipeline": Family(50, 4.0, 256, 8, 100),
     "Flux2KleinPipeline": Family(4, 1.0),
     "Flux2Pipeline": Family(50, 4.0),
+    "FluxKontextPipeline": Family(28, 2.5),
     "FluxPipeline": Family(28, 3.5),
     "HiDreamImagePipeline": Family(50, 5.0),
     "Kandinsky3Pipeline": Family(25, 3.0, multiple=64),

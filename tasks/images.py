@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from contract.fields import Generation
 from contract.warnings import Warning
 from contract.words import SampledBy, Stopped
-from sampler import Checkpoint, Iterate, Original, Plan, Status
+from sampler import Checkpoint, Iterate, Original, Plan, Reference, Status
 from store import saves, tracing, wakeups
 from store.pictures import redis_cache
 from store.saves import SavedCheckpoint
@@ -74,6 +74,7 @@ class Images:
         engine: EngineThread,
         times: JobTimes,
         original: Original | None = None,
+        references: Sequence[Reference] = (),
     ) -> None:
         self._worker = worker
         self._lease = lease
@@ -83,7 +84,7 @@ class Images:
         self._engine = engine
         self._times = times
         self._images, self._checkpoints = stored
-        self._original = original
+        self._original, self._references = original, references
         # A job that resumes after an earlier run may have shown its first picture already.
         self._pictured = self._generation.previews and any(image.iterate is not None for image in stored.images)
 
@@ -117,6 +118,7 @@ class Images:
             self._tell,
             self._warn,
             original=self._original,
+            references=self._references,
         )
         pictures = "all" if self._generation.previews else "last"
         batch = ImageBatch(tuple(starts), prepare, self._lease.deliver, self._priority, pictures, tracing.here())

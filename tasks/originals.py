@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from PIL import Image, ImageOps
 
 from contract.fields import Generation
-from sampler import Original
+from sampler import Original, Reference
 from store.pictures.masks import mask_of
 
 
@@ -32,6 +32,16 @@ def original(generation: Generation, inputs: Mapping[str, bytes]) -> Original | 
     if generation.mask is not None:
         mask = ImageOps.fit(mask_of(_open(generation.mask, inputs)), size, Image.Resampling.NEAREST).tobytes()
     return Original(*size, image.tobytes(), mask, generation.strength)
+
+
+def references(generation: Generation, inputs: Mapping[str, bytes]) -> list[Reference]:
+    """The pictures that a model looks at, as they are.
+
+    Raises:
+        InputMissing: one is not there.
+    """
+    pictures = [_opaque(_open(digest, inputs)) for digest in generation.references]
+    return [Reference(*picture.size, picture.tobytes()) for picture in pictures]
 
 
 def _open(digest: str, inputs: Mapping[str, bytes]) -> Image.Image:

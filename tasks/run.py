@@ -22,7 +22,7 @@ from tasks.dispatch import pass_on, send
 from tasks.images import Images, Stored
 from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
-from tasks.originals import InputMissing, original
+from tasks.originals import InputMissing, original, references
 from tasks.outages import GaveUp, transact
 from tasks.routing import Others
 from tasks.worker import Worker
@@ -187,12 +187,12 @@ def _compute(worker: Worker, claimed: Claimed) -> moves.Moved | None:
         if job.attempt == 1:
             worker.metrics.queue_wait.labels(job.model, job.priority).observe(age)
         times = JobTimes(worker.metrics, job.model, generation.method, None if again else age)
-        begins = None
-        if generation.image is not None:
+        given: Mapping[str, bytes] = {}
+        if generation.image is not None or generation.references:
             given = worker.save(lease, lambda session: inputs.load(session, worker.pictures, job_id))
-            begins = original(generation, given)
+        begins, looks_at = original(generation, given), references(generation, given)
         stored = Stored(images, checkpoints)
-        results = Images(worker, lease, job, stored, worker.engines.get(card), times, begins).compute()
+        results = Images(worker, lease, job, stored, worker.engines.get(card), times, begins, looks_at).compute()
     except InputMissing as error:
         return moves.fail(job_id, attempt, str(error), "model")
     except LeaseLost:

@@ -20,6 +20,7 @@ from sampler import (
     Model,
     Original,
     Plan,
+    Reference,
     Solver,
     Stopping,
     Trajectory,
@@ -60,6 +61,7 @@ def begin(
     engine: Engine,
     others: int,
     original: Original | None = None,
+    references: Sequence[Reference] = (),
 ) -> dict[int, tuple[Condition, Trajectory]]:
     """The encoded prompt and the trajectory of every image in `starts`, by its number.
 
@@ -73,6 +75,7 @@ def begin(
         model, engine: that run the trajectories.
         others: how many images of other jobs share the engine's rounds.
         original: the picture that they begin with; None for noise.
+        references: the pictures that the model looks at.
 
     Raises:
         ValueError: the model cannot do what is asked for.
@@ -87,6 +90,7 @@ def begin(
             height=generation.height,
             width=generation.width,
             original=original,
+            references=references,
             seed=seed,
             loras=_loras(generation, files),
             **_guidance(generation),

@@ -65,9 +65,19 @@ def submit(prompt: str, request: Mapping[str, Any], key: str, patience: float) -
     """Uploads the pictures of a request that are none on the server yet, and submits a job."""
     made = dict(request)
     for name in PICTURES:
-        if made.get(name) is not None and not isinstance(made[name], str):
-            made[name] = yield from send(calls.upload(made[name]), patience)
+        if made.get(name) is not None:
+            made[name] = yield from _known(made[name], patience)
+    if made.get("references"):
+        known: list[str] = []
+        for each in made["references"]:
+            known += [(yield from _known(each, patience))]
+        made["references"] = known
     return (yield from send(calls.submit(prompt, made, key), patience))
+
+
+def _known(picture: calls.AnyPicture, patience: float) -> Operation[str]:
+    """A picture as the server knows it."""
+    return picture if isinstance(picture, str) else (yield from send(calls.upload(picture), patience))
 
 
 def wait(job: AnyJob, patience: float, timeout: float | None) -> Operation[Job]:

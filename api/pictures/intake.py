@@ -5,8 +5,8 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,6 +17,7 @@ from api.pictures.lookup import find_picture, read_picture
 from api.pictures.taken import NotAPicture
 from api.problems import Problem
 from api.services import Services
+from contract.fields import MOST_REFERENCES
 from contract.fitting import nearest_side
 from contract.problems import Code, FieldProblem, InvalidFields
 from contract.table import GENERATION
@@ -51,13 +52,15 @@ async def take_in(
     request: Mapping[str, Any],
     given: Mapping[str, Upload] | None = None,
     card: ModelCard | None = None,
+    references: Sequence[Upload] = (),
 ) -> TakenIn:
     """Read the pictures of a request. A size that is left out becomes that of the picture.
 
     Args:
-        request: with `image` and `mask` as clients give them.
-        given: pictures that came with the request as they are, in place of what it says.
+        request: with `image`, `mask` and `references` as clients give them.
+        given: an `image` and a `mask` that came with the request as they are, in place of what it says.
         card: the model, if the request has another name for it.
+        references: that came with the request, likewise.
 
     Raises:
         InvalidFields: something is wrong with a picture.
@@ -73,14 +76,26 @@ async def take_in(
             found[name] = await _read(services, caller, made[name])
         except NotAPicture as error:
             problems.append(FieldProblem(name, Code.VALUE, str(error)))
+    looked_at = list(references)
+    named = request.get("references")
+    if isinstance(named, list) and not references and (card is None or GENERATION["references"].taken_by(card.terms)):
+        for number, value in enumerate(cast("list[Any]", named[: MOST_REFERENCES + 1]), 1):
+            try:
+                looked_at.append(await _read(services, caller, value))
+            except NotAPicture as error:
+                problems.append(FieldProblem("references", Code.VALUE, f"(picture {number}) {error}"))
     if not problems and "mask" in found and "image" in found:
         problems += await _mask_problems(found["image"], found["mask"])
     if problems:
         raise InvalidFields(problems)
     made |= {name: picture.sha256 for name, picture in found.items()}
-    if "image" in found and card is not None and made.get("width") is None and made.get("height") is None:
-        made |= fitted(found["image"], card)
-    return TakenIn(made, {picture.sha256: picture.png for picture in found.values()})
+    if looked_at:
+        made["references"] = [picture.sha256 for picture in looked_at]
+    pictures = [*found.values(), *looked_at]
+    shape = found.get("image") or (looked_at[0] if looked_at else None)
+    if shape and card is not None and made.get("width") is None and made.get("height") is None:
+        made |= fitted(shape, card)
+    return TakenIn(made, {picture.sha256: picture.png for picture in pictures})
 
 
 def fitted(picture: Upload, card: ModelCard) -> dict[str, int]:

@@ -95,7 +95,10 @@ def _uploaded(client: Underpaint, request: Mapping[str, Any]) -> dict[str, Any]:
         CommandError: a file cannot be read, or there is no such picture.
     """
     pictures = {name: request[name] for name in ("image", "mask") if request.get(name) is not None}
-    return {**request, **{name: _known(client, name, value) for name, value in pictures.items()}}
+    made = {**request, **{name: _known(client, name, value) for name, value in pictures.items()}}
+    if request.get("references"):
+        made["references"] = [_known(client, "reference", each) for each in request["references"]]
+    return made
 
 
 def _known(client: Underpaint, name: str, value: str) -> str:

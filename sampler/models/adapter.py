@@ -38,9 +38,9 @@ from sampler.models.loras import Loras
 from sampler.models.process import Process
 from sampler.models.rows import Arguments, Place
 from sampler.models.siblings import arguments as arguments_of
-from sampler.models.siblings import blank, kinds, own_kind, sibling
+from sampler.models.siblings import blank, kinds, own_kind, referred, sibling, takes_references
 from sampler.models.upcast import finite
-from sampler.original import Kind, Original
+from sampler.original import Kind, Original, Reference
 from sampler.solvers import FromPicture, Kept, Solver
 
 # Runs that wait for their condition's next evaluation, at most: each holds the embeddings of its prompt.
@@ -68,6 +68,7 @@ class Condition:
     Attributes:
         arguments: they.
         original: the picture that it begins with; None for noise alone.
+        references: the pictures that the network looks at.
         seed: of what the pipeline draws to encode the original.
         loras: see `sampler.denoiser.Condition.loras`.
         signature: see `sampler.denoiser.Condition.signature`.
@@ -75,6 +76,7 @@ class Condition:
 
     arguments: tuple[tuple[str, Any], ...]
     original: Original | None = None
+    references: tuple[Reference, ...] = ()
     seed: int = 0
     loras: tuple[Lora, ...] = ()
     signature: Hashable = field(default=None, compare=False)
@@ -168,6 +170,7 @@ class PipelineModel:
         process: its noise process.
         kind: what it is made from beside text; None for text alone.
         kinds: what it, or another pipeline of the same parts, can be made from.
+        refers: whether it takes references.
         network: the name of the component that its loop calls.
         latents: how its samples cover a picture.
         parameters: of its `__call__`, by name.
@@ -188,6 +191,7 @@ class PipelineModel:
         self.process = parent.process if parent else Process(pipeline.scheduler)
         self.kind: Kind | None = own_kind(type(pipeline))
         self.kinds = kinds(type(pipeline))
+        self.refers = takes_references(type(pipeline))
         self._parent = parent
         self.parameters = parameters(pipeline)
         self._prepared = Prepared(pipeline)
@@ -368,6 +372,7 @@ class PipelineModel:
         height: int | None = None,
         width: int | None = None,
         original: Original | None = None,
+        references: Sequence[Reference] = (),
         seed: int = 0,
         loras: Sequence[Lora] = (),
         **options: float,
@@ -376,10 +381,13 @@ class PipelineModel:
         if (other := self.for_original(original)) is not self:
             return other.encode(
                 prompt, negative_prompt, guidance_scale,
-                steps=steps, height=height, width=width, original=original, seed=seed, loras=loras, **options,
+                steps=steps, height=height, width=width, original=original, references=references, seed=seed,
+                loras=loras, **options,
             )  # fmt: skip
         if original is not None and original.strength is not None and "strength" not in self.parameters:
             raise ValueError("this model takes no strength: leave it out")
+        if references and not self.refers:
+            raise ValueError("this model takes no references: leave them out")
         if unknown := [name for name in options if name not in self.parameters]:
             raise ValueError(f"this model does not take {', '.join(unknown)}: leave it out")
         arguments: dict[str, Any] = {"prompt": prompt, "guidance_scale": guidance_scale, **options}
@@ -390,7 +398,7 @@ class PipelineModel:
             arguments["class_labels"] = (self._label(prompt),)
         arguments |= {"num_inference_steps": steps or STEPS, "height": height, "width": width}
         taken = [(k, v) for k, v in arguments.items() if k in self.parameters and v is not None]
-        condition = Condition(tuple(taken), original, seed, tuple(loras))
+        condition = Condition(tuple(taken), original, tuple(references), seed, tuple(loras))
         with self._loras.using(condition.loras), torch.inference_mode():
             row = self._take(condition)
         self._give_back(condition, row)
@@ -546,6 +554,11 @@ class PipelineModel:
         original = asked.pop("original", None)
         if isinstance(original, Original):
             asked |= arguments_of(original, pictures)
+        if references := asked.pop("references", ()):
+            asked |= referred(references)
+        height, width = asked.get("height"), asked.get("width")
+        if isinstance(height, int) and isinstance(width, int):
+            asked["max_area"] = height * width  # which some pipelines scale every size to
         if pictures > 1:
             asked |= self._several(asked, pictures)
         taken = {k: v for k, v in asked.items() if k in self.parameters}
@@ -631,7 +644,10 @@ class PipelineModel:
             if square and side % along == 0 and side // along % getattr(self.pipeline, "vae_scale_factor", 1) == 0:
                 return row, side, side // along
             errors.append(ValueError(f"its samples {tuple(shape)} do not cover {side} x {side} pixels evenly"))
-        raise UnsupportedModel(f"its pipeline fails: {type(errors[0]).__name__}: {errors[0]}") from errors[0]
+        why = f"its pipeline fails: {type(errors[0]).__name__}: {errors[0]}"
+        if self.refers:
+            why = f"it makes no picture without one to edit, and such pipelines are not served ({why})"
+        raise UnsupportedModel(why) from errors[0]
 
     def _check_rows(self, height: int, width: int) -> None:
         """Evaluate two samples alone, together, and the first again.
@@ -664,7 +680,7 @@ class PipelineModel:
 def _asked(condition: Condition) -> dict[str, Any]:
     """The arguments of a condition's runs."""
     if condition.original is None:
-        return dict(condition.arguments)
+        return dict(condition.arguments) | {"references": condition.references}
     drawn = torch.Generator().manual_seed(condition.seed)
     return dict(condition.arguments) | {"original": condition.original, "generator": drawn}
 

@@ -1,5 +1,6 @@
 """The pipelines of diffusers that take a picture and are made of a text-to-image pipeline's parts."""
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
@@ -7,7 +8,7 @@ import diffusers
 from PIL import Image
 
 from sampler.errors import UnsupportedModel
-from sampler.original import Kind, Original
+from sampler.original import Kind, Original, Reference
 
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -26,6 +27,12 @@ def own_kind(pipeline: type) -> Kind | None:
     if "mask_image" in given:
         return "mask"
     return "image" if "image" in given and "strength" in given else None
+
+
+def takes_references(pipeline: type) -> bool:
+    """Whether a pipeline makes a picture from text, and looks at others if it is given some."""
+    given = signature(pipeline.__call__).parameters
+    return own_kind(pipeline) is None and "prompt" in given and "image" in given and given["image"].default is None
 
 
 def sibling_class(pipeline: type, kind: Kind) -> Any:
@@ -73,6 +80,11 @@ def blank(width: int, height: int, kind: Kind, strength: float | None) -> Origin
     """An original where the picture does not matter: grey, with the left half painted anew."""
     mask = (b"\xff" * (width // 2) + b"\x00" * (width - width // 2)) * height if kind == "mask" else None
     return Original(width, height, b"\x80" * (3 * width * height), mask, strength)
+
+
+def referred(references: Sequence[Reference]) -> dict[str, Any]:
+    """The argument of a pipeline's `__call__` for what it looks at."""
+    return {"image": [Image.frombytes("RGB", (each.width, each.height), each.image) for each in references]}
 
 
 def arguments(original: Original, pictures: int = 1) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sampler.denoiser import Condition, Lora, Model
 from sampler.errors import ReplicasFailed
-from sampler.original import Original
+from sampler.original import Original, Reference
 from sampler.replicas.replica import Encoded, Limits, Lost, Replica
 from sampler.solvers import Solver
 
@@ -170,14 +170,16 @@ class Replicas:
         height: int | None = None,
         width: int | None = None,
         original: Original | None = None,
+        references: Sequence[Reference] = (),
         seed: int = 0,
         loras: Sequence[Lora] = (),
         **options: float,
     ) -> Condition:
         """See `Model.encode`. A replica receives the condition with its first sample, and keeps it."""
         more: dict[str, Any] = {"steps": steps, "height": height, "width": width, "original": original, "seed": seed}
-        # Models without LoRA need not take the argument.
-        changes: dict[str, Any] = {"loras": tuple(loras)} if loras else {}
+        # Models without LoRA or references need not take the arguments.
+        given = {"loras": tuple(loras), "references": tuple(references)}
+        changes: dict[str, Any] = {name: each for name, each in given.items() if each}
         encoded: tuple[Hashable, bytes] = self._call(
             "encode", prompt, negative_prompt, guidance_scale, **more, **changes, **options
         )

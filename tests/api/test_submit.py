@@ -33,6 +33,7 @@ FULL = {
     "image": None,
     "mask": None,
     "strength": None,
+    "references": [],
     "seed": 7,
     "images": 2,
     "blocks": 5,

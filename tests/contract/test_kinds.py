@@ -47,6 +47,15 @@ def test_a_field_of_other_kinds_is_refused_and_resolves_to_its_neutral_value(ter
     assert resolve(flux, {**PROMPT, "true_cfg_scale": 2.0}).true_cfg_scale == 2.0
 
 
+def test_what_a_model_looks_at(terms: Terms) -> None:
+    two = {**PROMPT, "references": ["a", "b"]}
+    assert resolve(of_kind(terms, "Flux2Pipeline"), two).references == ["a", "b"]
+    message = "may be at most 1 with model emoji"
+    assert refused(of_kind(terms, "FluxKontextPipeline"), references=["a", "b"]) == ("references", Code.LENGTH, message)
+    assert refused(terms, references=["a"])[:2] == ("references", Code.CONFLICT)
+    assert resolve(terms, {**PROMPT, "references": []}).references == []
+
+
 @pytest.mark.parametrize(
     ("kind", "taken"),
     [

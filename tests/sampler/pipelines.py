@@ -429,6 +429,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "Flux2KleinPipeline": lambda: flux2(klein=True),
     "Flux2Pipeline": lambda: flux2(klein=False),
     "FluxFillPipeline": flux_fill,
+    "FluxKontextPipeline": lambda: d.FluxKontextPipeline(**tiny.flux().components),
     "FluxPipeline": tiny.flux,
     "HiDreamImagePipeline": hidream,
     "HunyuanDiTPipeline": hunyuan_dit,

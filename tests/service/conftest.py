@@ -13,10 +13,27 @@ from sqlalchemy import Engine
 from contract.fields import Generation
 from store.settings import SHIPPED_CATALOG
 from tests.conftest import empty
+from tests.sampler.pipelines import build
 from tests.service.parts import Api
 from tests.service.story import JOB, Undisturbed, pictures
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet
+
+LOOKING = """
+[[models]]
+id = "looking"
+source = "looking"
+dtype = "float32"
+
+[models.defaults]
+method = "serial"
+width = 64
+height = 64
+
+[models.limits]
+min_size = 64
+max_size = 128
+"""
 
 
 @pytest.fixture(scope="package")
@@ -28,7 +45,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="package")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalogue with the shipped model and `slow`: the same model, whose jobs take many seconds by default."""
+    """A catalogue with the shipped model; `slow`, the same model, whose jobs take many seconds by default; and
+    `looking`, a tiny FLUX.2 of random weights, which looks at pictures."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "emoji").symlink_to(SHIPPED_CATALOG.parent / "emoji")
     text = SHIPPED_CATALOG.read_text("utf-8")
@@ -41,7 +59,8 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         assert slow.count(default) == 1
         slow = slow.replace(default, other)
-    (folder / "catalog.toml").write_text(f"{text}\n{slow}", "utf-8")
+    build("Flux2KleinPipeline").save_pretrained(folder / "looking")
+    (folder / "catalog.toml").write_text(f"{text}\n{slow}\n{LOOKING}", "utf-8")
     return folder / "catalog.toml"
 
 

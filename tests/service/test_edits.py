@@ -114,7 +114,7 @@ def test_what_openai_cannot_edit_is_refused(client: openai.OpenAI, plain: httpx.
     one = ("a.png", picture(), "image/png")
     for arguments, param, message in [
         ({"image": b"no picture"}, "image", "is no PNG"),
-        ({"image": [one, one]}, "image", "must be one"),
+        ({"image": [one, one]}, "image", "may be at most 1"),
         ({"image": one, "mask": ("m.png", mask(32, 32), "image/png")}, "mask", "must have the size of the image"),
         ({"image": one, "extra_body": {"strength": 7}}, "strength", "must be at most 1"),
         ({"image": one, "extra_body": {"strenght": 1}}, "strenght", "is not a field"),
@@ -152,6 +152,51 @@ def test_the_client_and_the_command_send_pictures(api: Api, plain: httpx.Client,
     kept = plain.get(f"/v1/jobs/{plain.get('/v1/jobs').json()['jobs'][0]['id']}/inputs/image")
     assert (pixels(kept.content) == pixels(latest.content)).all()
     assert (again["prompt"], again["strength"], again["mask"]) == ("blue heart", 0.8, None)
+
+
+def test_a_model_looks_at_several_pictures(
+    api: Api, client: openai.OpenAI, plain: httpx.Client, tmp_path: Path
+) -> None:
+    """By OpenAI's client, by ours and by the command: one request, one picture."""
+    files = [tmp_path / "one.png", tmp_path / "two.png"]
+    for file, data in zip(files, (picture(64, 96), mask()), strict=True):
+        file.write_bytes(data)
+    raw = client.images.with_raw_response.edit(image=files, prompt="red heart", model="looking", extra_body={"seed": 7})
+    theirs = pixels((raw.parse().data or [])[0].b64_json)
+    job = raw.headers["underpaint-job"]
+    request = given(plain, job)
+    assert (request["image"], len(request["references"])) == (None, 2)
+    assert (request["width"], request["height"]) == (64, 96)  # the shape of the first
+    seen = [pixels(plain.get(f"/v1/jobs/{job}/inputs/{each}").content) for each in request["references"]]
+    assert all((one == pixels(file.read_bytes())).all() for one, file in zip(seen, files, strict=True))
+    with Underpaint(api.address) as ours:
+        fields: dict[str, Any] = {"model": "looking", "seed": 7, "height": 96}
+        made = [
+            pixels(ours.generate("red heart", references=each, **fields)[0].content)
+            for each in (files, [Image.open(files[0]), ours.upload(files[1])], files[::-1], [])
+        ]
+    assert differs(made[0], theirs) == differs(made[1], theirs) == 0
+    assert differs(made[2], theirs) > 0
+    assert differs(made[3], theirs) > 0
+    options = ["--model", "looking", "--seed", "7", "--no-draw", "--server", api.address, "-o", str(tmp_path)]
+    looked = [part for file in files for part in ("--reference", str(file))]
+    command = [sys.executable, "-m", "cli", "generate", "red", "heart", *looked, *options]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert differs(pixels(Path(ran.stdout.split()[-1]).read_bytes()), theirs) == 0
+    for wrong, field, message in [
+        ({"model": "emoji", "references": [job]}, "references", "model emoji does not take it"),
+        ({"model": "looking", "image": job}, "image", "model looking does not take it"),
+        ({"model": "looking", "references": [job, "heart.png"]}, "references", "(picture 2) is no picture"),
+        ({"model": "looking", "references": [job] * 11}, "references", "at most 10"),
+        ({"model": "looking", "references": [7]}, "references", "is no picture"),
+        ({"model": "looking", "references": job}, "references", "list"),
+    ]:
+        (problem,) = plain.post("/v1/jobs", json={"prompt": "x", **wrong}).json()["errors"]
+        assert problem["field"].startswith(field)
+        assert message in problem["message"]
+    with pytest.raises(openai.BadRequestError, match="looking does not take it"):
+        client.images.edit(image=files[0], mask=files[1], prompt="x", model="looking")
 
 
 @pytest.mark.slow

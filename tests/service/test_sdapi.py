@@ -100,7 +100,7 @@ def test_open_webui(plain: httpx.Client) -> None:
     assert plain.get("/sdapi/v1/options", headers=headers).status_code == 200  # "verify connection"
     listed = plain.get("/sdapi/v1/sd-models", headers=headers).json()
     assert [{"id": model["title"], "name": model["model_name"]} for model in listed] == [
-        {"id": name, "name": name} for name in ("emoji", "slow")
+        {"id": name, "name": name} for name in ("emoji", "slow", "looking")
     ]
     options = plain.get("/sdapi/v1/options", headers=headers).json()
     plain.post("/sdapi/v1/options", json={**options, "sd_model_checkpoint": "emoji"}, headers=headers)

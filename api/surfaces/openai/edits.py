@@ -1,13 +1,14 @@
 """OpenAI's routes that take pictures: edits and variations. Their bodies are forms with files.
 
 A picture is changed as `POST /v1/jobs` does it: the part under the mask is painted anew, or, without one, all of it
-from its noised latents. A mask is transparent where it paints, and so is a picture without a mask.
+from its noised latents. A mask is transparent where it paints, and so is a picture without a mask. A model that looks
+at pictures (`references`) looks at all that are sent.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
@@ -24,8 +25,10 @@ from api.services import Services, WithLinks, WithServices
 from api.surfaces.openai.attempts import Attempt
 from api.surfaces.openai.request import Fields, card_of, read
 from api.surfaces.openai.routes import MOST_RETRIES, answer
+from contract.fields import LOOKING
 from contract.problems import Code, FieldProblem, InvalidFields
 from contract.table import FIELDS
+from store.catalog import ModelCard
 from store.inputs import Upload
 
 MOST_IMAGES = 16  # as OpenAI takes them
@@ -70,10 +73,10 @@ async def _run(
     body = defaults | {name: _value(name, text) for name, text in form.fields.items()}
     if body.get("size") == "auto":
         del body["size"]  # that of the picture
-    given = await _given(services, form)
     card = card_of(services.catalog, body, services.settings.openai_names)
+    given, references = await _given(services, form, card)
     sized = {"width": 0, "height": 0} if "size" in body else {}  # it decides
-    request_, pictures = await take_in(services, caller, {**body, **sized}, given, card)
+    request_, pictures = await take_in(services, caller, {**body, **sized}, given, card, references)
     request_ = {name: value for name, value in request_.items() if name not in sized}
     wanted = read(services.catalog, request_, services.targets, services.settings.openai_names)
     wanted = replace(wanted, pictures=pictures, event="image_edit")
@@ -83,30 +86,45 @@ async def _run(
     return await answer(request, services, caller, links, wanted, attempt)
 
 
-async def _given(services: Services, form: Form) -> Mapping[str, Upload]:
-    """The picture and the mask of a form.
+class Given(NamedTuple):
+    """The pictures of a form: an `image` to begin with and a `mask`, and those that the model looks at."""
+
+    begin: dict[str, Upload]
+    references: Sequence[Upload]
+
+
+async def _given(services: Services, form: Form, card: ModelCard) -> Given:
+    """The pictures of a form. A model that looks at pictures looks at all of them; others begin with one.
 
     Raises:
-        InvalidFields: there is none, or more than one, or something is wrong with it.
+        InvalidFields: there is none, or there are too many, or something is wrong with one.
     """
-    found, problems = dict[str, Upload](), list[FieldProblem]()
+    looks = LOOKING.get(card.terms.kind or "")
+    found, problems = dict[str, list[Upload]](), list[FieldProblem]()
     for name in ("image", "mask"):
         files = form.files.get(name, [])
-        if len(files) > 1:
-            message = f"must be one: the models here combine no pictures, and {len(files)} were sent"
+        most = looks if looks and name == "image" else 1
+        if len(files) > most:
+            message = f"may be at most {most} for model {card.id}, and {len(files)} were sent"
             problems.append(FieldProblem(name, Code.VALUE, message))
-        elif files:
-            try:
-                found[name] = await taken.take(files[0].data, limits_of(services), files[0].media_type)
-            except NotAPicture as error:
-                problems.append(FieldProblem(name, Code.VALUE, str(error)))
-        elif name == "image":
+        elif not files and name == "image":
             problems.append(FieldProblem(name, Code.MISSING, "is required: the picture that is changed, as a file"))
+        else:
+            for file in files:
+                try:
+                    picture = await taken.take(file.data, limits_of(services), file.media_type)
+                    found.setdefault(name, []).append(picture)
+                except NotAPicture as error:
+                    problems.append(FieldProblem(name, Code.VALUE, str(error)))
     if problems:
         raise InvalidFields(problems)
-    if "mask" not in found and await taken.in_thread(taken.has_holes, found["image"].png):
-        found["mask"] = await taken.in_thread(taken.mask_from_holes, found["image"].png)
-    return found
+    if looks:
+        # A mask is refused as a field that the model does not take.
+        return Given({name: files[0] for name, files in found.items() if name == "mask"}, found["image"])
+    begin = {name: files[0] for name, files in found.items()}
+    if "mask" not in begin and await taken.in_thread(taken.has_holes, begin["image"].png):
+        begin["mask"] = await taken.in_thread(taken.mask_from_holes, begin["image"].png)
+    return Given(begin, ())
 
 
 _OWN = {name: field.annotation for name, field in Fields.model_fields.items()}

@@ -2,7 +2,7 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Path, Request, Response
@@ -35,7 +35,13 @@ from store.pictures import PictureId
 
 router = APIRouter(tags=["uploads"])
 
-InputName = Annotated[Literal["image", "mask"], Path(description="Which of the pictures of its request.")]
+InputName = Annotated[
+    str,
+    Path(
+        description="Which of the pictures of its request: `image`, `mask`, or the id of one, as `references` has it.",
+        pattern=r"^(image|mask|[0-9a-f]{64})$",
+    ),
+]
 
 FILE = "file"
 UploadId = Annotated[str, Path(description="The `id` of the upload.", pattern=r"^[0-9a-f]{64}$")]
@@ -187,10 +193,11 @@ async def delete_upload(upload_id: UploadId, services: WithServices, caller: Wit
 async def get_input(
     job_id: JobId, name: InputName, services: WithServices, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """The `image` or the `mask` of its request. It is deleted with the job. Share links do not open it."""
+    """The `image`, the `mask` or one of the `references` of its request. It is deleted with the job. Share
+    links do not open it."""
     async with services.reading.begin() as session:
         job = await existing(session, job_id)
-        digest = str(job.generation.get(name))
+        digest = str(job.generation.get(name, name))
         row = (await session.execute(inputs.of_job(job_id, digest))).one_or_none()
     png = await kept(services, PictureId(job_id, digest), row[1]) if row else None
     if png is None:
