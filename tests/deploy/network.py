@@ -1,9 +1,10 @@
 """Machines of a test: network namespaces of this computer, each with an address of its own, on one bridge."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.until import PATIENCE
@@ -74,10 +75,16 @@ class Network:
         return "\n".join(f"--- {name}\n" + "\n".join(lines) for name, lines in ends.items())
 
     def close(self) -> None:
-        for child in self._children:
-            child.kill()
-            child.wait(PATIENCE)
+        """End every process of the machines, and remove them."""
         for name in self.addresses:
+            found = subprocess.run(["ip", "netns", "pids", self._space(name)], capture_output=True, text=True)
+            for process in found.stdout.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
+        for child in self._children:
+            child.wait(PATIENCE)
+        for number, name in enumerate(self.addresses, 1):
+            _ip("link", "del", self._outside(number))
             _ip("netns", "del", self._space(name))
         _ip("link", "del", self._mark)
 
