@@ -163,7 +163,7 @@ def test_the_previews_of_auto_come_closer_to_the_serial_image(emoji):
 def test_an_engine_that_is_kept_has_learned_what_rounds_cost(emoji):
     engine = Engine(emoji, 8)
     for _ in range(2):
-        ours(emoji, steps=40, blocks=None, method="auto", tolerance=0.02, engine=engine)
+        ours(emoji, steps=40, blocks=5, method="srds", tolerance=0.02, engine=engine)  # rounds of several widths
     condition = emoji.encode("red heart", "", 3.0)
     curve = engine.cost.curve((emoji.noise(1, 64, 64).shape, condition.signature))
     assert any(curve(width) != guess(width) for width in range(2, 9))
