@@ -33,6 +33,9 @@ def test_previews_replace_each_other(studio: Studio, page: Page) -> None:
     # The figures are those of the API, in the panel, the plots and the table.
     iterates = studio.api.get(f"/v1/jobs/{studio.job(page)['id']}/iterates").json()["iterates"]
     expect(page.locator(".numbers dd").nth(2)).to_have_text(str(iterates[-1]["rounds"]))
+    calls = rf"{iterates[-1]['rounds']} model calls for {SHORT['steps']} steps"
+    gain = rf"The first picture came after [\d.]+ s, the last after [\d.]+ s: {calls}\."
+    expect(page.locator(".gain")).to_have_text(re.compile(gain))
     expect(page.locator(".curve ~ .dot")).to_have_count(5)
     expect(page.locator(".column")).to_have_count(6)
     page.get_by_text("All iterates as a table").click()

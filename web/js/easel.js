@@ -4,7 +4,7 @@ import { showActions } from "./actions.js";
 import { Compare } from "./compare.js";
 import { attribute, byId, el, text } from "./dom.js";
 import { picture } from "./pictures.js";
-import { percent, plural, residual, status } from "./words.js";
+import { gain, percent, plural, residual, status } from "./words.js";
 
 export class Easel {
   constructor(root, handlers) {
@@ -20,6 +20,7 @@ export class Easel {
     this.bar = el("progress", { class: "bar", max: 1, value: 0, "aria-label": "Rounds of those expected", hidden: true });
     this.title = byId("picture-title");
     this.state = el("p", { class: "state" });
+    this.gain = el("p", { class: "gain" });
     this.facts = el("p", { class: "facts" });
     this.images = el("div", { class: "images", role: "group", "aria-label": "Images of this job" });
     this.film = el("ol", { class: "film", "aria-label": "Iterates" });
@@ -31,7 +32,7 @@ export class Easel {
       this.bar,
       this.images,
       this.film,
-      el("div", { class: "label" }, this.title, this.state, this.facts),
+      el("div", { class: "label" }, this.title, this.state, this.gain, this.facts),
       this.actions,
     );
     this.render();
@@ -56,6 +57,7 @@ export class Easel {
     if (!job) {
       text(this.title, work?.missing ? "There is no such picture" : "Picture");
       text(this.state, work?.missing ?? "");
+      text(this.gain, "");
       text(this.facts, "");
       this.bar.hidden = true;
       this.actions.replaceChildren();
@@ -66,6 +68,7 @@ export class Easel {
     }
     text(this.title, job.request.prompt);
     text(this.state, status(job) + (job.state === "failed" && job.error ? `: ${job.error}` : ""));
+    text(this.gain, gain(job, work.strip()));
     const { request } = job;
     const size = `${request.width} × ${request.height}`;
     const facts = [`seed ${work.imageFigures.seed}`, size, plural(request.steps, "step"), request.model];

@@ -51,6 +51,16 @@ export function percent(value) {
 
 export const seconds = (value) => (value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
 
+/** What came when, and in how many calls, of a finished image with several iterates. */
+export function gain({ state, request }, iterates) {
+  if (state !== "succeeded" || iterates.length < 2) return "";
+  const [first, last] = [iterates[0], iterates.at(-1)];
+  const calls = plural(last.rounds, "model call");
+  // A job that begins with a picture takes a part of its steps.
+  const cost = request.image ? `in ${calls}` : `${calls} for ${plural(request.steps, "step")}`;
+  return `The first picture came after ${seconds(first.elapsed)}, the last after ${seconds(last.elapsed)}: ${cost}.`;
+}
+
 /** "just now", "5 minutes ago", or a date. */
 export function ago(moment) {
   const passed = (Date.now() - Date.parse(moment)) / 1000;
