@@ -4,7 +4,8 @@
 
 PostgreSQL, Valkey, beat, one worker and one API are real processes. First jobs are submitted, each with a prompt of its
 own, and followed to their end; then requests of many kinds are sent, those that are refused among them. The slope is
-that of the line through the second half of the samples, by least squares: the first half fills caches.
+that of the second half of the samples, because the first half fills caches: the median of the slopes between any two of
+them (Theil and Sen), because the system may take pages away for a moment.
 """
 
 import argparse
@@ -14,9 +15,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
-from statistics import linear_regression
+from statistics import median
 
 import httpx
 import psutil
@@ -35,7 +36,7 @@ PAGE = """# Memory over time
 
 Written by `python -m benchmarks.memory docs/benchmarks/memory.md`: MiB resident of a worker on a CPU with the shipped
 model, and of an API process. Each job has a prompt of its own, and methods and steps change; a third of the requests is
-refused. The last column is the slope of the second half.
+refused. The last column is the slope of the second half: the median of those between any two samples.
 """
 
 Samples = list[tuple[int, float]]
@@ -134,7 +135,7 @@ def requests(api: Api, known: Sequence[str], number: int) -> Samples:
 def row(name: str, unit: str, samples: Samples) -> Sequence[str]:
     """A row of the table."""
     half = samples[len(samples) // 2 :]
-    slope = linear_regression([done for done, _ in half], [size for _, size in half]).slope
+    slope = median((size - before) / (done - earlier) for (earlier, before), (done, size) in combinations(half, 2))
     sizes = (samples[0][1], half[0][1], half[-1][1])
     return (name, f"{samples[-1][0]:,} {unit}", *(f"{size:.1f}" for size in sizes), f"{1000 * slope:+.2f}")
 
