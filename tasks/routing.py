@@ -5,7 +5,7 @@ have in memory is read from their presence in Redis; what they run is counted in
 passed on is lost if a worker that seemed busy is not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import sleep
 from typing import Any
@@ -23,47 +23,45 @@ PAUSE = 0.2  # s; how often a call goes round until a worker that is to take it 
 
 
 @dataclass(frozen=True)
-class Others:
-    """The other workers that are there.
+class Other:
+    """Another worker that is there.
 
     Attributes:
-        models: the models that each runs, by the worker's name.
+        models: the models that it runs.
         held: those of them that it has in memory, or is about to.
         concurrency: how many jobs it runs at once.
     """
 
-    models: Mapping[str, set[str]]
-    held: Mapping[str, set[str]]
-    concurrency: Mapping[str, int]
+    models: set[str]
+    held: set[str]
+    concurrency: int
 
 
-def others(worker: Worker) -> Others:
-    """The other workers; none where it makes no difference, or while Redis is away."""
-    infos: Mapping[str, Mapping[str, Any]] = {}
-    if len(worker.catalog) > 1 or worker.settings.models:
-        try:
-            infos = workers.alive(worker.redis)
-        except REDIS_AWAY:
-            infos = {}
-    there = {name: info for name, info in infos.items() if name != worker.name}
-    return Others(
-        {name: set(info.get("models", ())) for name, info in there.items()},
-        {name: {model for model, state in _states(info) if state in HELD} for name, info in there.items()},
-        {name: info.get("concurrency", 0) for name, info in there.items()},
-    )
+def others(worker: Worker) -> Mapping[str, Other]:
+    """The other workers, by name; none where it makes no difference, or while Redis is away."""
+    if len(worker.catalog) == 1 and not worker.settings.models:
+        return {}
+    try:
+        infos = workers.alive(worker.redis)
+    except REDIS_AWAY:
+        return {}
+    return {
+        name: Other(set(info.get("models", ())), _held(info.get("states", {})), info.get("concurrency", 0))
+        for name, info in infos.items()
+        if name != worker.name
+    }
 
 
-def route(worker: Worker, session: Session, there: Others) -> tuple[Models, set[str]]:
+def route(worker: Worker, session: Session, there: Mapping[str, Other]) -> tuple[Models, set[str]]:
     """Which jobs the worker claims, and the models of those that it leaves to other workers that are free."""
-    busy = dict(session.execute(queue_order.busy_workers()).all()) if there.models else {}
-    free = [name for name in there.models if busy.get(name, 0) < there.concurrency[name]]
+    busy = dict(session.execute(queue_order.busy_workers()).all()) if there else {}
+    free = [other for name, other in there.items() if busy.get(name, 0) < other.concurrency]
     mine = set(worker.catalog)
-    holds = {model for model, state in _states({"states": worker.engines.states()}) if state in HELD}
-    elsewhere = set[str]().union(*there.models.values()) - mine
-    at_first = (set[str]().union(*(there.held[name] for name in free)) & mine) - holds
+    never = _union(other.models for other in there.values()) - mine
+    at_first = (_union(other.held for other in free) & mine) - _held(worker.engines.states())
     served = mine if worker.settings.models else None
-    models = Models(served, elsewhere, at_first, worker.jobs.heartbeat_seconds)
-    return models, set[str]().union(*(there.models[name] - mine for name in free)) | at_first
+    elsewhere = (_union(other.models for other in free) - mine) | at_first
+    return Models(served, never, at_first, worker.jobs.heartbeat_seconds), elsewhere
 
 
 def leave(worker: Worker) -> None:
@@ -73,5 +71,9 @@ def leave(worker: Worker) -> None:
         pass_on()
 
 
-def _states(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(model, found["state"]) for model, found in info.get("states", {}).items()]
+def _held(states: Mapping[str, Any]) -> set[str]:
+    return {model for model, found in states.items() if found["state"] in HELD}
+
+
+def _union(sets: Iterable[set[str]]) -> set[str]:
+    return set[str]().union(*sets)

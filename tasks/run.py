@@ -24,7 +24,7 @@ from tasks.leases import Lease, Stop
 from tasks.metrics import JobTimes
 from tasks.originals import InputMissing, original, references
 from tasks.outages import GaveUp, transact
-from tasks.routing import Others
+from tasks.routing import Other
 from tasks.worker import Worker
 
 # A job may be locked for some milliseconds, for example while the API marks it as sent.
@@ -113,12 +113,12 @@ def _claim(worker: Worker) -> Claimed | None:
     return found
 
 
-def _look(worker: Worker, others: Others) -> Claimed | Unclaimed:
+def _look(worker: Worker, others: Mapping[str, Other]) -> Claimed | Unclaimed:
     with worker.leases.claiming() as held:
         return _claim_first(worker, held, others)
 
 
-def _claim_first(worker: Worker, held: list[UUID], others: Others) -> Claimed | Unclaimed:
+def _claim_first(worker: Worker, held: list[UUID], others: Mapping[str, Other]) -> Claimed | Unclaimed:
     most = worker.jobs.max_running_per_key
     # The last try of a job runs alone, so that no other job can bring the worker down. A thread that finds no job
     # because of that returns; the threads that run the other jobs look again when these have ended.
