@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 CONFIGURATION = """
 [databases]
-underpaint = {server} dbname=underpaint
+{database} = {server} dbname={database}
 [pgbouncer]
 listen_addr = {address}
 listen_port = {port}
@@ -41,7 +41,7 @@ def configure(folder: Path, database_url: str, address: str, port: int, authorit
     where = f"host={host} user={server.username} password={server.password or ''}"
     if number := server.port or server.query.get("port"):
         where += f" port={number}"
-    text = CONFIGURATION.format(server=where, address=address, port=port, folder=folder)
+    text = CONFIGURATION.format(database=server.database, server=where, address=address, port=port, folder=folder)
     (folder / "pgbouncer.ini").write_text(text)
     (folder / "users").write_text('"pooled" "a secret"\n')
     certificate = authority.issue_cert(name)
@@ -50,7 +50,7 @@ def configure(folder: Path, database_url: str, address: str, port: int, authorit
     authority.cert_pem.write_to_path(folder / "authority.pem")
     for file in folder.iterdir():
         file.chmod(0o644)
-    url = f"postgresql://pooled:a%20secret@{name}:{port}/underpaint"
+    url = f"postgresql://pooled:a%20secret@{name}:{port}/{server.database}"
     return f"{url}?sslmode=verify-full&sslrootcert={folder}/authority.pem"
 
 

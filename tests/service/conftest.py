@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from contract.fields import Generation
-from store.settings import SHIPPED_CATALOG
+from tests.catalogue import entry, write_catalogue
 from tests.conftest import empty
 from tests.sampler.pipelines import build
 from tests.service.parts import Api
@@ -48,20 +48,8 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalogue with the shipped model; `slow`, the same model, whose jobs take many seconds by default; and
     `looking`, a tiny FLUX.2 of random weights, which looks at pictures."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "emoji").symlink_to(SHIPPED_CATALOG.parent / "emoji")
-    text = SHIPPED_CATALOG.read_text("utf-8")
-    slow = text[text.index("[[models]]") :]
-    for default, other in (
-        ('id = "emoji"', 'id = "slow"'),
-        ('method = "auto"', 'method = "srds"'),
-        ("steps = 50", "steps = 900"),
-        ("tolerance = 0.005", "tolerance = 0"),
-    ):
-        assert slow.count(default) == 1
-        slow = slow.replace(default, other)
     build("Flux2KleinPipeline").save_pretrained(folder / "looking")
-    (folder / "catalog.toml").write_text(f"{text}\n{slow}\n{LOOKING}", "utf-8")
-    return folder / "catalog.toml"
+    return write_catalogue(folder, entry(id="slow", method="srds", steps=900, tolerance=0), LOOKING)
 
 
 @pytest.fixture(scope="package")

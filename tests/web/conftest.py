@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load_file, save_file
 
 from store.settings import SHIPPED_CATALOG
+from tests.catalogue import entry, write_catalogue
 from tests.cli.running import Up
 from tests.web.studio import TIMEOUT, Studio
 
@@ -38,17 +39,12 @@ def catalog(folder: Path) -> Path:
     The copy makes pictures of several sizes.
     """
     shipped = SHIPPED_CATALOG.parent / "emoji"
-    (folder / "emoji").symlink_to(shipped)
     shutil.copytree(shipped, folder / "broken")
     weights = load_file(folder / "broken" / WEIGHTS)
     name = next(iter(weights))
     weights[name] = np.full_like(weights[name], np.nan)
     save_file(weights, folder / "broken" / WEIGHTS)
-    text = SHIPPED_CATALOG.read_text()
-    broken = text[text.index("[[models]]") :].replace('"emoji"', '"broken"').replace('"Emoji"', '"Broken"')
-    broken = broken.replace("max_size = 64", "max_size = 256")
-    (folder / "catalog.toml").write_text(f"{text}\n{broken}")
-    return folder / "catalog.toml"
+    return write_catalogue(folder, entry(id="broken", title="Broken", source="broken", max_size=256))
 
 
 @pytest.fixture(scope="package")
